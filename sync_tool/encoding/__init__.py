@@ -1,0 +1,1 @@
+"""Convex values as Python values, their JSON spellings, sizes, order and ids."""

@@ -1,0 +1,146 @@
+"""Every error of the tool, sorted by what the reader can do about it, and every exit code.
+
+::
+
+    ConvexMsgsError
+    ├── UsageError          2   asked wrongly: change the command, a setting or a file
+    │   └── OutputError     2   the place to write to is taken, missing, read-only or full
+    ├── Differs             4   differences, incomplete, too old
+    ├── Unreachable         5   no usable answer after retries: run it again
+    ├── Refused             6   the deployment said no: key, rights, limit, plan
+    │   └── FunctionFailed  6   a function ran on the deployment and failed
+    ├── Damaged             7   stored data is not what it was
+    ├── NoArchive          10   no archive there
+    └── Locked             11   another run is at work there
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Any, ClassVar, Final
+
+
+class Exit(IntEnum):
+    """Exit codes; `EXIT_CODES` says what each means."""
+
+    DONE = 0
+    FAULT = 1
+    USAGE = 2
+    SET_ASIDE = 3
+    DIFFERS = 4
+    UNREACHABLE = 5
+    REFUSED = 6
+    DAMAGED = 7
+    NO_ARCHIVE = 10
+    LOCKED = 11
+    INTERRUPTED = 130
+    PIPE_CLOSED = 141
+    TERMINATED = 143
+
+
+EXIT_CODES: Final[dict[Exit, str]] = {
+    Exit.DONE: "done (also: nothing new)",
+    Exit.FAULT: "a fault of the tool itself",
+    Exit.USAGE: "asked wrongly: the command, a setting or a file needs changing",
+    Exit.SET_ASIDE: "done, but records or sessions were set aside",
+    Exit.DIFFERS: "differences found, incomplete, or too old",
+    Exit.UNREACHABLE: "no usable answer after retries; safe to run again",
+    Exit.REFUSED: "refused by the deployment: key, rights, limit or plan",
+    Exit.DAMAGED: "stored data is damaged",
+    Exit.NO_ARCHIVE: "no archive there",
+    Exit.LOCKED: "another run holds the lock",
+    Exit.INTERRUPTED: "stopped by Ctrl-C; safe to run again",
+    Exit.PIPE_CLOSED: "the program reading standard output stopped reading",
+    Exit.TERMINATED: "stopped by SIGTERM; safe to run again",
+}
+"""The one table of exit codes, shown by every ``--help`` and in the docs."""
+
+Hint = Iterable[tuple[str, str]]
+"""Lines of advice: a label and a text each, e.g. ``("make one", "npx convex …")``."""
+
+
+class ConvexMsgsError(Exception):
+    """Base of every error that this package raises on purpose.
+
+    Args:
+        message: one line that says what happened, and where.
+        hint: what to do about it, as labelled lines.
+    """
+
+    exit_code: ClassVar[Exit] = Exit.FAULT
+
+    def __init__(self, message: str, *, hint: Hint = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint_lines = tuple(hint)
+
+    @property
+    def hint(self) -> str:
+        """What to do about it, as text with the labels in a column; empty if there is nothing to say."""
+        width = max((len(label) for label, _ in self.hint_lines), default=0)
+        return "\n".join(f"{label:<{width}}  {text}".rstrip() for label, text in self.hint_lines)
+
+
+class UsageError(ConvexMsgsError):
+    """Asked wrongly: running it again unchanged will not help, changing the command or a setting will."""
+
+    exit_code = Exit.USAGE
+
+
+class OutputError(UsageError):
+    """The output cannot be written: it exists, its folder does not, no permission, no space."""
+
+
+class Differs(ConvexMsgsError):
+    """Two histories differ, or something is incomplete or too old."""
+
+    exit_code = Exit.DIFFERS
+
+
+class Unreachable(ConvexMsgsError):
+    """The deployment gave no usable answer, after retries. Running again is safe."""
+
+    exit_code = Exit.UNREACHABLE
+
+
+class Refused(ConvexMsgsError):
+    """The deployment said no: key, rights, a limit or the plan."""
+
+    exit_code = Exit.REFUSED
+
+
+class FunctionFailed(Refused):
+    """A function ran on the deployment and failed there.
+
+    Attributes:
+        data: the data of a ConvexError, or None where the failure was none.
+    """
+
+    def __init__(self, message: str, *, data: Any = None, hint: Hint = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.data = data
+
+    @property
+    def code(self) -> str | None:
+        """The ``code`` in the ConvexError's data, where there is one."""
+        code = self.data.get("code") if isinstance(self.data, dict) else None
+        return code if isinstance(code, str) else None
+
+
+class Damaged(ConvexMsgsError):
+    """Stored data cannot be read, or is not what its manifest says."""
+
+    exit_code = Exit.DAMAGED
+
+
+class NoArchive(ConvexMsgsError):
+    """There is no archive at the place named."""
+
+    exit_code = Exit.NO_ARCHIVE
+
+
+class Locked(ConvexMsgsError):
+    """Another run is at work on the same output."""
+
+    exit_code = Exit.LOCKED
