@@ -1,0 +1,54 @@
+/** Calls a function by its path as a deployment does, who may call it included; convex-test lets anyone. */
+import { makeFunctionReference } from "convex/server";
+import { ConvexError, type Value } from "convex/values";
+import { type Backend, MODULES } from "./memory";
+import { checkArrays, checkResult } from "./values";
+
+export type Outcome = { value: Value } | { error: string; data?: Value };
+export type Kind = "query" | "mutation";
+
+const PATH = /^([A-Za-z0-9_.]+(?:\/[A-Za-z0-9_.]+)*)(?::([A-Za-z_][A-Za-z0-9_]*))?$/;
+
+/** `dir/file:name`; null if it is no path. A file without a name means its default export. */
+export function parsePath(path: unknown) {
+  const match = typeof path === "string" ? PATH.exec(path) : null;
+  return match && { module: match[1].replace(/\.js$/, ""), name: match[2] ?? "default" };
+}
+
+async function find(module: string, name: string) {
+  const exported: any = Object.hasOwn(MODULES, module) ? (await MODULES[module]())[name] : undefined;
+  if (typeof exported !== "function" || (!exported.isQuery && !exported.isMutation)) return null;
+  return { kind: (exported.isQuery ? "query" : "mutation") as Kind, isInternal: exported.isInternal === true };
+}
+
+const title = (kind: Kind) => (kind === "query" ? "Query" : "Mutation");
+
+type Call = { module: string; name: string; args: Record<string, Value>; isAdmin: boolean; expected: Kind | null };
+
+export async function call(backend: Backend, { module, name, args, isAdmin, expected }: Call): Promise<Outcome> {
+  const path = `${module}:${name}`;
+  const found = await find(module, name);
+  if (found === null || (found.isInternal && !isAdmin))
+    return { error: `Could not find public function for '${path}'.` };
+  if (expected !== null && expected !== found.kind)
+    return {
+      error: `Trying to execute ${module}.js:${name} as ${title(expected)}, but it is defined as ${title(found.kind)}.`,
+    };
+  try {
+    checkArrays(args);
+    return { value: await run(backend, found.kind, path, args) };
+  } catch (error) {
+    if (error instanceof ConvexError)
+      return { error: `Uncaught ConvexError: ${JSON.stringify(error.data)}`, data: error.data };
+    return { error: `Uncaught Error: ${error instanceof Error ? error.message : String(error)}` };
+  }
+}
+
+async function run(backend: Backend, kind: Kind, path: string, args: Record<string, Value>): Promise<Value> {
+  const value: Value =
+    kind === "query"
+      ? await backend.query(makeFunctionReference<"query">(path), args)
+      : await backend.mutation(makeFunctionReference<"mutation">(path), args);
+  checkResult(value ?? null);
+  return value ?? null;
+}
