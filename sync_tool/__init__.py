@@ -1,0 +1,76 @@
+"""Get LangChain chat history out of Convex, into it, across, and safely stored.
+
+::
+
+    import sync_tool as cm
+
+    db = cm.connect(env_file="~/keys/prod.env")
+    print(db.sessions(recent=5))
+    frame = db.messages(after="2026-08-01").to_pandas()
+
+The names below are the public interface; they are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from sync_tool._version import __version__
+
+if TYPE_CHECKING:
+    from sync_tool.deployment.http import Patience
+    from sync_tool.errors import (
+        ConvexMsgsError,
+        Damaged,
+        Differs,
+        Exit,
+        FunctionFailed,
+        Locked,
+        NoArchive,
+        OutputError,
+        Refused,
+        Unreachable,
+        UsageError,
+    )
+    from sync_tool.jobs.doctor import doctor
+    from sync_tool.jobs.export import ExportReport, export
+    from sync_tool.jobs.history import History, Messages, Sessions
+    from sync_tool.jobs.init import init
+    from sync_tool.jobs.opening import connect
+    from sync_tool.jobs.opening import open_address as open  # noqa: A004  # read as sync_tool.open
+    from sync_tool.model import Names, Row, SessionInfo
+
+_HOMES = {
+    "sync_tool.deployment.http": ("Patience",),
+    "sync_tool.errors": (
+        "ConvexMsgsError", "Damaged", "Differs", "Exit", "FunctionFailed", "Locked", "NoArchive", "OutputError",
+        "Refused", "Unreachable", "UsageError",
+    ),
+    "sync_tool.jobs.doctor": ("doctor",),
+    "sync_tool.jobs.export": ("ExportReport", "export"),
+    "sync_tool.jobs.history": ("History", "Messages", "Sessions"),
+    "sync_tool.jobs.init": ("init",),
+    "sync_tool.jobs.opening": ("connect",),
+    "sync_tool.model": ("Names", "Row", "SessionInfo"),
+}  # fmt: skip
+
+__all__ = [
+    "ConvexMsgsError", "Damaged", "Differs", "Exit", "ExportReport", "FunctionFailed", "History", "Locked",
+    "Messages", "Names", "NoArchive", "OutputError", "Patience", "Refused", "Row", "SessionInfo", "Sessions",
+    "Unreachable", "UsageError", "__version__", "connect", "doctor", "export", "init", "open",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that ``--help`` stays fast."""
+    if name == "open":
+        return importlib.import_module("sync_tool.jobs.opening").open_address
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

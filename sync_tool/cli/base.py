@@ -1,0 +1,106 @@
+"""A command whose help shows examples and exit codes, and a group that imports a command when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from typing import Any, Final
+
+import click
+
+from sync_tool.errors import EXIT_CODES, Exit
+
+COMMON_EXITS: Final = (Exit.DONE, Exit.FAULT, Exit.USAGE, Exit.INTERRUPTED, Exit.TERMINATED)
+
+SECTIONS: Final = {
+    "Look": ("sessions", "doctor"),
+    "Move": ("export",),
+    "Try": ("sandbox", "init"),
+}
+"""The commands, in the order and under the headings of ``--help``."""
+
+OTHER_WORDS: Final = {
+    "dump": "export",
+    "backup": "export",
+    "download": "export",
+    "list": "sessions",
+    "ls": "sessions",
+    "threads": "sessions",
+    "conversations": "sessions",
+    "check": "doctor",
+    "status": "doctor",
+    "dev": "sandbox",
+    "setup": "init",
+}
+"""What people who come from other tools type, and our word for it."""
+
+
+class SectionedOption(click.Option):
+    """An option that the help shows under a heading."""
+
+    def __init__(self, *args: Any, section: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.section = section
+
+
+class Command(click.Command):
+    """A command with examples and its exit codes at the end of its help."""
+
+    def __init__(self, *args: Any, examples: Iterable[str] = (), exits: Iterable[Exit] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = tuple(examples)
+        self.exits = tuple(sorted({*COMMON_EXITS, *exits}))
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command's own options first, then each group of shared ones under its heading."""
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record:
+                sections.setdefault(getattr(parameter, "section", "Options"), []).append(record)
+        sections["Manners"] = [*sections.pop("Manners", []), *sections["Options"][-1:]]
+        sections["Options"] = sections["Options"][:-1]  # --help itself is good manners
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write examples and exit codes."""
+        if self.examples:
+            with formatter.section("Examples"):
+                for example in self.examples:
+                    formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(int(code)), EXIT_CODES[code]) for code in self.exits])
+
+
+class Group(click.Group):
+    """The commands by section; each lives in a module of its name that is imported when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of the help."""
+        return [name for names in SECTIONS.values() for name in names]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command = importlib.import_module(f"sync_tool.cli.{cmd_name}").command
+        return command if isinstance(command, click.Command) else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; answer words of other tools with ours."""
+        ours = OTHER_WORDS.get(args[0])
+        if ours and self.get_command(ctx, args[0]) is None:
+            raise click.UsageError(f"there is no command {args[0]!r}; here it is called {ours!r}.", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands under their headings."""
+        for title, names in SECTIONS.items():
+            commands = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl([(name, found.get_short_help_str(80)) for name, found in commands if found])

@@ -1,0 +1,50 @@
+"""``convex-msgs doctor``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sync_tool.cli.base import Command
+from sync_tool.cli.options import connection, manners
+from sync_tool.cli.report import Shared
+from sync_tool.errors import Exit
+
+if TYPE_CHECKING:
+    from sync_tool.jobs.history import History
+
+
+@click.command(
+    "doctor",
+    cls=Command,
+    examples=(
+        "convex-msgs doctor --env-file .env.msgs",
+        "convex-msgs doctor --table chats --index byUser --session-field userId",
+    ),
+    exits=(Exit.UNREACHABLE, Exit.REFUSED),
+)
+@manners
+@connection
+@click.pass_obj
+def command(shared: Shared, history: History) -> int:
+    """Look at URL, key and rights, table, index and schema, and at the ways to read and write.
+
+    The key decides which deployment: it is looked for in CONVEX_DEPLOY_KEY and
+    CONVEX_SELF_HOSTED_ADMIN_KEY (with CONVEX_SELF_HOSTED_URL), in the environment, then in ./.env.local,
+    then in ./.env; with --env-file in that file alone. A key of Convex cloud names its deployment:
+
+    \b
+    npx convex deployment token create convex-msgs --prod --save-env .env.msgs
+    convex-msgs doctor --env-file .env.msgs
+    """  # \b is click's mark for a block that keeps its lines
+    from sync_tool.jobs.doctor import doctor
+
+    report = doctor(history)
+    if shared.as_json:
+        shared.json(report)
+        return report.exit_code
+    for finding in report.findings:
+        if not shared.quiet or finding.verdict in ("warn", "fail"):
+            shared.data(f"{finding.verdict:<5} {finding.text}")
+    return report.exit_code

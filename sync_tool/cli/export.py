@@ -1,0 +1,95 @@
+"""``convex-msgs export``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sync_tool.cli.base import Command
+from sync_tool.cli.options import connection, manners, selection
+from sync_tool.cli.report import Shared
+from sync_tool.errors import Exit, UsageError
+
+if TYPE_CHECKING:
+    from sync_tool.jobs.history import History
+
+
+@click.command(
+    "export",
+    cls=Command,
+    examples=(
+        "convex-msgs export -s cust-42 -o chat.md               a transcript to read",
+        "convex-msgs export -s cust-42 -o chat.jsonl            the same for a machine",
+        "convex-msgs export -o messages.parquet                 everything, for DuckDB, pandas, Polars",
+        "convex-msgs export --match 'cust-*' --after 7d | jq .  the last week, onto standard output",
+    ),
+    exits=(Exit.UNREACHABLE, Exit.REFUSED, Exit.LOCKED, Exit.PIPE_CLOSED),
+)
+@manners
+@click.option(
+    "-o",
+    "output",
+    metavar="FILE",
+    help="Where to; .jsonl .parquet .md, with .zst or .gz behind. Default: stdout.",
+)
+@click.option(
+    "-f",
+    "--format",
+    "kind",
+    type=click.Choice(["jsonl", "parquet", "md"]),
+    help="Where the name does not say it.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@click.option(
+    "--max-read", metavar="SIZE", envvar="CONVEX_MSGS_MAX_READ", help="Read at most this much, such as 250MB."
+)
+@selection
+@connection
+@click.pass_obj
+def command(
+    shared: Shared,
+    history: History,
+    output: str | None,
+    kind: str | None,
+    overwrite: bool,
+    max_read: str | None,
+    selection: dict[str, Any],
+) -> None:
+    """Write messages into a file: one session, a selection, or all.
+
+    The file appears only when it is complete. Reading is page by page: writes that happen meanwhile may
+    be in or not (for one moment of a whole deployment there is `npx convex export`). Before a large read
+    its size is estimated; on a cloud plan without streaming export more than 200 MB needs --max-read.
+    """
+    from sync_tool.jobs.export import STDOUT, export
+    from sync_tool.text import duration, plural, size
+
+    to_stdout = output in (None, STDOUT)
+    if to_stdout and sys.stdout.isatty() and not selection["sessions"]:
+        raise UsageError(
+            "a whole history does not belong on a terminal.",
+            hint=[("give", "-o FILE, or -s ID for one session")],
+        )
+    shared.json_on_stderr = to_stdout
+    report = export(
+        history.source,
+        output or STDOUT,
+        format=kind,
+        overwrite=overwrite,
+        max_read=max_read,
+        progress=shared,
+        **selection,
+    )
+    there = "stdout" if to_stdout else f"{output} ({size(report.files[0].bytes)})"
+    what = f"{plural(report.rows, 'message')}, {plural(report.sessions, 'session')}"
+    done = f"{what} -> {there} in {duration(report.seconds)}"
+    if report.estimate is None:
+        done += f"; read about {report.read_bytes / 1e6:.1f} MB"
+    elif report.sessions > 1:
+        done += (
+            f"\npages were read from {report.started:%H:%M:%S} to {report.ended:%H:%M:%S} UTC: not one moment "
+            "(one moment: `npx convex export`)"
+        )
+    shared.finish(report, done)

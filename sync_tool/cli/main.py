@@ -1,0 +1,111 @@
+"""``convex-msgs``: the group, and the one place where an error becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Final, NoReturn
+
+import click
+
+from sync_tool._version import __version__
+from sync_tool.cli.base import Group
+from sync_tool.cli.options import manners
+from sync_tool.cli.report import Shared
+from sync_tool.errors import ConvexMsgsError, Exit, UsageError
+
+_OTHER_OPTIONS: Final = {
+    "--path": "the output is -o FILE",
+    "--output": "the output is -o FILE",
+    "--out": "the output is -o FILE",
+    "--prod": "the key decides: use a production key, for example --env-file .env.msgs",
+    "--deployment": "the key decides which deployment; see --env-file",
+    "--deployment-name": "the key decides which deployment; see --env-file",
+    "--admin-key": "a key is never an argument (others could read it): use --env-file or --key-command",
+    "--deploy-key": "a key is never an argument (others could read it): use --env-file or --key-command",
+    "--key": "a key is never an argument (others could read it): use --env-file or --key-command",
+    "--limit": "select with -s, --match, --after and --before",
+    "--since": "select with --after",
+    "--until": "select with --before",
+}
+
+
+class _Terminated(Exception):
+    """SIGTERM came."""
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="convex-msgs")
+@manners
+def cli() -> None:
+    """Get LangChain chat history out of Convex, into it, across, and safely stored.
+
+    \b
+    convex-msgs sessions --recent 5            the newest sessions
+    convex-msgs export -s cust-42 -o chat.md   one of them as a transcript
+    convex-msgs sandbox --sample-data          a deployment on this machine to try it on
+
+    The key comes from the environment or an env file: see `convex-msgs doctor --help`.
+    """  # \b is click's mark for a block that keeps its lines
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and end the process with one of the documented exit codes."""
+    shared = Shared()
+    signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        code = _run(arguments, shared)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = Exit.PIPE_CLOSED
+    sys.exit(int(code))
+
+
+def _run(arguments: list[str] | None, shared: Shared) -> int:
+    try:
+        code = cli.main(arguments, prog_name="convex-msgs", standalone_mode=False, obj=shared)
+    except ConvexMsgsError as error:
+        shared.error(error)
+        return error.exit_code
+    except click.UsageError as error:
+        shared.error(_usage(error))
+        return Exit.USAGE
+    except click.ClickException as error:
+        shared.error(UsageError(error.format_message()))
+        return Exit.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        return _stopped(shared, Exit.INTERRUPTED)
+    except _Terminated:
+        return _stopped(shared, Exit.TERMINATED)
+    except BrokenPipeError:
+        raise
+    except Exception:  # noqa: BLE001  # the boundary: everything else is a fault of the tool
+        shared.close()
+        traceback.print_exc()
+        shared.note("this is a fault of convex-msgs itself; please report it with the lines above. [exit 1]")
+        return Exit.FAULT
+    return code if isinstance(code, int) else Exit.DONE
+
+
+def _stopped(shared: Shared, code: Exit) -> int:
+    shared.close()
+    shared.note(f"stopped safely; the same command starts again. [exit {int(code)}]")
+    return code
+
+
+def _usage(error: click.UsageError) -> UsageError:
+    """Return click's complaint in our form, with the word of this tool where the user typed another tool's."""
+    hint = []
+    if isinstance(error, click.NoSuchOption) and error.option_name in _OTHER_OPTIONS:
+        hint.append(("instead", _OTHER_OPTIONS[error.option_name]))
+    if error.ctx is not None:
+        hint.append(("help", f"{error.ctx.command_path} --help"))
+    return UsageError(error.format_message(), hint=hint)
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # a signal handler's form
+    raise _Terminated

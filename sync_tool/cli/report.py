@@ -1,0 +1,112 @@
+"""What a person or a log sees: the shared manners, progress, notes, errors and JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sync_tool.errors import ConvexMsgsError
+from sync_tool.text import harmless
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+
+class Shared:
+    """What -q, -v, --json and --log-json decide; also the progress that jobs report to."""
+
+    def __init__(self) -> None:
+        self.quiet = False
+        self.verbose = False
+        self.as_json = False
+        self.log_json = False
+        self.json_on_stderr = False
+        """True while standard output carries data."""
+        self._bar: tqdm[Any] | None = None
+
+    def apply(self) -> None:
+        """Put the manners into force: retries are told with -v only."""
+        import stamina.instrumentation
+
+        def tell(details: Any) -> None:
+            if self.verbose:
+                self.note(f"trying again in {details.wait_for:.1f} s: {details.caused_by}")
+
+        stamina.instrumentation.set_on_retry_hooks([tell])
+
+    def begin(self, title: str, total: int | None) -> None:
+        """Print what is about to be read, and start the progress bar on a terminal."""
+        self.note(title)
+        if not self.quiet and not self.log_json and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, unit=" msg", unit_scale=False, dynamic_ncols=True, leave=False, delay=0.5)
+
+    def advance(self, rows: int, size: int) -> None:
+        """Move the progress bar."""
+        if self._bar is not None:
+            self._bar.update(rows)
+            self._bar.set_postfix_str(f"{size / 1000:,.0f} KB a page", refresh=False)
+
+    def note(self, text: str) -> None:
+        """Print a line for people on stderr."""
+        if not self.quiet:
+            self._line("note", text)
+
+    def data(self, text: str) -> None:
+        """Print a line of the answer itself on stdout."""
+        sys.stdout.write(harmless(text) + "\n")
+
+    def finish(self, report: object, text: str) -> None:
+        """End a command: the report as JSON if asked for, else `text` for people on stderr."""
+        self.close()
+        if self.as_json:
+            self.json(report)
+        else:
+            self.note(text)
+
+    def json(self, report: object) -> None:
+        """Print a report as one JSON object."""
+        stream = sys.stderr if self.json_on_stderr else sys.stdout
+        stream.write(json.dumps(jsonable(report), ensure_ascii=False) + "\n")
+
+    def error(self, error: ConvexMsgsError) -> None:
+        """Print an error: what happened, and as labelled lines what to do about it."""
+        self.close()
+        if self.as_json:
+            self.json({"error": error.message, "hint": error.hint, "exit_code": int(error.exit_code)})
+            return
+        lines = [f"error: {error.message}"]
+        if not self.quiet:
+            lines += [f"  {line}" for line in error.hint.splitlines()]
+        self._line("error", "\n".join(lines) + f" [exit {int(error.exit_code)}]")
+
+    def close(self) -> None:
+        """Take the progress bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _line(self, level: str, text: str) -> None:
+        text = harmless(text)
+        if self.log_json:
+            text = json.dumps({"level": level, "message": text}, ensure_ascii=False)
+        if self._bar is not None:
+            self._bar.clear()
+        sys.stderr.write(text + "\n")
+
+
+def jsonable(report: object) -> Any:
+    """Return a report as what JSON can hold: times as ISO text, dataclasses as objects."""
+    if is_dataclass(report) and not isinstance(report, type):
+        return {name: jsonable(value) for name, value in asdict(report).items()}
+    if isinstance(report, dict):
+        return {str(name): jsonable(value) for name, value in report.items()}
+    if isinstance(report, list | tuple):
+        return [jsonable(item) for item in report]
+    if isinstance(report, datetime):
+        return report.isoformat(timespec="milliseconds")
+    return report

@@ -1,0 +1,87 @@
+"""What the deployment says about its tables, indexes and declared schema."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sync_tool.deployment.client import Client
+from sync_tool.errors import FunctionFailed, UsageError
+from sync_tool.model import Names
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Tables and the active schema."""
+
+    tables: tuple[str, ...]
+    """User tables that exist, declared or not."""
+    schema: dict[str, Any] | None
+    """The active schema as pushed; None where none is declared."""
+
+    def declared(self, table: str) -> dict[str, Any] | None:
+        """Return the table's declaration; None where it has none."""
+        tables = (self.schema or {}).get("tables", [])
+        return next((found for found in tables if found.get("tableName") == table), None)
+
+    def indexes(self, table: str) -> dict[str, list[str]]:
+        """Return the table's indexes: name to fields, without the ``_creationTime`` that Convex appends."""
+        declared = self.declared(table) or {}
+        return {
+            index["indexDescriptor"]: [field for field in index["fields"] if field != "_creationTime"]
+            for index in declared.get("indexes", [])
+        }
+
+
+def read_catalog(client: Client) -> Catalog | None:
+    """Ask the deployment for its catalog; None where it does not answer such questions (rights, age)."""
+    try:
+        schemas = client.query_value("_system/frontend/getSchemas", {})
+        opts = {"paginationOpts": {"numItems": 1000.0, "cursor": None}}
+        tables = client.query_value("_system/cli/tables", opts)
+    except FunctionFailed:
+        return None
+    active = schemas.get("active")
+    return Catalog(
+        tables=tuple(sorted(table["name"] for table in tables["page"])),
+        schema=json.loads(active) if isinstance(active, str) else None,
+    )
+
+
+def check_names(catalog: Catalog, names: Names) -> None:
+    """See that the table exists and that its index keeps sessions in time order.
+
+    Raises:
+        UsageError: no such table or index, or an index on other fields than exactly the session field.
+    """
+    if names.table not in catalog.tables and catalog.declared(names.table) is None:
+        there = ", ".join(catalog.tables[:12]) or "none"
+        raise UsageError(
+            f"no table {names.table!r} in this deployment.",
+            hint=[("tables", there), ("another?", "--table NAME")],
+        )
+    indexes = catalog.indexes(names.table)
+    fields = indexes.get(names.index)
+    if fields == [names.session_field]:
+        return
+    raise UsageError(_index_fault(names, fields), hint=_index_hint(names, indexes))
+
+
+def _index_fault(names: Names, fields: list[str] | None) -> str:
+    if fields is None:
+        return f"table {names.table!r} has no index {names.index!r}."
+    wanted = f"exactly [{names.session_field}]"
+    return f"index {names.index!r} of table {names.table!r} is on [{', '.join(fields)}]; needed is {wanted}."
+
+
+def _index_hint(names: Names, indexes: dict[str, list[str]]) -> list[tuple[str, str]]:
+    hint = []
+    usable = [name for name, fields in indexes.items() if fields == [names.session_field]]
+    if usable:
+        hint.append(("there is", " or ".join(f"--index {name}" for name in usable)))
+    elif indexes:
+        listed = ", ".join(f"{name} on [{', '.join(fields)}]" for name, fields in indexes.items())
+        hint.append(("there is", f"{listed}   (--index NAME --session-field FIELD)"))
+    hint.append(("to add it", f'.index("{names.index}", ["{names.session_field}"]) in convex/schema.ts'))
+    return hint

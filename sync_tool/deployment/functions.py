@@ -1,0 +1,146 @@
+"""The door `functions`: pages through ``convex/convexMsgs.ts``, which someone has deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from sync_tool.deployment.client import Client
+from sync_tool.deployment.pace import Pace
+from sync_tool.deployment.ranges import KeyRange, TimeRange
+from sync_tool.encoding.canonical import loads
+from sync_tool.encoding.order import MISSING
+from sync_tool.errors import Unreachable
+from sync_tool.model import Names, Page, SessionInfo
+from sync_tool.rowreader import RowReader
+
+MODULE: Final = "convexMsgs"
+_SESSIONS_A_CALL: Final = 500
+_BEFORE_ALL_TIMES: Final = -1.0
+"""Sorts before every creation time; those are above 0."""
+
+
+class _Rows(msgspec.Struct):
+    cursor: msgspec.Raw
+    is_done: bool = msgspec.field(name="isDone")
+    rows: list[msgspec.Raw]
+
+
+class _Sessions(msgspec.Struct):
+    sessions: list[dict[str, Any]]
+    is_done: bool = msgspec.field(name="isDone")
+
+
+_rows = msgspec.json.Decoder(_Rows)
+_sessions = msgspec.json.Decoder(_Sessions)
+
+
+class FunctionsDoor:
+    """Reads by key: every page is one index range read, a position stays good for ever."""
+
+    name: Final = "functions"
+
+    def __init__(self, client: Client, names: Names, page_rows: int | None = None) -> None:
+        self._client = client
+        self._names = {"table": names.table, "index": names.index, "sessionField": names.session_field}
+        self._reader = RowReader(names)
+        self._pace = Pace(page_rows) if page_rows else Pace()
+
+    def pages(self, where: KeyRange) -> Iterator[Page]:
+        """Yield the rows of a range in session order."""
+        args: dict[str, Any] = {"order": "desc" if where.newest_first else "asc"}
+        if where.session is not None:
+            args["sessionId"] = where.session
+        low, high = _bounds(where)
+        args["after"], args["until"] = (high, low) if where.newest_first else (low, high)
+        return self._walk("page", args)
+
+    def by_time(self, where: TimeRange) -> Iterator[Page]:
+        """Yield the rows of all sessions in the order of their creation."""
+        low = None if where.after is None else {"creationTime": where.after, "id": ""}
+        high = None if where.before is None else {"creationTime": where.before, "id": ""}
+        after, until = (high, low) if where.newest_first else (low, high)
+        order = "desc" if where.newest_first else "asc"
+        return self._walk("recent", {"after": after, "until": until, "order": order})
+
+    def sessions(self, first: str | None, stop: str | None) -> Iterator[SessionInfo]:
+        """Yield the sessions from `first` up to (not with) `stop`, with their first and last time."""
+        after: dict[str, Any] = {}
+        if first is not None:
+            if self.has_session(first):
+                yield self._one_session(first)
+            after = {"after": first}
+        while True:
+            args = {**after, "limit": float(_SESSIONS_A_CALL), "times": True}
+            answer = self._client.query(f"{MODULE}:sessions", self._args(args), _sessions)
+            for found in answer.sessions:
+                session = loads(msgspec.json.encode(found["sessionId"])) if "sessionId" in found else MISSING
+                if stop is not None and isinstance(session, str) and session >= stop:
+                    return
+                yield SessionInfo(session, found.get("first"), found.get("last"))
+                after = {"afterMissing": True} if session is MISSING else {"after": session}
+            if answer.is_done:
+                return
+
+    def has_session(self, session: str) -> bool:
+        """Tell whether the session holds at least one message."""
+        return self._edge(session, "asc") is not None
+
+    def neighbours(self, session: str) -> list[str]:
+        """Return ids of sessions near `session` in the index, and of the first ones of all."""
+        near: list[str] = []
+        for after in ({}, {"after": session[: len(session) // 2]}):
+            answer = self._client.query(
+                f"{MODULE}:sessions", self._args({**after, "limit": float(_SESSIONS_A_CALL)}), _sessions
+            )
+            near += [found["sessionId"] for found in answer.sessions if isinstance(found.get("sessionId"), str)]
+            if answer.is_done:
+                break
+        return near
+
+    def _one_session(self, session: str) -> SessionInfo:
+        return SessionInfo(session, self._edge(session, "asc"), self._edge(session, "desc"))
+
+    def _edge(self, session: str, order: str) -> float | None:
+        args = self._args({"sessionId": session, "order": order, "limit": 1.0})
+        answer = self._client.query(f"{MODULE}:page", args, _rows)
+        return self._reader.row(bytes(answer.rows[0])).time if answer.rows else None
+
+    def _walk(self, function: str, args: dict[str, Any]) -> Iterator[Page]:
+        args = self._args({name: value for name, value in args.items() if value is not None})
+        while True:
+            answer = self._pace.call(
+                lambda rows: self._client.query(f"{MODULE}:{function}", {**args, "limit": float(rows)}, _rows)
+            )
+            page = self._reader.page(answer.rows)
+            if page.rows:
+                yield page
+            if answer.is_done:
+                return
+            cursor = loads(bytes(answer.cursor))
+            if cursor == args.get("after"):
+                raise Unreachable("the deployment sent a page that does not move on; run the same command again.")
+            args["after"] = cursor
+
+    def _args(self, args: dict[str, Any]) -> dict[str, Any]:
+        return {**self._names, **args}
+
+
+def _bounds(where: KeyRange) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return the exclusive lower and upper position of a range."""
+    if where.session is not None:
+        low = None if where.after is None else _position(where.session, where.after)
+        high = None if where.before is None else _position(where.session, where.before)
+    else:
+        low = None if where.first is None else _position(where.first, _BEFORE_ALL_TIMES)
+        high = None if where.stop is None else _position(where.stop, _BEFORE_ALL_TIMES)
+    if where.resume is not None:
+        low = _position(*where.resume)
+    return low, high
+
+
+def _position(session: Any, time: float, document_id: str = "") -> dict[str, Any]:
+    position = {"creationTime": time, "id": document_id}
+    return position if session is MISSING else {"sessionId": session, **position}

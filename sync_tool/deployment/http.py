@@ -1,0 +1,244 @@
+"""HTTP to one deployment: one pooled client, deadlines, retries, proxies; foreign errors end here.
+
+What may be tried again follows the official clients and the backend's error classes
+(get-convex/convex-backend, ``crates/errors/src/lib.rs``): everything for reading; for writing only
+answers that prove that nothing was committed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import certifi
+import stamina
+import urllib3
+from urllib3.exceptions import HTTPError, LocationParseError
+from urllib3.util import Timeout
+
+from sync_tool._version import __version__
+from sync_tool.errors import ConvexMsgsError, Refused, Unreachable, UsageError
+
+_RETRIED: Final = frozenset({408, 421, 425, 429, 500, 502, 503, 504})
+_UNCOMMITTED_CODES: Final = frozenset({
+    "OptimisticConcurrencyControlFailure", "ExpiredInQueue", "WorkerOverloaded", "IsolateNotClean",
+    "InitialPermitTimeoutError", "ExecuteFullError", "UpstreamConnectError",
+})  # fmt: skip
+_MAX_WAIT: Final = 20.0
+_MAX_RETRY_AFTER: Final = 120.0
+_CA_VARIABLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for a deployment. Times are seconds."""
+
+    connect: float = 10.0
+    read: float = 120.0
+    attempts: int = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, whatever its status."""
+
+    status: int
+    body: bytes
+
+    @property
+    def code(self) -> str:
+        """The short code of the backend's error body ``{"code", "message"}``; empty where there is none."""
+        return str(self._error().get("code", ""))
+
+    @property
+    def message(self) -> str:
+        """The backend's own words about an error; empty where there are none."""
+        return str(self._error().get("message", ""))
+
+    @property
+    def garbled(self) -> bool:
+        """True if a success carries no whole JSON text: a proxy's page, or a body that was cut off."""
+        body = self.body.strip()
+        return self.status == 200 and not (body[:1] in (b"{", b"[", b'"') and body[-1:] in (b"}", b"]", b'"'))
+
+    def _error(self) -> dict[str, object]:
+        try:
+            error = json.loads(self.body)
+        except ValueError:
+            return {}
+        return error if isinstance(error, dict) else {}
+
+
+class _TryAgain(Exception):
+    def __init__(self, what: str, wait: float | None = None) -> None:
+        super().__init__(what)
+        self.wait = wait
+
+
+class Http:
+    """Requests to one base URL with one authorization."""
+
+    def __init__(self, url: str, authorization: str, patience: Patience | None = None) -> None:
+        self.url = url
+        self._patience = patience or Patience()
+        self._headers = {
+            "Authorization": authorization,
+            "Convex-Client": f"convex-msgs-{__version__}",
+            "Content-Type": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+        }
+        self._pool = _make_pool(url, self._patience)
+
+    def get(self, path: str) -> Answer:
+        """GET `path` and return the answer, with retries."""
+        return self._request("GET", path, None, _read_again)
+
+    def post(self, path: str, body: bytes, *, writes: bool = False) -> Answer:
+        """POST JSON and return the answer.
+
+        Args:
+            path: such as ``/api/query``.
+            body: the JSON text.
+            writes: True if the request may change something: then only what certainly was not done is repeated.
+
+        Raises:
+            Unreachable: no usable answer after all attempts.
+            Refused: the key was refused.
+        """
+        return self._request("POST", path, body, _write_again if writes else _post_again)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.clear()
+
+    def _request(self, method: str, path: str, body: bytes | None, again: Callable[[Answer], bool]) -> Answer:
+        waits = stamina.retry_context(
+            on=_wait_for, attempts=self._patience.attempts, timeout=None, wait_initial=0.2, wait_max=_MAX_WAIT
+        )
+        try:
+            for attempt in waits:
+                with attempt:
+                    answer = self._once(method, path, body, again)
+        except _TryAgain as error:
+            raise self._unreachable(str(error)) from None
+        if answer.status in (401, 403):
+            raise _refused(answer)
+        return answer
+
+    def _once(self, method: str, path: str, body: bytes | None, again: Callable[[Answer], bool]) -> Answer:
+        try:
+            response = self._pool.request(method, self.url + path, body=body, headers=self._headers, redirect=False)
+        except LocationParseError as error:
+            raise UsageError(f"{self.url!r} is not the URL of a deployment: {error}.") from None
+        except HTTPError as error:
+            if again is _write_again and not _never_sent(error):
+                raise self._unreachable(_plain(error)) from None
+            raise _TryAgain(_plain(error)) from None
+        answer = Answer(response.status, response.data)
+        if again(answer):
+            raise _TryAgain(_said(answer), _retry_after(response.headers))
+        if answer.status in _RETRIED or (method == "POST" and answer.garbled):
+            raise self._unreachable(_said(answer))
+        return answer
+
+    def _unreachable(self, what: str) -> ConvexMsgsError:
+        return Unreachable(
+            f"no usable answer from {self.url}: {what}.",
+            hint=[("check", "the URL, the network, HTTPS_PROXY; then run the same command again")],
+        )
+
+
+def _read_again(answer: Answer) -> bool:
+    return answer.status in _RETRIED
+
+
+def _post_again(answer: Answer) -> bool:
+    return answer.status in _RETRIED or answer.garbled
+
+
+def _write_again(answer: Answer) -> bool:
+    return answer.status == 429 or (answer.status == 503 and answer.code in _UNCOMMITTED_CODES)
+
+
+def _said(answer: Answer) -> str:
+    if answer.garbled:
+        start = answer.body[:60].decode("utf-8", "replace")
+        return f"not a Convex answer: {start!r}…" if start else "an empty answer"
+    return f"HTTP {answer.status} {answer.code}".rstrip()
+
+
+def _never_sent(error: HTTPError) -> bool:
+    return isinstance(error, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
+
+
+def _wait_for(error: Exception) -> bool | float:
+    """Tell stamina whether to go on, and after how many seconds where the server said so."""
+    if not isinstance(error, _TryAgain):
+        return False
+    return True if error.wait is None else error.wait + random.uniform(0, 0.5)  # noqa: S311
+
+
+def _retry_after(headers: urllib3.HTTPHeaderDict) -> float | None:
+    try:
+        return min(urllib3.Retry().parse_retry_after(headers["Retry-After"]), _MAX_RETRY_AFTER)
+    except (KeyError, urllib3.exceptions.InvalidHeader):
+        return None
+
+
+def _refused(answer: Answer) -> Refused:
+    said = answer.message or answer.code or f"HTTP {answer.status}"
+    if answer.code == "OperationNotPermitted":
+        return Refused(f"the key may not do this: {said}", hint=[("check", "convex-msgs doctor")])
+    if answer.code == "StreamingExportNotEnabled":
+        return Refused("the plan of this deployment does not include streaming export.")
+    return Refused(
+        f"the deployment refused the key ({answer.code or answer.status}).",
+        hint=[
+            ("it may be", "of another deployment, deleted, or cut off (quote the '|' in the shell)"),
+            ("make one", "npx convex deployment token create convex-msgs --prod --save-env .env.msgs"),
+        ],
+    )
+
+
+def _plain(error: HTTPError) -> str:
+    """Say what failed in a few words; urllib3's own texts repeat the pool and the URL."""
+    if isinstance(error, urllib3.exceptions.NameResolutionError):
+        return "its name is not known here (DNS)"
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return "connection refused"
+    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
+        return "no connection in time"
+    if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+        return "no answer in time"
+    if isinstance(error, urllib3.exceptions.SSLError):
+        return f"its certificate or TLS was not accepted ({error.args[0]})"
+    if isinstance(error, urllib3.exceptions.ProtocolError):
+        return "the connection broke"
+    return type(error).__name__
+
+
+def _make_pool(url: str, patience: Patience) -> urllib3.PoolManager:
+    """Make the pool; urllib3 itself looks at neither proxy nor CA variables."""
+    parts = urlsplit(url)
+    timeout = Timeout(connect=patience.connect, read=patience.read)
+    context = _tls() if parts.scheme == "https" else None
+    proxy = getproxies().get(parts.scheme)
+    if proxy and not proxy_bypass(parts.hostname or ""):
+        return urllib3.ProxyManager(proxy, timeout=timeout, retries=False, maxsize=8, ssl_context=context)
+    return urllib3.PoolManager(timeout=timeout, retries=False, maxsize=8, ssl_context=context)
+
+
+def _tls() -> ssl.SSLContext:
+    for name in _CA_VARIABLES:
+        if os.environ.get(name):
+            return ssl.create_default_context(cafile=os.environ[name])
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context

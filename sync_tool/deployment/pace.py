@@ -1,0 +1,57 @@
+"""How many rows to ask for: less after a refusal, slowly more again while all goes well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from sync_tool.errors import FunctionFailed
+
+T = TypeVar("T")
+
+MAX_ROWS: Final = 4096
+DEFAULT_ROWS: Final = 1000
+_GOOD_PAGES_BEFORE_MORE: Final = 8
+
+
+class Pace:
+    """The page size of one reader.
+
+    A deployment refuses a page that is too large or takes too long by failing the function, and in
+    production all it says is "Server Error". So every failure without a code of its own halves the page,
+    down to one row; only then is it what it seems.
+    """
+
+    def __init__(self, rows: int = DEFAULT_ROWS) -> None:
+        self.rows = min(rows, MAX_ROWS)
+        self._most = self.rows
+        self._good = 0
+
+    def call(self, ask: Callable[[int], T]) -> T:
+        """Call `ask` with a number of rows until it is not refused.
+
+        Raises:
+            FunctionFailed: refused even for one row, or for a reason that fewer rows cannot change.
+        """
+        while True:
+            try:
+                answer = ask(self.rows)
+            except FunctionFailed as error:
+                if self.rows == 1 or not _may_be_size(error):
+                    raise
+                self.rows = max(1, self.rows // 2)
+                self._good = 0
+                continue
+            self._grow()
+            return answer
+
+    def _grow(self) -> None:
+        self._good += 1
+        if self._good >= _GOOD_PAGES_BEFORE_MORE and self.rows < self._most:
+            self.rows = min(self._most, self.rows * 2)
+            self._good = 0
+
+
+def _may_be_size(error: FunctionFailed) -> bool:
+    """Tell whether fewer rows could help: not where the function said something of its own (ConvexError data)."""
+    return error.data is None and "Could not find" not in error.message and "not found" not in error.message

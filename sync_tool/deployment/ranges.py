@@ -1,0 +1,73 @@
+"""Which rows one read asks for, and how a selection becomes such reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from sync_tool.encoding.order import sort_key
+from sync_tool.model import Position, Selection
+
+_GLOB_LETTERS: Final = "*?["
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """Rows in session order: of one session, or of all sessions from `first` up to (not with) `stop`."""
+
+    session: str | None = None
+    after: float | None = None
+    """Within one session: created at this time (ms since 1970) or later."""
+    before: float | None = None
+    """Within one session: created before this time (ms since 1970)."""
+    first: str | None = None
+    stop: str | None = None
+    resume: Position | None = None
+    """Only rows that stand after this position."""
+    newest_first: bool = False
+    """Within one session: from its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """Rows of all sessions in the order of their creation (ms since 1970)."""
+
+    after: float | None = None
+    before: float | None = None
+    newest_first: bool = False
+
+
+def key_ranges(selection: Selection) -> list[KeyRange]:
+    """Return the reads, in session order, that together hold everything selected by session id."""
+    if selection.sessions:
+        ids = sorted(set(selection.sessions), key=sort_key)
+        return [KeyRange(session=session, after=selection.after, before=selection.before) for session in ids]
+    if not selection.match:
+        return [KeyRange()]
+    prefixes = sorted({_literal_prefix(glob) for glob in selection.match}, key=sort_key)
+    kept: list[str] = []
+    for prefix in prefixes:
+        if not kept or not prefix.startswith(kept[-1]):
+            kept.append(prefix)
+    return [KeyRange(first=prefix, stop=_after_prefix(prefix)) if prefix else KeyRange() for prefix in kept]
+
+
+def _literal_prefix(glob: str) -> str:
+    for position, letter in enumerate(glob):
+        if letter in _GLOB_LETTERS:
+            return glob[:position]
+    return glob
+
+
+def _after_prefix(prefix: str) -> str | None:
+    """Return the smallest string that sorts after every string with this prefix; None if there is none.
+
+    Strings sort by their UTF-8 bytes, which is the order of their code points.
+    """
+    for position in range(len(prefix) - 1, -1, -1):
+        following = ord(prefix[position]) + 1
+        if following == 0xD800:  # surrogates are no characters
+            following = 0xE000
+        if following <= 0x10FFFF:
+            return prefix[:position] + chr(following)
+    return None

@@ -1,0 +1,234 @@
+"""Which deployment, and with which key: flags, environment, env files, and the key itself.
+
+The rules are those of the official CLI (``npm-packages/convex/src/cli/lib/deploymentSelection.ts``)
+with one addition: a URL that contradicts the key is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from sync_tool.deployment.keys import Key, parse_key
+from sync_tool.errors import UsageError
+
+_KEY_VARIABLES: Final = ("CONVEX_DEPLOYMENT_TOKEN", "CONVEX_DEPLOY_KEY")
+_ADMIN_KEY: Final = "CONVEX_SELF_HOSTED_ADMIN_KEY"
+_SELF_HOSTED_URL: Final = "CONVEX_SELF_HOSTED_URL"
+_APP_URL_PREFIXES: Final = ("", "NEXT_PUBLIC_", "VITE_", "PUBLIC_", "REACT_APP_", "EXPO_PUBLIC_")
+_IGNORED_KEY: Final = "<ignore_deploy_key>"
+_KEY_COMMAND_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One deployment and the key to it."""
+
+    key: Key
+    url: str | None
+    """Base URL without a trailing slash; None if only the key says where (ask `provisioning_host`)."""
+    provisioning_host: str = "https://api.convex.dev"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Variables as found in the environment and in env files, with where each came from."""
+
+    values: Mapping[str, tuple[str, str]]
+    looked_in: tuple[str, ...] = ()
+    directory: Path = field(default_factory=Path.cwd)
+
+    def get(self, name: str) -> str | None:
+        """Return a variable's value; None where it is unset or empty."""
+        found = self.values.get(name)
+        return found[0] if found else None
+
+    def with_key(self, key: str) -> Settings:
+        """Return settings in which `key` is the one that counts."""
+        others = {name: found for name, found in self.values.items() if name not in (*_KEY_VARIABLES, _ADMIN_KEY)}
+        name = _KEY_VARIABLES[0]
+        return Settings({**others, name: (key, "the key given")}, self.looked_in, self.directory)
+
+    def origin(self, name: str) -> str:
+        """Return where a variable was found, for messages."""
+        place = self.values[name][1]
+        return name if place == "environment" else f"{name} of {place}"
+
+
+def load_settings(env_file: str | Path | None = None, directory: Path | None = None) -> Settings:
+    """Gather the variables: from `env_file` alone, else the environment, then ``.env.local``, then ``.env``.
+
+    Args:
+        env_file: a file of ``NAME=value`` lines; also named by ``CONVEX_MSGS_ENV_FILE``.
+        directory: where ``.env.local`` and ``.env`` are looked for; the working directory if None.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    directory = directory or Path.cwd()
+    env_file = env_file or os.environ.get("CONVEX_MSGS_ENV_FILE") or None
+    if env_file:
+        path = Path(env_file).expanduser()
+        return Settings(_tagged(_read_env_file(path), str(env_file)), (str(env_file),), directory)
+    values = _tagged(os.environ, "environment")
+    for name in (".env.local", ".env"):
+        if (directory / name).is_file():
+            found = _tagged(_read_env_file(directory / name), name)
+            values = {**found, **values}
+    return Settings(values, (*_KEY_VARIABLES[1:], _ADMIN_KEY, "./.env.local", "./.env"), directory)
+
+
+def find_target(settings: Settings, url: str | None = None, key_command: str | None = None) -> Target:
+    """Decide which deployment is meant.
+
+    Args:
+        settings: what `load_settings` found.
+        url: a URL given by hand; beats every variable, but may not contradict the key.
+        key_command: a shell command whose standard output is the key; beats every variable.
+
+    Raises:
+        UsageError: no key, a token that is no key, no URL, or a URL of another deployment than the key's.
+    """
+    key = _find_key(settings, key_command)
+    local = None if key else _local_deployment(settings)
+    if local:
+        return Target(local.key, _clean_url(url) if url else local.url)
+    if key is None:
+        raise _no_key(settings)
+    host = settings.get("CONVEX_PROVISION_HOST") or "https://api.convex.dev"
+    if url:
+        _refuse_contradiction(key, url, "--url")
+        return Target(key, _clean_url(url), host)
+    if key.type:
+        own = settings.get(_SELF_HOSTED_URL)
+        if own:
+            _refuse_contradiction(key, own, settings.origin(_SELF_HOSTED_URL))
+        return Target(key, None, host)
+    return Target(key, _find_url(settings), host)
+
+
+def _find_key(settings: Settings, key_command: str | None) -> Key | None:
+    if key_command:
+        return parse_key(_run_key_command(key_command), "--key-command")
+    for name in (*_KEY_VARIABLES, _ADMIN_KEY):
+        text = settings.get(name)
+        if text and text.strip() != _IGNORED_KEY:
+            return parse_key(text, settings.origin(name))
+    return None
+
+
+def _find_url(settings: Settings) -> str:
+    """Return the URL of a self-hosted or local deployment, whose key does not say where it is."""
+    for name in (_SELF_HOSTED_URL, *(f"{prefix}CONVEX_URL" for prefix in _APP_URL_PREFIXES)):
+        url = settings.get(name)
+        if url:
+            return _clean_url(url)
+    raise UsageError(
+        "no URL: this key is of a self-hosted deployment and does not say where that is.",
+        hint=[("set", f"{_SELF_HOSTED_URL}, or give --url https://…")],
+    )
+
+
+def _clean_url(url: str) -> str:
+    parts = urlsplit(url.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"{url!r} is not the URL of a deployment.", hint=[("like", "https://NAME.convex.cloud")])
+    if parts.password:
+        raise UsageError("the URL holds a password; keys belong into the environment or an env file.")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def cloud_name(url: str) -> str | None:
+    """Return the deployment that a Convex cloud URL names; None for a custom domain or another host."""
+    host = urlsplit(url).hostname or ""
+    return host.split(".")[0] if host.endswith((".convex.cloud", ".convex.site")) else None
+
+
+def _refuse_contradiction(key: Key, url: str, origin: str) -> None:
+    named = cloud_name(url)
+    if named is not None and named != key.name:
+        raise UsageError(
+            f"the key is of {key.label}, but {origin} names {named}.",
+            hint=[
+                ("either", f"leave out {origin}: the key names its deployment"),
+                ("or", f"use a key of {named}"),
+            ],
+        )
+
+
+def _local_deployment(settings: Settings) -> Target | None:
+    """Return the deployment that `npx convex dev` runs on this machine, if that is the one selected."""
+    selected = settings.get("CONVEX_DEPLOYMENT") or ""
+    kind, _, name = selected.partition("#")[0].strip().partition(":")
+    if kind not in ("local", "anonymous"):
+        return None
+    legacy = "convex-backend-state" if kind == "local" else "anonymous-convex-backend-state"
+    for folder in (settings.directory / ".convex/local/default", Path.home() / ".convex" / legacy / name):
+        config = folder / "config.json"
+        if config.is_file():
+            return _read_local_config(config)
+    raise UsageError(
+        f"{selected} is a local deployment, but its key file .convex/local/default/config.json is not here.",
+        hint=[("start it", "npx convex dev   (in the project's folder, and run this there too)")],
+    )
+
+
+def _read_local_config(path: Path) -> Target:
+    try:
+        config = json.loads(path.read_text())
+        key, port = str(config["adminKey"]), int(config["ports"]["cloud"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} does not hold a port and an admin key: {error!r}") from None
+    return Target(parse_key(key, str(path)), f"http://127.0.0.1:{port}")
+
+
+def _no_key(settings: Settings) -> UsageError:
+    deployment = (settings.get("CONVEX_DEPLOYMENT") or "").partition("#")[0].strip()
+    hint = [("looked in", ", ".join(settings.looked_in))]
+    if deployment:
+        place = settings.values["CONVEX_DEPLOYMENT"][1]
+        found = f"{place} names {deployment} but holds no key (the login of `npx convex` is not read)"
+        hint.append(("found", found))
+    hint += [
+        ("make one", "npx convex deployment token create convex-msgs --prod --save-env .env.msgs"),
+        (
+            "then add",
+            "--env-file .env.msgs               (keep that file out of git; do not save it in .env.local)",
+        ),
+    ]
+    return UsageError("no deploy key found.", hint=hint)
+
+
+def _run_key_command(command: str) -> str:
+    try:
+        done = subprocess.run(  # noqa: S602  # the user's own command, as in RESTIC_PASSWORD_COMMAND
+            command, shell=True, check=True, text=True, stdout=subprocess.PIPE, timeout=_KEY_COMMAND_SECONDS
+        )
+    except subprocess.CalledProcessError as error:
+        raise UsageError(f"--key-command ended with exit code {error.returncode}.") from None
+    except (subprocess.TimeoutExpired, UnicodeDecodeError):
+        raise UsageError(f"--key-command gave no key within {_KEY_COMMAND_SECONDS} s.") from None
+    if not done.stdout.strip():
+        raise UsageError("--key-command printed nothing.")
+    return done.stdout
+
+
+def _read_env_file(path: Path) -> dict[str, str | None]:
+    try:
+        with path.open(encoding="utf-8") as stream:
+            return dotenv_values(stream=stream, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise UsageError(f"cannot read the env file {path}: {reason}.") from None
+
+
+def _tagged(values: Mapping[str, str | None], place: str) -> dict[str, tuple[str, str]]:
+    return {name: (value, place) for name, value in values.items() if value and value.strip()}

@@ -1,0 +1,187 @@
+"""The door `system`: the queries behind the official CLI and dashboard; nothing needs to be deployed.
+
+Source: get-convex/convex-backend, ``npm-packages/system-udfs/convex/_system/frontend/paginatedTableDocuments.ts``
+and ``lib/filters.ts``. One call reads one range of an index: equalities on the first fields, then one
+range. A cursor is good within one pass; between passes reading goes on by key.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from sync_tool.deployment.client import Client
+from sync_tool.deployment.pace import Pace
+from sync_tool.deployment.ranges import KeyRange, TimeRange
+from sync_tool.encoding.order import MISSING
+from sync_tool.encoding.values import Json, Value, encode
+from sync_tool.errors import FunctionFailed
+from sync_tool.model import Names, Page, Position, Row, SessionInfo
+from sync_tool.rowreader import RowReader
+from sync_tool.selecting import sessions_of
+
+_DOCUMENTS: Final = "_system/frontend/paginatedTableDocuments"
+_UNDEFINED: Final = (
+    "__CONVEX_PLACEHOLDER_undefined_I23atX0jcndVbFgXoQZffsih7eAqktCyFjgUuAeNBtfr3ySOljPSPSEOPFgprkdBO3zXNiGEJxmJ5ZFPc5C"
+    "5qKesG80QRPvlJe8vgSxAt9feLTwxTg4PHfVwUaTEJU67FDwldWmTxp1guMPwxQ2jOuhEryTBf3mQ"
+)
+"""What these queries take for a field that is not there (``lib/values.ts``)."""
+
+_NEIGHBOURS: Final = 32
+
+Clause = dict[str, Any]
+Bound = tuple[str, Value]
+
+
+class _Page(msgspec.Struct):
+    page: list[msgspec.Raw]
+    is_done: bool = msgspec.field(name="isDone")
+    continue_cursor: str = msgspec.field(name="continueCursor")
+
+
+_page = msgspec.json.Decoder(_Page)
+
+
+class SystemDoor:
+    """Reads any table of any deployment with nothing but its key."""
+
+    name: Final = "system"
+
+    def __init__(self, client: Client, names: Names, page_rows: int | None = None) -> None:
+        self._client = client
+        self._table = names.table
+        self._index = names.index
+        self._reader = RowReader(names)
+        self._pace = Pace(page_rows) if page_rows else Pace()
+
+    def pages(self, where: KeyRange) -> Iterator[Page]:
+        """Yield the rows of a range in session order; when a cursor dies (a redeploy in between), go on by key."""
+        while True:
+            last: Row | None = None
+            try:
+                for clauses in _session_clauses(where):
+                    for page in self._walk(self._index, clauses, where.newest_first):
+                        page.rows = [row for row in page.rows if _after(row, where.resume)]
+                        last = page.rows[-1] if page.rows else last
+                        yield page
+            except FunctionFailed as error:
+                if last is None or where.newest_first or not _cursor_died(error):
+                    raise
+                where = replace(where, resume=last.position)
+            else:
+                return
+
+    def by_time(self, where: TimeRange) -> Iterator[Page]:
+        """Yield the rows of all sessions in the order of their creation."""
+        clauses = _range(_bound("gte", where.after), _bound("lt", where.before))
+        return self._walk("by_creation_time", clauses, where.newest_first)
+
+    def sessions(self, first: str | None, stop: str | None) -> Iterator[SessionInfo]:
+        """Yield the sessions from `first` up to (not with) `stop`; reads every row of them."""
+        return sessions_of(self.pages(KeyRange(first=first, stop=stop)))
+
+    def has_session(self, session: str) -> bool:
+        """Tell whether the session holds at least one message."""
+        answer = self._ask(self._index, [_equal(session)], None, False, 1)
+        return bool(answer.page)
+
+    def neighbours(self, session: str) -> list[str]:
+        """Return ids of sessions near `session` in the index, found one by one."""
+        near: list[str] = []
+        lower: Bound = ("gte", session[: len(session) // 2])
+        for _ in range(_NEIGHBOURS):
+            answer = self._ask(self._index, _range(lower, None), None, False, 1)
+            if not answer.page:
+                break
+            found = self._reader.row(bytes(answer.page[0])).session
+            if isinstance(found, str):
+                near.append(found)
+            lower = ("gt", found)
+        return near
+
+    def _walk(self, index: str, clauses: list[Clause], newest_first: bool) -> Iterator[Page]:
+        cursor: str | None = None
+        while True:
+            ask = partial(self._ask, index, clauses, cursor, newest_first)
+            answer = self._pace.call(ask)
+            page = self._reader.page(answer.page)
+            if page.rows:
+                yield page
+            if answer.is_done:
+                return
+            cursor = answer.continue_cursor
+
+    def _ask(self, index: str, clauses: list[Clause], cursor: str | None, newest_first: bool, rows: int) -> _Page:
+        expression: Clause = {
+            "clauses": [],
+            "order": "desc" if newest_first else "asc",
+            "index": {"name": index, "clauses": clauses},
+        }
+        args = {
+            "table": self._table,
+            "filters": base64.b64encode(msgspec.json.encode(expression)).decode(),
+            "paginationOpts": {"numItems": float(rows), "cursor": cursor},
+        }
+        answer = self._client.query(_DOCUMENTS, args, _page)
+        _raise_page_error(answer)
+        return answer
+
+
+def _raise_page_error(answer: _Page) -> None:
+    """These queries report their own errors as page elements without an ``_id``."""
+    for raw in answer.page[:1]:
+        element = msgspec.json.decode(raw)
+        if "_id" not in element and "error" in element:
+            raise FunctionFailed(str(element["error"]), data={"code": "bad_filter", "message": element["error"]})
+
+
+def _session_clauses(where: KeyRange) -> list[list[Clause]]:
+    """Return the index ranges, in order, that hold the rows of `where` (and few that come before `resume`)."""
+    resume = where.resume
+    if where.session is not None:
+        since = where.after if resume is None else resume.time
+        return [[_equal(where.session), *_range(_bound("gte", since), _bound("lt", where.before))]]
+    upper = _bound("lt", where.stop)
+    if resume is None:
+        return [_range(_bound("gte", where.first), upper)]
+    rest_of_session = [_equal(resume.session), *_range(("gte", resume.time), None)]
+    return [rest_of_session, _range(("gt", resume.session), upper)]
+
+
+def _equal(value: Value) -> Clause:
+    return {"type": "indexEq", "enabled": True, "value": _spelled(value)}
+
+
+def _bound(operator: str, value: Value) -> Bound | None:
+    return None if value is None else (operator, value)
+
+
+def _range(lower: Bound | None, upper: Bound | None) -> list[Clause]:
+    """Return the clause with these bounds; none without bounds."""
+    clause: Clause = {"type": "indexRange", "enabled": True}
+    if lower:
+        clause |= {"lowerOp": lower[0], "lowerValue": _spelled(lower[1])}
+    if upper:
+        clause |= {"upperOp": upper[0], "upperValue": _spelled(upper[1])}
+    return [clause] if lower or upper else []
+
+
+def _spelled(value: Value) -> Json:
+    return _UNDEFINED if value is MISSING else encode(value)
+
+
+def _after(row: Row, resume: Position | None) -> bool:
+    if resume is None or row.session != resume.session or row.time > resume.time:
+        return True
+    return row.time == resume.time and row.id > resume.id
+
+
+def _cursor_died(error: FunctionFailed) -> bool:
+    if isinstance(error.data, dict) and error.data.get("paginationError") == "InvalidCursor":
+        return True
+    return "parse cursor" in error.message  # after a change of the deployment's secret

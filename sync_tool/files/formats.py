@@ -1,0 +1,59 @@
+"""Which format a name stands for, and a writer for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+from sync_tool.errors import UsageError
+from sync_tool.files.output import COMPRESSIONS
+from sync_tool.model import Names, Page
+
+SUFFIXES: Final = {".jsonl": "jsonl", ".parquet": "parquet", ".md": "md"}
+FORMATS: Final = tuple(SUFFIXES.values())
+
+
+class Writer(Protocol):
+    """Takes rows in session order and spells them in one format."""
+
+    def write(self, page: Page) -> None:
+        """Append the rows of a page."""
+
+    def finish(self) -> None:
+        """Write whatever the format needs at its end."""
+
+
+def format_of(path: Path, asked: str | None = None) -> str:
+    """Return the format that the suffix of `path` names; a compression's suffix may follow it.
+
+    Raises:
+        UsageError: no format of that name, or `asked` names another one.
+    """
+    stem = path.with_suffix("") if path.suffix in COMPRESSIONS else path
+    found = SUFFIXES.get(stem.suffix)
+    if found is None and asked is None:
+        raise UsageError(
+            f"cannot tell the format of {path.name!r}.",
+            hint=[("known", f"{' '.join(SUFFIXES)}, and .zst or .gz behind")],
+        )
+    if found and asked and found != asked:
+        raise UsageError(f"{path.name!r} is {found}, but the format asked for is {asked}.")
+    found = found or asked or ""
+    if stem is not path and found == "parquet":
+        raise UsageError("Parquet is compressed inside; leave out the second suffix.")
+    return found
+
+
+def make_writer(kind: str, stream: BinaryIO, names: Names, origin: str) -> Writer:
+    """Return a writer of format `kind`; `origin` says where the rows are from."""
+    if kind == "jsonl":
+        from sync_tool.files.jsonl import JsonlWriter
+
+        return JsonlWriter(stream)
+    if kind == "parquet":
+        from sync_tool.files.parquet import ParquetWriter
+
+        return ParquetWriter(stream, names, origin)
+    from sync_tool.files.markdown import MarkdownWriter
+
+    return MarkdownWriter(stream, origin)

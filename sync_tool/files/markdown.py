@@ -1,0 +1,145 @@
+"""A transcript that people read: Markdown, out only.
+
+Tool calls are folded into one line each, together with their results. Control characters are spelled
+as escapes, and a line of a message that looks like one of the transcript's own gets a backslash.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO, Final
+
+from sync_tool.model import Page, Row
+from sync_tool.text import harmless, moment, one_line, plural, shortened
+
+_OWN_MARK = re.compile(r"^(?=# |> tool |\*\*[^*\n]+\*\* (?:\d{4}-|undated))", re.MULTILINE)
+_IN_MEMORY: Final = 1 << 20
+_FOLDED: Final = 500
+
+
+class MarkdownWriter:
+    """Writes sessions as transcripts, one after the other; a session waits on disk until its end is known."""
+
+    def __init__(self, stream: BinaryIO, origin: str) -> None:
+        self._stream = stream
+        self._origin = origin
+        self._transcript: _Transcript | None = None
+        self._written = 0
+
+    def write(self, page: Page) -> None:
+        """Append the rows of a page."""
+        for row in page.rows:
+            if row.n == 1 or self._transcript is None:
+                self._close_transcript()
+                self._transcript = _Transcript(row)
+            self._transcript.add(row)
+
+    def finish(self) -> None:
+        """Write the last session."""
+        self._close_transcript()
+
+    def _close_transcript(self) -> None:
+        if self._transcript is not None:
+            self._stream.write(b"\n" if self._written else b"")
+            self._transcript.copy_to(self._stream, self._origin)
+            self._transcript = None
+            self._written += 1
+
+
+class _Transcript:
+    """One session on its way."""
+
+    def __init__(self, first: Row) -> None:
+        self._title = first.session if isinstance(first.session, str) else repr(first.session)
+        self._first = self._last = first.time
+        self._count = 0
+        self._calls: dict[str, str] = {}
+        self._body = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed in copy_to
+
+    def add(self, row: Row) -> None:
+        """Append a message. A tool's result joins the call that waits for it."""
+        self._count += 1
+        self._last = row.time
+        data = row.message.get("data")
+        data = data if isinstance(data, dict) else {}
+        if row.type in ("tool", "function"):
+            self._add_result(row, data)
+            return
+        self._flush_calls()
+        text = _text(row, data)
+        calls = [call for call in _list(data, "tool_calls") if isinstance(call, dict)]
+        if text or not calls:
+            self._block(f"**{_speaker(row, data)}** {_time(row)}  {text}".rstrip())
+        for position, call in enumerate(calls):
+            self._calls[str(call.get("id") or position)] = _call(call)
+
+    def copy_to(self, stream: BinaryIO, origin: str) -> None:
+        """Write heading and body."""
+        self._flush_calls()
+        heading = f"# {one_line(self._title)}\n{self._span()}, {plural(self._count, 'message')}, {origin}\n"
+        stream.write(heading.encode())
+        self._body.seek(0)
+        shutil.copyfileobj(self._body, stream)
+        self._body.close()
+
+    def _add_result(self, row: Row, data: dict[str, Any]) -> None:
+        waiting = self._calls.pop(str(data.get("tool_call_id")), None)
+        call = waiting or f"> tool {one_line(str(data.get('name') or data.get('tool_call_id') or '?'))}"
+        failed = "error: " if data.get("status") == "error" else ""
+        self._block(f"{call} -> {failed}{shortened(_text(row, data), _FOLDED)}")
+
+    def _flush_calls(self) -> None:
+        """Write the calls that nobody answered."""
+        for call in self._calls.values():
+            self._block(call)
+        self._calls.clear()
+
+    def _block(self, text: str) -> None:
+        self._body.write(f"\n{text}\n".encode())
+
+    def _span(self) -> str:
+        days = [found.strftime("%Y-%m-%d") for found in map(moment, (self._first, self._last)) if found]
+        return " to ".join(dict.fromkeys(days)) or "undated"
+
+
+def _speaker(row: Row, data: dict[str, Any]) -> str:
+    kind = data.get("role") if row.type in ("generic", "chat") else row.type
+    name = data.get("name")
+    shown = one_line(str(kind or "unknown")).replace("*", "")
+    return f"{shown} ({one_line(name)})" if isinstance(name, str) and name else shown
+
+
+def _time(row: Row) -> str:
+    created = row.created_at
+    return created.strftime("%Y-%m-%d %H:%M") if created else "undated"
+
+
+def _text(row: Row, data: dict[str, Any]) -> str:
+    text = row.text or (data.get("text") if isinstance(data.get("text"), str) else "") or ""
+    others = [
+        f"[{one_line(str(block.get('type') or 'block'))}]"
+        for block in [*_list(data, "content"), *_list(data, "content_blocks")]
+        if isinstance(block, dict) and block.get("type") != "text"
+    ]
+    return _OWN_MARK.sub(r"\\", harmless("\n".join([*([text] if text else []), *dict.fromkeys(others)])))
+
+
+def _call(call: dict[str, Any]) -> str:
+    arguments = call.get("args")
+    pairs = arguments.items() if isinstance(arguments, dict) else []
+    listed = ", ".join(f"{one_line(name)}={_json(value)}" for name, value in pairs)
+    return f"> tool {one_line(str(call.get('name') or '?'))}({listed})"
+
+
+def _json(value: object) -> str:
+    """Spell an argument as JSON, integral numbers as people write them."""
+    value = int(value) if isinstance(value, float) and value.is_integer() else value
+    return shortened(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr), _FOLDED)
+
+
+def _list(data: dict[str, Any], name: str) -> list[Any]:
+    found = data.get(name)
+    return found if isinstance(found, list) else []

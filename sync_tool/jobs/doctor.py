@@ -1,0 +1,125 @@
+"""``doctor``: can this deployment be reached, read and written, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from sync_tool.deployment.catalog import check_names
+from sync_tool.deployment.deployment import Deployment
+from sync_tool.deployment.schemalevel import DOCUMENTED, OTHER, schema_level
+from sync_tool.errors import ConvexMsgsError, Exit, FunctionFailed, UsageError
+from sync_tool.jobs.history import History
+
+Verdict = Literal["ok", "--", "warn", "fail"]
+
+_VIEW: Final = "deployment:data:view"
+_OPERATIONS: Final = {"ViewData": _VIEW, "view_data": _VIEW}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    verdict: Verdict
+    """``ok``; ``--`` not there and not needed; ``warn``; ``fail``."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """What ``doctor`` found; the object that ``--json`` prints."""
+
+    deployment: str
+    url: str
+    findings: tuple[Finding, ...]
+    exit_code: int
+    """0, or the code of the first failure."""
+
+
+def doctor(history: History) -> DoctorReport:
+    """Look at everything that reading and writing need.
+
+    Args:
+        history: what `connect` returned (which has already tried the URL and the key).
+
+    Raises:
+        UsageError: `history` is a file.
+        Unreachable: the deployment stopped answering.
+    """
+    deployment = history.source
+    if not isinstance(deployment, Deployment):
+        raise UsageError("doctor looks at deployments, not at files.")
+    findings = [_reach(deployment), _key(deployment)]
+    code = Exit.DONE
+    try:
+        if deployment.catalog is not None:
+            check_names(deployment.catalog, deployment.names)
+        findings += _table(deployment)
+    except ConvexMsgsError as error:
+        findings.append(Finding("fail", " ".join([error.message, *(text for _, text in error.hint_lines)])))
+        code = error.exit_code
+    findings += _ways(deployment)
+    return DoctorReport(deployment.title, deployment.client.url, tuple(findings), int(code))
+
+
+def _reach(deployment: Deployment) -> Finding:
+    try:
+        version = deployment.client.get("/version")
+    except ConvexMsgsError:
+        version = None
+    backend = f", backend {version}" if isinstance(version, str) and version.strip() not in ("", "unknown") else ""
+    identity = deployment.identity
+    who = identity.title if identity.cloud else identity.type
+    return Finding("ok", f"{deployment.client.url}  {who}{backend}")
+
+
+def _key(deployment: Deployment) -> Finding:
+    try:
+        answer = deployment.client.get("/api/check_admin_key")
+    except ConvexMsgsError as error:
+        return Finding("fail", f"key: {error.message}")
+    allowed = answer.get("allowedOps") if isinstance(answer, dict) else None
+    if allowed:
+        names = ", ".join(_OPERATIONS.get(str(name), str(name)) for name in allowed)
+        return Finding("ok", f"key: {names} (reading needs {_VIEW})")
+    if isinstance(answer, dict) and answer.get("isReadOnly"):
+        return Finding("ok", "key: read-only")
+    return Finding("ok", f"key: full rights (reading needs only {_VIEW})")
+
+
+def _table(deployment: Deployment) -> Iterator[Finding]:
+    names = deployment.names
+    rows = deployment.count()
+    counted = "" if rows is None else f", {rows:,} rows (statistics)"
+    text = f"table {names.table}, index {names.index}{counted}"
+    if deployment.catalog is None:
+        yield Finding("warn", f"{text}; the key may not look at the schema")
+        return
+    level = schema_level(deployment.catalog, names)
+    yield Finding("ok", f"{text}, schema level {level}" if level != OTHER else f"{text}, a schema of your own")
+    if level == DOCUMENTED:
+        yield Finding(
+            "warn",
+            "the schema takes only the four documented fields: every message of @langchain/core 0.1.46 or newer "
+            "is refused (data: v.any() takes all)",
+        )
+
+
+def _ways(deployment: Deployment) -> Iterator[Finding]:
+    try:
+        deployment.client.query_value("_system/cli/tables", {"paginationOpts": {"numItems": 1.0, "cursor": None}})
+        yield Finding("ok", "read: system queries (nothing needs to be deployed)")
+    except FunctionFailed as error:
+        yield Finding("--", f"read: system queries refused: {error.message}")
+    if deployment.has_functions:
+        yield Finding("ok", "read: functions (convexMsgs is deployed)")
+    else:
+        yield Finding("--", "read: functions not deployed; not needed for reading (to add them: convex-msgs init)")
+    if not deployment.identity.cloud:
+        return
+    if deployment.may_stream:
+        yield Finding("ok", "plan: streaming export included; reading is not capped")
+    else:
+        yield Finding("--", "plan: no streaming export; reading more than 200 MB needs --max-read")

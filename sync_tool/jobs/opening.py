@@ -1,0 +1,91 @@
+"""From what a person gives (flags, an address) to a source of messages."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from sync_tool.errors import UsageError
+from sync_tool.jobs.history import History
+from sync_tool.model import Names
+
+if TYPE_CHECKING:
+    from sync_tool.deployment.deployment import Via
+    from sync_tool.deployment.http import Patience
+
+_LIVE: Final = "live"
+
+
+def connect(
+    url: str | None = None,
+    *,
+    key: str | None = None,
+    env_file: str | Path | None = None,
+    key_command: str | None = None,
+    names: Names | None = None,
+    via: Via = "auto",
+    patience: Patience | None = None,
+) -> History:
+    """Connect to a deployment, by the same rules as the command line.
+
+    Args:
+        url: base URL; without it the key or the environment says where.
+        key: a deploy or admin key; without it the environment or `env_file` holds it.
+        env_file: a file of ``NAME=value`` lines that alone is looked at.
+        key_command: a shell command that prints the key.
+        names: table, index and field names other than LangChain's.
+        via: how to read: ``auto``, ``functions`` or ``system``.
+        patience: timeouts and attempts.
+
+    Raises:
+        UsageError: no key or URL, or ones that do not belong together.
+        Refused: the deployment refused the key.
+        Unreachable: no answer.
+    """
+    from sync_tool.deployment.deployment import Deployment
+    from sync_tool.deployment.keys import parse_key
+    from sync_tool.deployment.settings import Target, find_target, load_settings
+
+    if key is not None and url is not None:
+        target = Target(parse_key(key, "key"), url.rstrip("/"))
+    else:
+        settings = load_settings(env_file)
+        if key is not None:
+            settings = settings.with_key(key)
+        target = find_target(settings, url, key_command)
+    return History(Deployment(target, names, via=via, patience=patience))
+
+
+def open_address(address: str | Path, *, names: Names | None = None) -> History:
+    """Open whatever an address names: a file, or a deployment.
+
+    Args:
+        address: a path; ``https://…``; ``@FILE`` (the deployment of an env file); ``live`` (of the
+            environment); ``env:NAME`` (an address held in a variable).
+        names: table, index and field names other than LangChain's.
+
+    Raises:
+        UsageError: nothing there, or an address with a password in it.
+    """
+    text = str(address)
+    if text.startswith("env:"):
+        held = os.environ.get(text[4:])
+        if not held:
+            raise UsageError(f"{text}: there is no variable {text[4:]!r}, or it is empty.")
+        text = held
+    elif "://" in text and urlsplit(text).password:
+        raise UsageError(
+            "an address with a password does not belong on a command line.",
+            hint=[("put it", "into a variable: env:NAME")],
+        )
+    if text == _LIVE:
+        return connect(names=names)
+    if text.startswith("@"):
+        return connect(env_file=text[1:], names=names)
+    if text.startswith(("http://", "https://")):
+        return connect(text, names=names)
+    from sync_tool.files.source import MessageFile
+
+    return History(MessageFile(Path(text).expanduser(), names))

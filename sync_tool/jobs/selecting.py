@@ -1,0 +1,93 @@
+"""Selections as people and programs write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from typing import Final, TypedDict
+
+from sync_tool.errors import UsageError
+from sync_tool.model import Selection
+
+When = str | float | date | None
+"""A time: ISO text, a span back from now such as ``7d``, a datetime or date, or ms since 1970."""
+
+_SPAN = re.compile(r"^(\d+(?:\.\d+)?)\s*([smhdw])$")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(k|m|g|t)?(i?)b?$", re.IGNORECASE)
+
+
+class SelectionKeywords(TypedDict, total=False):
+    """The keywords that every job takes to select messages."""
+
+    sessions: Iterable[str]
+    match: Iterable[str]
+    exclude: Iterable[str]
+    after: When
+    before: When
+    active_after: When
+
+
+def make_selection(keywords: SelectionKeywords) -> Selection:
+    """Return the selection that keywords stand for.
+
+    Raises:
+        UsageError: a time that cannot be read, or an empty window.
+    """
+    selection = Selection(
+        sessions=tuple(keywords.get("sessions", ())),
+        match=tuple(keywords.get("match", ())),
+        exclude=tuple(keywords.get("exclude", ())),
+        after=parse_when(keywords.get("after"), "--after"),
+        before=parse_when(keywords.get("before"), "--before"),
+        active_after=parse_when(keywords.get("active_after"), "--active-after"),
+    )
+    if selection.after is not None and selection.before is not None and selection.after >= selection.before:
+        raise UsageError("--after is not earlier than --before: no message can be in between.")
+    return selection
+
+
+def parse_when(when: When, name: str) -> float | None:
+    """Return a time as milliseconds since 1970; UTC where no zone is given.
+
+    Raises:
+        UsageError: it cannot be read; `name` says which one.
+    """
+    if when is None:
+        return None
+    if isinstance(when, str):
+        when = _parse_text(when.strip(), name)
+    if isinstance(when, date) and not isinstance(when, datetime):
+        when = datetime(when.year, when.month, when.day, tzinfo=UTC)
+    if isinstance(when, datetime):
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000
+    return float(when)
+
+
+def parse_size(text: str | float | None, name: str) -> int | None:
+    """Return a number of bytes: ``250MB`` (powers of 1,000), ``2MiB`` (powers of 1,024), or a number.
+
+    Raises:
+        UsageError: it cannot be read; `name` says which one.
+    """
+    if text is None or isinstance(text, int | float):
+        return None if text is None else int(text)
+    match = _SIZE.match(text.strip())
+    if not match:
+        raise UsageError(f"{name} {text!r} is not a size.", hint=[("like", "250MB or 2GiB")])
+    power = "kmgt".index(match[2].lower()) + 1 if match[2] else 0
+    return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+
+
+def _parse_text(text: str, name: str) -> datetime:
+    span = _SPAN.match(text)
+    try:
+        if span:
+            return datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: float(span[1])})
+        return datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"{name} {text!r} is not a time.",
+            hint=[("like", "2026-08-01, 2026-08-01T10:00+02:00 or 7d (UTC without a zone)")],
+        ) from None

@@ -1,0 +1,139 @@
+"""The words of this tool as types: names, positions, rows, pages, selections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from sync_tool.encoding.canonical import loads
+from sync_tool.encoding.order import MISSING, Missing, sort_key
+from sync_tool.encoding.values import Value
+from sync_tool.messages import text_of
+
+__all__ = ["MISSING", "Names", "Page", "Position", "Row", "Selection", "SessionInfo"]
+
+_SYSTEM_FIELDS: Final = ("_id", "_creationTime")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """How a deployment calls its table, index and fields; the defaults are LangChain's own."""
+
+    table: str = "messages"
+    index: str = "bySessionId"
+    session_field: str = "sessionId"
+    message_field: str = "message"
+
+
+class Position(NamedTuple):
+    """A place between rows in session order: after the row with these values, or where it would stand."""
+
+    session: Value | Missing
+    time: float
+    """``_creationTime``, float64 milliseconds since 1970."""
+    id: str
+
+    def key(self) -> tuple[bytes, float, str]:
+        """Return a key that sorts positions as the deployment's index does."""
+        return (sort_key(self.session), self.time, self.id)
+
+
+@dataclass(slots=True)
+class Row:
+    """One document of the table, kept as the JSON bytes it travelled in and decoded when looked at."""
+
+    raw: bytes
+    """The row as ``convex_encoded_json``."""
+    id: str
+    """``_id``; empty where the document has none (a file may hold such rows)."""
+    time: float
+    """``_creationTime``, float64 milliseconds since 1970; NaN where there is none."""
+    session: Value | Missing
+    """The session id; `MISSING` where the document has none. Any Convex value is possible."""
+    n: int = 0
+    """Which row of its session this is among those read, from 1."""
+    message_field: str = "message"
+    _value: dict[str, Value] | None = field(default=None, repr=False)
+
+    @property
+    def value(self) -> dict[str, Value]:
+        """The whole document as Convex values (see `sync_tool.encoding.values`)."""
+        if self._value is None:
+            self._value = loads(self.raw)
+        return self._value
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """LangChain's stored message ``{type, data}``; empty where the document holds none."""
+        message = self.value.get(self.message_field)
+        return message if isinstance(message, dict) else {}
+
+    @property
+    def type(self) -> str:
+        """The message's type such as ``human`` or ``ai``; empty where it has none."""
+        kind = self.message.get("type")
+        return kind if isinstance(kind, str) else ""
+
+    @property
+    def text(self) -> str:
+        """What was said: the text, or of list content the text blocks joined by newlines."""
+        return text_of(self.message) or ""
+
+    @property
+    def created_at(self) -> datetime | None:
+        """`time` as a UTC datetime; None outside the years 1970 to 9999."""
+        if not 0 <= self.time < 253_402_300_800_000:
+            return None
+        return datetime.fromtimestamp(self.time / 1000, UTC)
+
+    @property
+    def position(self) -> Position:
+        """Where this row stands in session order."""
+        return Position(self.session, self.time, self.id)
+
+
+@dataclass(slots=True)
+class Page:
+    """Rows in order: the unit of transfer and of progress."""
+
+    rows: list[Row]
+    bytes: int
+    """How many bytes of documents were read to get these rows (filtered ones included)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which messages: everything, or what all of these let through. Times are milliseconds since 1970."""
+
+    sessions: tuple[str, ...] = ()
+    match: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    after: float | None = None
+    """Only messages created at this time or later."""
+    before: float | None = None
+    """Only messages created before this time."""
+    active_after: float | None = None
+    """Only (whole) sessions with a message created at this time or later."""
+
+    @property
+    def everything(self) -> bool:
+        """True if nothing is left out."""
+        return self == Selection()
+
+    @property
+    def windowed(self) -> bool:
+        """True if messages are cut by time."""
+        return self.after is not None or self.before is not None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A session as ``sessions`` lists it. Times are float64 milliseconds since 1970."""
+
+    session: Value | Missing
+    first: float | None = None
+    last: float | None = None
+    count: int | None = None
+    words: str | None = None
+    """The last thing a human said, where it was asked for."""

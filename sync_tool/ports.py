@@ -1,0 +1,55 @@
+"""What the parts of the tool ask of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from sync_tool.model import Names, Page, Selection, SessionInfo
+
+
+class Source(Protocol):
+    """A place that messages are read from."""
+
+    @property
+    def names(self) -> Names:
+        """How the place calls its table and fields."""
+
+    @property
+    def title(self) -> str:
+        """What a person calls the place, such as ``prod tall-forest-123``."""
+
+    def pages(self, selection: Selection) -> Iterator[Page]:
+        """Yield the selected rows in session order: by session id, then creation time, then id.
+
+        Lazy: a few pages are held at a time, whatever the length of the history. Rows are numbered
+        within their session (`Row.n`).
+
+        Raises:
+            UsageError: a session named in the selection does not exist.
+        """
+
+    def sessions(self, selection: Selection, *, count: bool) -> Iterator[SessionInfo]:
+        """Yield the selected sessions in order; with `count` each message is read and counted."""
+
+    def recent_sessions(self, limit: int) -> list[SessionInfo]:
+        """Return the `limit` sessions with the newest messages, newest first, with their last human words."""
+
+    def count(self) -> int | None:
+        """Return the number of rows of the whole table if that can be known without reading them."""
+
+    def close(self) -> None:
+        """Give back connections and files."""
+
+
+class Progress(Protocol):
+    """Who is told how far a job is. The library's default tells nobody."""
+
+    def begin(self, title: str, total: int | None) -> None:
+        """The job starts; `total` is the number of rows to come, where it is known."""
+
+    def advance(self, rows: int, size: int) -> None:
+        """`rows` more rows are done, for which `size` bytes of documents were read."""
+
+    def note(self, text: str) -> None:
+        """Something a person should know; one line."""

@@ -1,0 +1,63 @@
+"""From the JSON text of documents to rows, decoding only what the tool itself looks at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from sync_tool.encoding.order import MISSING
+from sync_tool.encoding.values import decode
+from sync_tool.model import Names, Page, Row
+
+
+class RowReader:
+    """Makes rows of documents, knowing how the table's fields are called."""
+
+    def __init__(self, names: Names) -> None:
+        self._message_field = names.message_field
+        head = msgspec.defstruct(
+            "Head",
+            [("id", Any, ""), ("time", Any, math.nan), ("session", Any, msgspec.UNSET)],
+            rename={"id": "_id", "time": "_creationTime", "session": names.session_field},
+        )
+        self._decode = msgspec.json.Decoder(head).decode
+
+    def row(self, raw: bytes) -> Row:
+        """Return one document as a row.
+
+        Raises:
+            ValueError: not a JSON object in UTF-8 (below the fields looked at, that shows later).
+        """
+        head: Any = self._decode(raw)
+        session = head.session
+        if type(session) is not str:
+            session = MISSING if session is msgspec.UNSET else decode(session)
+        time = head.time if type(head.time) in (float, int) else math.nan
+        return Row(
+            raw=raw,
+            id=head.id if type(head.id) is str else "",
+            time=float(time),
+            session=session,
+            message_field=self._message_field,
+        )
+
+    def page(self, documents: Iterable[msgspec.Raw]) -> Page:
+        """Return documents that arrived together as a page."""
+        rows = [self.row(bytes(raw)) for raw in documents]
+        return Page(rows, sum(len(row.raw) for row in rows))
+
+
+def numbered(pages: Iterable[Page]) -> Iterator[Page]:
+    """Number the rows of pages in session order within their sessions, from 1."""
+    current: object = object()
+    n = 0
+    for page in pages:
+        for row in page.rows:
+            if row.session != current or type(row.session) is not type(current):
+                current, n = row.session, 0
+            n += 1
+            row.n = n
+        yield page

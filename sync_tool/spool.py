@@ -1,0 +1,39 @@
+"""Rows in any order in, rows in session order out, however many: a temporary SQLite file holds them."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from typing import Any, Final
+
+from sync_tool.encoding.order import sort_key
+from sync_tool.model import Names, Page, Row
+from sync_tool.rowreader import RowReader
+
+_ROWS_A_PAGE: Final = 1000
+
+
+def in_session_order(pages: Iterable[Page], names: Names) -> Iterator[Page]:
+    """Yield the rows of `pages` by session id, creation time, id; rows equal in all three keep their order.
+
+    Everything is read before the first page comes out. SQLite keeps a private file in the temporary
+    folder (``SQLITE_TMPDIR``, ``TMPDIR``) and the system deletes it also when the process is killed.
+    """
+    read_row = RowReader(names).row
+    with closing(sqlite3.connect("", isolation_level=None, check_same_thread=False)) as database:
+        database.execute("CREATE TABLE row (session BLOB, time REAL, id TEXT, raw BLOB)")
+        database.execute("BEGIN")
+        size = 0
+        for page in pages:
+            size += page.bytes
+            database.executemany("INSERT INTO row VALUES (?, ?, ?, ?)", map(_stored, page.rows))
+        found = database.execute("SELECT raw FROM row ORDER BY session, time, id, rowid")
+        while records := found.fetchmany(_ROWS_A_PAGE):
+            yield Page([read_row(raw) for (raw,) in records], size)
+            size = 0
+
+
+def _stored(row: Row) -> tuple[Any, ...]:
+    return (sort_key(row.session), None if math.isnan(row.time) else row.time, row.id, row.raw)

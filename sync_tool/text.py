@@ -1,0 +1,86 @@
+"""Text for people: hostile characters made harmless, times, numbers and sizes as they are said."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+from wcwidth import wcswidth
+
+_BIDI: Final = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_HOSTILE = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff{_BIDI}\ud800-\udfff]")
+_HOSTILE_IN_TEXT = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI}\ufeff\ud800-\udfff]")
+
+
+def one_line(text: str) -> str:
+    """Return `text` on one line: control characters, line ends and direction marks are spelled as escapes."""
+    return _HOSTILE.sub(_spelled, text)
+
+
+def harmless(text: str) -> str:
+    """Return `text` with control characters and direction marks spelled as escapes, but line ends and tabs."""
+    return _HOSTILE_IN_TEXT.sub(_spelled, text.replace("\r\n", "\n"))
+
+
+def shortened(text: str, width: int) -> str:
+    """Return `text` on one line of at most `width` terminal columns, cut with an ellipsis."""
+    text = " ".join(one_line(text.strip()).split())
+    if columns(text) <= width:
+        return text
+    kept = text[: width - 2]
+    while columns(kept) > width - 2:
+        kept = kept[:-1]
+    return kept.rstrip() + " …"
+
+
+def columns(text: str) -> int:
+    """Return how many terminal columns `text` takes: wide letters two, combining marks none."""
+    return max(0, wcswidth(text))
+
+
+def padded(text: str, width: int) -> str:
+    """Return `text` filled with spaces to `width` terminal columns."""
+    return text + " " * max(0, width - columns(text))
+
+
+def size(count: float) -> str:
+    """Say a number of bytes: ``61 KB``, ``3.1 GB`` (powers of 1,000)."""
+    if count < 1000:
+        return f"{count:.0f} bytes"
+    for unit in ("KB", "MB", "GB", "TB"):
+        count /= 1000
+        if count < 999.5 or unit == "TB":
+            break
+    return f"{count:.1f} {unit}" if count < 9.95 else f"{count:.0f} {unit}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Say a count with its noun: ``1 session``, ``3,018 sessions``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """Say a duration: ``0.9 s``, ``41 s``, ``2 min 11 s``, ``1 h 5 min``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def moment(milliseconds: float | None) -> datetime | None:
+    """Return a ``_creationTime`` as a UTC datetime; None outside the years 1970 to 9999."""
+    if milliseconds is None or not 0 <= milliseconds < 253_402_300_800_000:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _spelled(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if match[0] in "\n\t\r":
+        return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}[match[0]]
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

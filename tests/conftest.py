@@ -1,0 +1,28 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from running import Sandbox, running_sandbox
+
+settings.register_profile("default", deadline=None, max_examples=100)
+settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A sandbox with the sample data, for tests that only read. Functions are deployed."""
+    with running_sandbox(tmp_path_factory.mktemp("sandbox"), "--sample-data") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def bare_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A production deployment on the Free plan with the sample data and nothing deployed; errors are redacted."""
+    flags = ("--sample-data", "--no-functions", "--type", "prod", "--name", "tall-forest-123", "--no-streaming")
+    with running_sandbox(tmp_path_factory.mktemp("bare"), *flags) as running:
+        yield running

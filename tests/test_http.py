@@ -1,0 +1,223 @@
+"""HTTP to a deployment that misbehaves: what is tried again, what never is, and what is said at the end."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import msgspec
+import pytest
+import stamina
+
+from sync_tool.deployment.client import Client
+from sync_tool.deployment.http import Patience
+from sync_tool.errors import FunctionFailed, Refused, Unreachable
+
+OK = (200, {"status": "success", "value": 7.0})
+KEY = "prod:tall-forest-123|c2VjcmV0LXNlY3JldA=="
+
+
+class Deployment(ThreadingHTTPServer):
+    """Answers each request with the next answer of a script: status, body, headers, or a fault."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.script: list[Any] = []
+        self.requests: list[dict[str, Any]] = []
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Deployment
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.requests.append({"path": self.path, "headers": dict(self.headers), "body": json.loads(body)})
+        step = self.server.script.pop(0)
+        if step == "reset":
+            self.close_connection = True
+            self.connection.close()
+            return
+        status, content, *headers = step
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        for name, value in (headers[0] if headers else {}).items():
+            self.send_header(name, value)
+        if "Content-Length" not in (headers[0] if headers else {}):
+            self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+        self.close_connection = True
+
+    do_GET = do_POST
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def deployment() -> Iterator[Deployment]:
+    """A scripted deployment; no test waits between attempts."""
+    server = Deployment()
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    with stamina.set_testing(True, attempts=4):
+        yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def client(deployment: Deployment) -> Iterator[Client]:
+    """A client of it with four attempts."""
+    client = Client(deployment.url, KEY, Patience(attempts=4))
+    yield client
+    client.close()
+
+
+PASSING = [
+    (503, {"code": "ExpiredInQueue", "message": ""}),
+    (429, {"code": "TooManyConcurrentRequests", "message": ""}),
+    (408, b""),
+    (500, {"code": "InternalServerError", "message": ""}),
+    (502, b"<html>Bad gateway</html>"),
+    (200, b"<html>captive portal</html>"),
+    (200, b'{"status":"success","val'),
+    (200, b""),
+    (200, b'{"status":"success","value":7.0}', {"Content-Length": "99"}),
+    "reset",
+]
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=str)
+def test_reading_is_tried_again(deployment: Deployment, client: Client, fault: Any) -> None:
+    """A query gets its answer after any passing fault: status, cut body, foreign page, reset."""
+    deployment.script = [fault, fault, OK]
+    assert client.query_value("a:b", {}) == 7.0
+    assert len(deployment.requests) == 3
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=str)
+def test_a_fault_that_stays_is_unreachable(deployment: Deployment, client: Client, fault: Any) -> None:
+    """After the last attempt the error is the one that means: run it again; it never shows the key."""
+    deployment.script = [fault] * 4
+    with pytest.raises(Unreachable) as caught:
+        client.query_value("a:b", {})
+    assert deployment.url in caught.value.message
+    assert "c2Vjc" not in caught.value.message + caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        (429, {"code": "TooManyWrites", "message": ""}),
+        (503, {"code": "OptimisticConcurrencyControlFailure", "message": ""}),
+        (503, {"code": "ExpiredInQueue", "message": ""}),
+    ],
+    ids=str,
+)
+def test_a_write_that_was_not_done_is_tried_again(deployment: Deployment, client: Client, fault: Any) -> None:
+    """Answers that prove that nothing was committed are repeated."""
+    deployment.script = [fault, OK]
+    assert client.mutation_value("a:b", {}) == 7.0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["reset", (500, b"{}"), (502, b"x"), (408, b""), (503, {"code": "InternalServerError"}), (200, b"{"), (504, b"")],
+    ids=str,
+)
+def test_a_write_that_may_have_been_done_is_not_repeated(deployment: Deployment, client: Client, fault: Any) -> None:
+    """Anything ambiguous goes up at once: only the caller can find out whether it was committed."""
+    deployment.script = [fault, OK]
+    with pytest.raises(Unreachable):
+        client.mutation_value("a:b", {})
+    assert len(deployment.requests) == 1
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("7", 7.0), ("0", 0.0), ("999999", 120.0), ("soon", None)])
+def test_retry_after_is_honoured_within_reason(value: str, seconds: float | None) -> None:
+    """The server's own wait is taken, at most two minutes; nonsense is ignored."""
+    from urllib3 import HTTPHeaderDict
+
+    from sync_tool.deployment.http import _retry_after
+
+    assert _retry_after(HTTPHeaderDict({"Retry-After": value})) == seconds
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_is_not_tried_again(deployment: Deployment, client: Client, status: int) -> None:
+    """The error says what it may be and how to make a key, and never the key."""
+    deployment.script = [(status, {"code": "BadAdminKey", "message": "The provided deploy key is invalid"})]
+    with pytest.raises(Refused, match="refused the key") as caught:
+        client.query_value("a:b", {})
+    assert len(deployment.requests) == 1
+    assert "c2Vjc" not in caught.value.message + caught.value.hint
+
+
+@pytest.mark.parametrize("status", [200, 560])
+def test_a_function_that_fails_says_why(deployment: Deployment, client: Client, status: int) -> None:
+    """The function's own words come through without request id and stack, ConvexError data as values."""
+    failure = {
+        "status": "error",
+        "errorMessage": "[Request ID: 1a2b] Server Error\nUncaught ConvexError: no\n    at handler (x.ts:1:1)",
+        "errorData": {"code": "bad_limit", "message": "limit must be 1 to 4096", "n": 5},
+    }
+    deployment.script = [(status, failure)]
+    with pytest.raises(FunctionFailed) as caught:
+        client.query_value("a:b", {})
+    assert caught.value.message == "limit must be 1 to 4096"
+    assert caught.value.code == "bad_limit"
+    assert caught.value.data["n"] == 5.0
+
+
+def test_the_request_is_what_convex_expects(deployment: Deployment, client: Client) -> None:
+    """Authorization, client name, content type and encoded arguments are on the wire."""
+    deployment.script = [OK]
+    client.query_value("a:b", {"n": 5, "f": 5.0})
+    (request,) = deployment.requests
+    assert request["path"] == "/api/query"
+    assert request["headers"]["Authorization"] == f"Convex {KEY}"
+    assert request["headers"]["Convex-Client"].startswith("convex-msgs-")
+    assert request["body"] == {
+        "path": "a:b",
+        "args": {"n": {"$integer": "BQAAAAAAAAA="}, "f": 5.0},
+        "format": "convex_encoded_json",
+    }
+
+
+def test_an_answer_of_another_shape_is_no_traceback(deployment: Deployment, client: Client) -> None:
+    """JSON that is not what a deployment sends ends in a clear error."""
+    deployment.script = [(200, {"hello": "world"})]
+    with pytest.raises(Unreachable, match="does not answer as a Convex deployment"):
+        client.query_value("a:b", {})
+    deployment.script = [(200, {"status": "success", "value": "text"})]
+    with pytest.raises(Unreachable, match="does not answer as a Convex deployment"):
+        client.query("a:b", {}, msgspec.json.Decoder(dict))
+
+
+def test_nothing_listening_is_unreachable() -> None:
+    """A closed port is said as such, with the URL."""
+    with stamina.set_testing(True, attempts=2), pytest.raises(Unreachable, match="connection refused"):
+        Client("http://127.0.0.1:9", KEY).query_value("a:b", {})
+
+
+def test_a_proxy_is_used_and_excepted(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTP_PROXY takes requests to other hosts, NO_PROXY keeps them from it."""
+    monkeypatch.setenv("http_proxy", deployment.url)
+    monkeypatch.setenv("no_proxy", "direct.invalid")
+    deployment.script = [OK]
+    assert Client("http://chat.invalid", KEY).query_value("a:b", {}) == 7.0
+    assert deployment.requests[0]["path"] == "http://chat.invalid/api/query"
+    with stamina.set_testing(True, attempts=1), pytest.raises(Unreachable):
+        Client("http://direct.invalid", KEY).query_value("a:b", {})
