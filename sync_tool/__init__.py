@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Locked,
         NoArchive,
         OutputError,
+        PipeClosed,
         Refused,
         Unreachable,
         UsageError,
@@ -44,8 +45,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "sync_tool.deployment.http": ("Patience",),
     "sync_tool.errors": (
-        "ConvexMsgsError", "Damaged", "Differs", "Exit", "FunctionFailed", "Locked", "NoArchive", "OutputError",
-        "Refused", "Unreachable", "UsageError",
+        "ConvexMsgsError", "Damaged", "Differs", "Exit", "FunctionFailed", "Locked", "NoArchive",
+        "OutputError", "PipeClosed", "Refused", "Unreachable", "UsageError",
     ),
     "sync_tool.jobs.doctor": ("doctor",),
     "sync_tool.jobs.export": ("ExportReport", "export"),
@@ -57,8 +58,8 @@ _HOMES = {
 
 __all__ = [
     "ConvexMsgsError", "Damaged", "Differs", "Exit", "ExportReport", "FunctionFailed", "History", "Locked",
-    "Messages", "Names", "NoArchive", "OutputError", "Patience", "Refused", "Row", "SessionInfo", "Sessions",
-    "Unreachable", "UsageError", "__version__", "connect", "doctor", "export", "init", "open",
+    "Messages", "Names", "NoArchive", "OutputError", "Patience", "PipeClosed", "Refused", "Row", "SessionInfo",
+    "Sessions", "Unreachable", "UsageError", "__version__", "connect", "doctor", "export", "init", "open",
 ]  # fmt: skip
 
 

@@ -11,7 +11,8 @@
     │   └── FunctionFailed  6   a function ran on the deployment and failed
     ├── Damaged             7   stored data is not what it was
     ├── NoArchive          10   no archive there
-    └── Locked             11   another run is at work there
+    ├── Locked             11   another run is at work there
+    └── PipeClosed        141   whoever read standard output stopped reading
 """
 
 from __future__ import annotations
@@ -144,3 +145,9 @@ class Locked(ConvexMsgsError):
     """Another run is at work on the same output."""
 
     exit_code = Exit.LOCKED
+
+
+class PipeClosed(ConvexMsgsError):
+    """The program that reads standard output has stopped reading; nobody is left to be told."""
+
+    exit_code = Exit.PIPE_CLOSED

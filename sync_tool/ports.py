@@ -19,6 +19,10 @@ class Source(Protocol):
     def title(self) -> str:
         """What a person calls the place, such as ``prod tall-forest-123``."""
 
+    @property
+    def way(self) -> str:
+        """How it is read, and why so, for those who ask."""
+
     def pages(self, selection: Selection) -> Iterator[Page]:
         """Yield the selected rows in session order: by session id, then creation time, then id.
 
@@ -53,3 +57,6 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """Something a person should know; one line."""
+
+    def detail(self, text: str) -> None:
+        """Something a person may want to know who asked for more; one line."""

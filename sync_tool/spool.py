@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import Any, Final
 
 from sync_tool.encoding.order import sort_key
+from sync_tool.errors import OutputError
 from sync_tool.model import Names, Page, Row
 from sync_tool.rowreader import RowReader
 
@@ -23,16 +24,26 @@ def in_session_order(pages: Iterable[Page], names: Names) -> Iterator[Page]:
     """
     read_row = RowReader(names).row
     with closing(sqlite3.connect("", isolation_level=None, check_same_thread=False)) as database:
-        database.execute("CREATE TABLE row (session BLOB, time REAL, id TEXT, raw BLOB)")
-        database.execute("BEGIN")
-        size = 0
-        for page in pages:
-            size += page.bytes
-            database.executemany("INSERT INTO row VALUES (?, ?, ?, ?)", map(_stored, page.rows))
-        found = database.execute("SELECT raw FROM row ORDER BY session, time, id, rowid")
-        while records := found.fetchmany(_ROWS_A_PAGE):
-            yield Page([read_row(raw) for (raw,) in records], size)
-            size = 0
+        try:
+            size = _fill(database, pages)
+            found = database.execute("SELECT raw FROM row ORDER BY session, time, id, rowid")
+            while records := found.fetchmany(_ROWS_A_PAGE):
+                yield Page([read_row(raw) for (raw,) in records], size)
+                size = 0
+        except sqlite3.OperationalError as error:
+            raise OutputError(
+                f"cannot sort in the temporary folder: {error}.", hint=[("another", "TMPDIR=/folder/with/space")]
+            ) from None
+
+
+def _fill(database: sqlite3.Connection, pages: Iterable[Page]) -> int:
+    database.execute("CREATE TABLE row (session BLOB, time REAL, id TEXT, raw BLOB)")
+    database.execute("BEGIN")
+    size = 0
+    for page in pages:
+        size += page.bytes
+        database.executemany("INSERT INTO row VALUES (?, ?, ?, ?)", map(_stored, page.rows))
+    return size
 
 
 def _stored(row: Row) -> tuple[Any, ...]:

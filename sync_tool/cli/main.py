@@ -15,7 +15,7 @@ from sync_tool._version import __version__
 from sync_tool.cli.base import Group
 from sync_tool.cli.options import manners
 from sync_tool.cli.report import Shared
-from sync_tool.errors import ConvexMsgsError, Exit, UsageError
+from sync_tool.errors import ConvexMsgsError, Exit, PipeClosed, UsageError
 
 _OTHER_OPTIONS: Final = {
     "--path": "the output is -o FILE",
@@ -56,18 +56,20 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and end the process with one of the documented exit codes."""
     shared = Shared()
     signal.signal(signal.SIGTERM, _raise_terminated)
+    code = _run(arguments, shared)
     try:
-        code = _run(arguments, shared)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:  # what could not be written has been said; do not let Python say it again at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = Exit.PIPE_CLOSED
+        code = code or Exit.PIPE_CLOSED
     sys.exit(int(code))
 
 
 def _run(arguments: list[str] | None, shared: Shared) -> int:
     try:
         code = cli.main(arguments, prog_name="convex-msgs", standalone_mode=False, obj=shared)
+    except PipeClosed as error:
+        return error.exit_code
     except ConvexMsgsError as error:
         shared.error(error)
         return error.exit_code
@@ -81,8 +83,6 @@ def _run(arguments: list[str] | None, shared: Shared) -> int:
         return _stopped(shared, Exit.INTERRUPTED)
     except _Terminated:
         return _stopped(shared, Exit.TERMINATED)
-    except BrokenPipeError:
-        raise
     except Exception:  # noqa: BLE001  # the boundary: everything else is a fault of the tool
         shared.close()
         traceback.print_exc()

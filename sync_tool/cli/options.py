@@ -164,7 +164,6 @@ def manners(function: F) -> F:
         for name in ("quiet", "verbose", "as_json", "log_json"):
             given = kwargs.pop(name)
             setattr(shared, name, getattr(shared, name) or given)
-        shared.apply()
         return function(*args, **kwargs)
 
     return _decorated(wrapper, _MANNERS)  # type: ignore[return-value]
@@ -175,6 +174,7 @@ def connection(function: F) -> F:
 
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
+        click.get_current_context().find_root().obj.watch_retries()
         with connected(kwargs) as history:
             return function(*args, history=history, **kwargs)
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sync_tool.errors import ConvexMsgsError
+from sync_tool.errors import ConvexMsgsError, PipeClosed
 from sync_tool.text import harmless
 
 if TYPE_CHECKING:
@@ -27,13 +27,12 @@ class Shared:
         """True while standard output carries data."""
         self._bar: tqdm[Any] | None = None
 
-    def apply(self) -> None:
-        """Put the manners into force: retries are told with -v only."""
+    def watch_retries(self) -> None:
+        """Tell of every retry with -v, and of none without."""
         import stamina.instrumentation
 
         def tell(details: Any) -> None:
-            if self.verbose:
-                self.note(f"trying again in {details.wait_for:.1f} s: {details.caused_by}")
+            self.detail(f"trying again in {details.wait_for:.1f} s: {details.caused_by}")
 
         stamina.instrumentation.set_on_retry_hooks([tell])
 
@@ -56,9 +55,14 @@ class Shared:
         if not self.quiet:
             self._line("note", text)
 
+    def detail(self, text: str) -> None:
+        """Print a line for people on stderr if they asked for more."""
+        if self.verbose:
+            self.note(text)
+
     def data(self, text: str) -> None:
         """Print a line of the answer itself on stdout."""
-        sys.stdout.write(harmless(text) + "\n")
+        self._out(harmless(text))
 
     def finish(self, report: object, text: str) -> None:
         """End a command: the report as JSON if asked for, else `text` for people on stderr."""
@@ -70,8 +74,11 @@ class Shared:
 
     def json(self, report: object) -> None:
         """Print a report as one JSON object."""
-        stream = sys.stderr if self.json_on_stderr else sys.stdout
-        stream.write(json.dumps(jsonable(report), ensure_ascii=False) + "\n")
+        text = json.dumps(jsonable(report), ensure_ascii=False)
+        if self.json_on_stderr:
+            sys.stderr.write(text + "\n")
+        else:
+            self._out(text)
 
     def error(self, error: ConvexMsgsError) -> None:
         """Print an error: what happened, and as labelled lines what to do about it."""
@@ -89,6 +96,12 @@ class Shared:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+    def _out(self, text: str) -> None:
+        try:
+            sys.stdout.write(text + "\n")
+        except BrokenPipeError:
+            raise PipeClosed("standard output was closed.") from None
 
     def _line(self, level: str, text: str) -> None:
         text = harmless(text)

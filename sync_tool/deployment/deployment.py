@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 from sync_tool.deployment.catalog import Catalog, check_names, read_catalog
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.functions import MODULE, FunctionsDoor
 from sync_tool.deployment.http import Patience
 from sync_tool.deployment.identity import Identity, find_url, identify, may_stream
-from sync_tool.deployment.ranges import KeyRange, TimeRange, key_ranges
+from sync_tool.deployment.ranges import TimeRange, key_ranges
+from sync_tool.deployment.recent import RECENT_ROWS, recent_sessions
 from sync_tool.deployment.settings import Target
 from sync_tool.deployment.system import SystemDoor
-from sync_tool.encoding.order import sort_key
 from sync_tool.errors import FunctionFailed, Refused
 from sync_tool.model import Names, Page, Selection, SessionInfo
 from sync_tool.rowreader import numbered
@@ -24,9 +24,6 @@ from sync_tool.spool import in_session_order
 
 Via = Literal["auto", "functions", "system"]
 Door = FunctionsDoor | SystemDoor
-
-_LAST_ROWS = 50
-_RECENT_ROWS = 200
 
 
 class Deployment:
@@ -90,8 +87,6 @@ class Deployment:
         """The way by which this deployment is read."""
         if self.catalog is not None:
             check_names(self.catalog, self.names)
-        if self._via == "system":
-            return SystemDoor(self.client, self.names)
         if self._via == "functions" and not self.has_functions:
             raise Refused(
                 f"{MODULE} is not deployed on {self.title}.",
@@ -100,7 +95,19 @@ class Deployment:
                     ("to add it", "convex-msgs init"),
                 ],
             )
-        return (FunctionsDoor if self.has_functions else SystemDoor)(self.client, self.names)
+        return self._make_door()
+
+    def _make_door(self, rows: int | None = None) -> Door:
+        kind = SystemDoor if self._via == "system" or not self.has_functions else FunctionsDoor
+        return kind(self.client, self.names, rows)
+
+    @property
+    def way(self) -> str:
+        """Which door is used, and why."""
+        if self.door.name == "functions":
+            return f"reading through {MODULE}, which is deployed there"
+        why = "asked for with --via" if self._via == "system" else f"{MODULE} is not deployed there"
+        return f"reading through the dashboard's queries: {why}"
 
     @cached_property
     def may_stream(self) -> bool:
@@ -127,17 +134,8 @@ class Deployment:
 
     def recent_sessions(self, limit: int) -> list[SessionInfo]:
         """Return the `limit` sessions with the newest messages, newest first, with their last human words."""
-        found: dict[Any, SessionInfo] = {}
-        for page in self.door.by_time(TimeRange(newest_first=True)):
-            for row in page.rows:
-                key = sort_key(row.session)
-                if key not in found:
-                    if len(found) == limit:
-                        return [self._with_words(info) for info in found.values()]
-                    found[key] = SessionInfo(row.session, last=row.time)
-                if row.type == "human" and found[key].words is None:
-                    found[key] = replace(found[key], words=row.text)
-        return [self._with_words(info) for info in found.values()]
+        self.door  # checks the names  # noqa: B018
+        return recent_sessions(self._make_door(RECENT_ROWS), limit)
 
     def count(self) -> int | None:
         """Return the table's row count from the deployment's statistics; None where it does not tell."""
@@ -191,11 +189,3 @@ class Deployment:
     def _require(self, session: str) -> None:
         if not self.door.has_session(session):
             raise unknown_session(session, self.door.neighbours(session))
-
-    def _with_words(self, info: SessionInfo) -> SessionInfo:
-        """Look for the last human words near the end of a session whose newest rows held none."""
-        if info.words is not None or not isinstance(info.session, str):
-            return info
-        page = next(iter(self.door.pages(KeyRange(session=info.session, newest_first=True))), Page([], 0))
-        words = (row.text for row in page.rows[:_LAST_ROWS] if row.type == "human")
-        return replace(info, words=next(words, None))

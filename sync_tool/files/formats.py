@@ -22,6 +22,9 @@ class Writer(Protocol):
     def finish(self) -> None:
         """Write whatever the format needs at its end."""
 
+    def close(self) -> None:
+        """Give back what the writer holds, finished or not."""
+
 
 def format_of(path: Path, asked: str | None = None) -> str:
     """Return the format that the suffix of `path` names; a compression's suffix may follow it.

@@ -31,6 +31,9 @@ class JsonlWriter:
     def finish(self) -> None:
         """JSONL has no end mark."""
 
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 def read_jsonl(path: Path, names: Names) -> Iterator[Page]:
     """Yield the rows of a JSONL file (``.zst`` and ``.gz`` too) in the file's order, in canonical spelling.

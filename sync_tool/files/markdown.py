@@ -41,6 +41,12 @@ class MarkdownWriter:
         """Write the last session."""
         self._close_transcript()
 
+    def close(self) -> None:
+        """Drop a session that was not finished."""
+        if self._transcript is not None:
+            self._transcript.close()
+            self._transcript = None
+
     def _close_transcript(self) -> None:
         if self._transcript is not None:
             self._stream.write(b"\n" if self._written else b"")
@@ -57,7 +63,7 @@ class _Transcript:
         self._first = self._last = first.time
         self._count = 0
         self._calls: dict[str, str] = {}
-        self._body = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed in copy_to
+        self._body = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed in close()
 
     def add(self, row: Row) -> None:
         """Append a message. A tool's result joins the call that waits for it."""
@@ -65,12 +71,13 @@ class _Transcript:
         self._last = row.time
         data = row.message.get("data")
         data = data if isinstance(data, dict) else {}
-        if row.type in ("tool", "function"):
+        if _kind(row) in ("tool", "function"):
             self._add_result(row, data)
             return
         self._flush_calls()
         text = _text(row, data)
-        calls = [call for call in _list(data, "tool_calls") if isinstance(call, dict)]
+        asked = [*_list(data, "tool_calls"), *_list(data, "invalid_tool_calls")]
+        calls = [call for call in asked if isinstance(call, dict)]
         if text or not calls:
             self._block(f"**{_speaker(row, data)}** {_time(row)}  {text}".rstrip())
         for position, call in enumerate(calls):
@@ -83,6 +90,10 @@ class _Transcript:
         stream.write(heading.encode())
         self._body.seek(0)
         shutil.copyfileobj(self._body, stream)
+        self.close()
+
+    def close(self) -> None:
+        """Give back the temporary file."""
         self._body.close()
 
     def _add_result(self, row: Row, data: dict[str, Any]) -> None:
@@ -105,8 +116,13 @@ class _Transcript:
         return " to ".join(dict.fromkeys(days)) or "undated"
 
 
+def _kind(row: Row) -> str:
+    """Return the message's type; a streamed chunk's is that of the message it became."""
+    return row.type.removesuffix("MessageChunk").lower() if row.type.endswith("MessageChunk") else row.type
+
+
 def _speaker(row: Row, data: dict[str, Any]) -> str:
-    kind = data.get("role") if row.type in ("generic", "chat") else row.type
+    kind = data.get("role") if _kind(row) in ("generic", "chat") else _kind(row)
     name = data.get("name")
     shown = one_line(str(kind or "unknown")).replace("*", "")
     return f"{shown} ({one_line(name)})" if isinstance(name, str) and name else shown
@@ -129,15 +145,24 @@ def _text(row: Row, data: dict[str, Any]) -> str:
 
 def _call(call: dict[str, Any]) -> str:
     arguments = call.get("args")
-    pairs = arguments.items() if isinstance(arguments, dict) else []
-    listed = ", ".join(f"{one_line(name)}={_json(value)}" for name, value in pairs)
+    if isinstance(arguments, dict):
+        listed = ", ".join(f"{one_line(name)}={_json(value)}" for name, value in arguments.items())
+    else:  # an invalid call keeps the text that could not be parsed
+        listed = shortened(str(arguments or ""), _FOLDED)
     return f"> tool {one_line(str(call.get('name') or '?'))}({listed})"
 
 
 def _json(value: object) -> str:
     """Spell an argument as JSON, integral numbers as people write them."""
-    value = int(value) if isinstance(value, float) and value.is_integer() else value
-    return shortened(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr), _FOLDED)
+    return shortened(json.dumps(_whole(value), ensure_ascii=False, separators=(",", ":"), default=repr), _FOLDED)
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _whole(item) for name, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
 
 
 def _list(data: dict[str, Any], name: str) -> list[Any]:

@@ -18,7 +18,7 @@ from typing import BinaryIO, Final, cast
 
 import zstandard
 
-from sync_tool.errors import ConvexMsgsError, Locked, OutputError
+from sync_tool.errors import ConvexMsgsError, Locked, OutputError, PipeClosed
 
 COMPRESSIONS: Final = {".zst": "zstd", ".gz": "gzip"}
 _ZSTD_LEVEL: Final = 3
@@ -35,9 +35,7 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
         OutputError: `path` exists (without `overwrite`), or cannot be written: folder, rights, space.
         Locked: another run is writing the same file.
     """
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder.", hint=[("give", "the name of a file")])
-    _refuse_existing(path, overwrite=overwrite)
+    check_output(path, overwrite=overwrite)
     temporary = path.with_name(f".{path.name}.part")
     try:
         with _own(temporary) as raw:
@@ -45,7 +43,7 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
                 yield stream
             raw.flush()
             os.fsync(raw.fileno())
-            _refuse_existing(path, overwrite=overwrite)
+            check_output(path, overwrite=overwrite)
             temporary.rename(path)
             _sync_folder(path.parent)
     except OSError as error:
@@ -60,10 +58,20 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
 
 @contextmanager
 def standard_output() -> Iterator[BinaryIO]:
-    """Open standard output for bytes."""
+    """Open standard output for bytes.
+
+    Raises:
+        PipeClosed: the reader went away.
+        OutputError: it cannot be written, for example because the disk behind it is full.
+    """
     stream = sys.stdout.buffer
-    yield stream
-    stream.flush()
+    try:
+        yield stream
+        stream.flush()
+    except BrokenPipeError:
+        raise PipeClosed("standard output was closed.") from None
+    except OSError as error:
+        raise translate(error, Path("standard output")) from None
 
 
 @contextmanager
@@ -89,7 +97,14 @@ def translate(error: OSError, path: Path) -> ConvexMsgsError:
     return OutputError(f"cannot write {path}: {error.strerror or error}.")
 
 
-def _refuse_existing(path: Path, *, overwrite: bool) -> None:
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Refuse what can be seen to be no good before anything is read: a folder, an existing file.
+
+    Raises:
+        OutputError: says which.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder.", hint=[("give", "the name of a file")])
     if not overwrite and path.exists():
         raise OutputError(f"{path} exists; nothing was written.", hint=[("replace it", "--overwrite")])
 

@@ -82,6 +82,10 @@ class ParquetWriter:
         self._flush()
         self._writer.close()
 
+    def close(self) -> None:
+        """Let go of the stream; pyarrow would write a footer into it later otherwise."""
+        self._writer.close()
+
     def _flush(self) -> None:
         if self._waiting:
             table = pa.Table.from_batches(self._waiting, self._schema)

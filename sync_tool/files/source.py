@@ -46,6 +46,11 @@ class MessageFile:
         """The file's name."""
         return self.path.name
 
+    @property
+    def way(self) -> str:
+        """Files are read from the start to the end."""
+        return f"reading the file {self.path}"
+
     @cached_property
     def names(self) -> Names:
         """How the table and its fields are called."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Unpack
 
 from sync_tool.files.formats import format_of, make_writer
-from sync_tool.files.output import new_file, standard_output
-from sync_tool.jobs.metering import Estimate, capped, estimated, read_cap
+from sync_tool.files.output import check_output, new_file, standard_output
+from sync_tool.jobs.metering import Estimate, capped, estimate_all, peeked, read_cap
 from sync_tool.jobs.selecting import SelectionKeywords, make_selection, parse_size
 from sync_tool.model import Page, Selection
 from sync_tool.pipeline import ahead, run
@@ -78,13 +78,14 @@ def export(
     progress = progress or SILENT
     chosen = make_selection(selection)
     to_stdout = str(output) == STDOUT
+    if not to_stdout:
+        check_output(Path(output), overwrite=overwrite)
     kind = format or "jsonl" if to_stdout else format_of(Path(output), format)
     cap_asked = parse_size(max_read, "--max-read")
     started, clock = datetime.now(UTC), time.monotonic()
     with _opened(output, overwrite=overwrite) as stream:
-        writer = make_writer(kind, stream, source.names, source.title)
         pages, estimate = _begin(source, chosen, cap_asked, progress)
-        with ahead(pages) as coming:
+        with closing(make_writer(kind, stream, source.names, source.title)) as writer, ahead(pages) as coming:
             totals = run(coming, writer, progress)
     size = 0 if to_stdout else Path(output).stat().st_size
     return ExportReport(
@@ -104,14 +105,12 @@ def export(
 def _begin(
     source: Source, chosen: Selection, cap_asked: int | None, progress: Progress
 ) -> tuple[Iterator[Page], Estimate | None]:
-    """Announce the read: what from, and how much where everything is read."""
+    """Read the first page, which shows that there is something to read, and announce the rest."""
     title = f"{source.title} · table {source.names.table}"
-    pages = source.pages(chosen)
     cap = read_cap(source, cap_asked)
-    if not chosen.everything:
-        progress.begin(title, None)
-        return capped(pages, cap, None), None
-    estimate, pages = estimated(source, pages)
+    first, pages = peeked(source.pages(chosen))
+    estimate = estimate_all(source, first) if chosen.everything and first else None
+    progress.detail(source.way)
     progress.begin(f"{title} · {estimate}" if estimate else title, estimate.rows if estimate else None)
     return capped(pages, cap, estimate), estimate
 
@@ -136,6 +135,9 @@ class _Silent:
         """Tell nobody."""
 
     def note(self, text: str) -> None:
+        """Tell nobody."""
+
+    def detail(self, text: str) -> None:
         """Tell nobody."""
 
 

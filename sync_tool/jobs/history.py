@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-_ID_COLUMNS = 40
+_WIDEST_COLUMN = 40
 _WORDS_COLUMNS = 60
 
 
@@ -172,7 +172,7 @@ def _when(milliseconds: float | None, now: datetime) -> str:
 def _table(columns: list[tuple[str, list[str]]]) -> Iterator[str]:
     from sync_tool.text import columns as width_of
 
-    widths = [max(width_of(text) for text in (title, *cells)) for title, cells in columns]
+    widths = [min(_WIDEST_COLUMN, max(width_of(text) for text in (title, *cells))) for title, cells in columns]
     yield "  ".join(padded(title, width) for (title, _), width in zip(columns, widths, strict=True)).rstrip()
     for cells in zip(*(cells for _, cells in columns), strict=True):
         yield "  ".join(padded(text, width) for text, width in zip(cells, widths, strict=True)).rstrip()

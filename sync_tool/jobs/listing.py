@@ -32,4 +32,5 @@ def list_sessions(
     if isinstance(source, Deployment) and source.door.name == "system":
         title += " · nothing deployed there is needed or changed"
     progress.begin(title, None)
+    progress.detail(source.way)
     return history.sessions(recent, count=count, **selection)

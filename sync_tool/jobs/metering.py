@@ -41,15 +41,19 @@ def read_cap(source: Source, asked: int | None) -> int | None:
     return None
 
 
-def estimated(source: Source, pages: Iterator[Page]) -> tuple[Estimate | None, Iterator[Page]]:
-    """Look at the first page and say what reading everything will be; also return all pages."""
+def peeked(pages: Iterator[Page]) -> tuple[Page | None, Iterator[Page]]:
+    """Return the first page, if there is one, and all pages."""
     first = next(pages, None)
-    if first is None:
-        return None, iter(())
+    return first, iter(()) if first is None else chain((first,), pages)
+
+
+def estimate_all(source: Source, first: Page) -> Estimate | None:
+    """Say what reading the whole table will be, judging by its first page; None where the count is unknown."""
     rows = source.count()
+    if rows is None:
+        return None
     mean = first.bytes / len(first.rows) if first.rows else 0.0
-    estimate = None if rows is None else Estimate(rows, round(rows * mean))
-    return estimate, chain((first,), pages)
+    return Estimate(rows, round(rows * mean))
 
 
 def capped(pages: Iterator[Page], cap: int | None, estimate: Estimate | None) -> Iterator[Page]:

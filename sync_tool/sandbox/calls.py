@@ -1,0 +1,197 @@
+"""Runs one function: finds it, checks who calls and with what, runs it in a transaction, checks its result.
+
+HTTP and WebSocket both call functions through here.
+Source of order and messages: get-convex/convex-backend, ``crates/udf/src/{validation,helpers}.rs``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sync_tool.encoding import sizes
+from sync_tool.encoding.values import Json, Value
+from sync_tool.sandbox import limits
+from sync_tool.sandbox.decoding import decode_strictly
+from sync_tool.sandbox.engine import Engine
+from sync_tool.sandbox.faults import FunctionError
+from sync_tool.sandbox.intervals import Interval
+from sync_tool.sandbox.paths import FunctionPath
+from sync_tool.sandbox.registry import Context, Facts, Function, Kind
+from sync_tool.sandbox.results import check_result
+from sync_tool.sandbox.transaction import Transaction
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to run a function.
+
+    Attributes:
+        path: of the function.
+        args: JSON of the positional arguments: one object.
+        admin: the caller showed the admin key.
+    """
+
+    path: FunctionPath
+    args: list[Json]
+    admin: bool
+
+
+@dataclass
+class Outcome:
+    """What came of a call.
+
+    Attributes:
+        value: result, if there was no failure.
+        failure: why there is none.
+        log: lines the function logged.
+        ts: timestamp of the state that was read, or that holds the writes.
+        ranges: what was read.
+    """
+
+    value: Value = None
+    failure: FunctionError | None = None
+    log: list[str] = field(default_factory=list)
+    ts: int = 0
+    ranges: list[Interval] = field(default_factory=list)
+
+
+Record = Callable[[sqlite3.Connection, Outcome, int], None]
+
+
+class Caller:
+    """Runs the functions of one deployment.
+
+    Args:
+        engine: the database.
+        facts: the deployment; ``facts.functions`` are those deployed.
+        system: Convex's own functions.
+    """
+
+    def __init__(self, engine: Engine, facts: Facts, system: Mapping[str, Function]) -> None:
+        self.engine = engine
+        self.facts = facts
+        self._system = system
+
+    def kind_of(self, call: Call) -> Kind:
+        """Return what kind of function a path names.
+
+        Raises:
+            FunctionError: none that the caller may run.
+        """
+        function = self.facts.functions.get(str(call.path))
+        if function is None or not (call.admin or function.visibility == "public"):
+            raise FunctionError(
+                f"Could not find function for '{call.path.stripped}'. Did you forget to run `npx convex dev`?"
+            )
+        return function.kind
+
+    def run(self, call: Call, kind: Kind) -> Outcome:
+        """Run a function as one of its kind."""
+        if kind == "Query":
+            return self.query(call)
+        return self.mutation(call) if kind == "Mutation" else self.action(call)
+
+    def query(self, call: Call, connection: sqlite3.Connection | None = None) -> Outcome:
+        """Run a query on the newest state, or on the one that a connection has open."""
+        outcome = Outcome()
+
+        def run(transaction: Transaction) -> None:
+            try:
+                self._run(call, "Query", transaction, outcome)
+            except FunctionError as failure:
+                outcome.failure = failure
+            outcome.ranges = transaction.ranges
+            outcome.ts = self.engine.ts_of(transaction.connection)
+
+        if connection is None:
+            self.engine.read(run, is_system=call.path.is_system)
+        else:
+            self.engine.read_on(connection, run, is_system=call.path.is_system)
+        return outcome
+
+    def mutation(self, call: Call, record: Record | None = None) -> Outcome:
+        """Run a mutation; `record` may store more in the same transaction when it succeeds."""
+        outcome = Outcome()
+        keep = None if record is None else lambda connection, _, ts: record(connection, outcome, ts)
+        try:
+            _, outcome.ts = self.engine.write(lambda db: self._run(call, "Mutation", db, outcome), keep)
+        except FunctionError as failure:
+            outcome.failure = failure
+            outcome.ts = self.engine.latest_ts
+        return outcome
+
+    def action(self, call: Call) -> Outcome:
+        """Run an action: it has no database of its own, but calls queries and mutations."""
+        outcome = Outcome()
+        try:
+            self._run(call, "Action", ActionRunner(self, call.admin), outcome)
+        except FunctionError as failure:
+            outcome.failure = failure
+        outcome.ts = self.engine.latest_ts
+        return outcome
+
+    def _run(self, call: Call, kind: Kind, db: Any, outcome: Outcome) -> None:
+        function = self._find(call, kind)
+        args = _arguments(call, function)
+        outcome.value = function.handler(Context(db, self.facts, outcome.log), args)
+        system = call.path.is_system
+        most = limits.MAX_SYSTEM_RESULT_BYTES if system else limits.MAX_RESULT_BYTES
+        check_result(outcome.value, str(call.path), most)
+
+    def _find(self, call: Call, kind: Kind) -> Function:
+        deployed = self._system if call.path.is_system else self.facts.functions
+        function = deployed.get(str(call.path))
+        if function is None or not (call.admin or function.visibility == "public"):
+            raise FunctionError(f"Could not find public function for '{call.path.stripped}'.")
+        if function.kind != kind:
+            raise FunctionError(f"Trying to execute {call.path} as {kind}, but it is defined as {function.kind}.")
+        return function
+
+
+class ActionRunner:
+    """What an action has instead of a database."""
+
+    def __init__(self, caller: Caller, admin: bool) -> None:
+        self._caller = caller
+        self._admin = admin
+
+    def run_query(self, path: FunctionPath, args: Json) -> Value:
+        """``ctx.runQuery``."""
+        return _value_of(self._caller.query(Call(path, [args], self._admin)))
+
+    def run_mutation(self, path: FunctionPath, args: Json) -> Value:
+        """``ctx.runMutation``."""
+        return _value_of(self._caller.mutation(Call(path, [args], self._admin)))
+
+
+def _value_of(outcome: Outcome) -> Value:
+    if outcome.failure is not None:
+        raise outcome.failure
+    return outcome.value
+
+
+def _arguments(call: Call, function: Function) -> dict[str, Value]:
+    try:
+        args = [decode_strictly(json) for json in call.args]
+    except ValueError as error:
+        raise FunctionError(f"Invalid arguments for {call.path}: {error}") from None
+    size = sizes.size_of(args)
+    if size > limits.MAX_ARGS_BYTES:
+        actual = f"(actual: {limits.binary_size(size)}, limit: {limits.binary_size(limits.MAX_ARGS_BYTES)})"
+        raise FunctionError(f"Arguments for {call.path} are too large {actual}")
+    fault = _argument_fault(args, function)
+    if fault is not None:
+        raise FunctionError(f"ArgumentValidationError: {fault}")
+    arguments: dict[str, Value] = args[0]
+    return arguments
+
+
+def _argument_fault(args: list[Value], function: Function) -> str | None:
+    if len(args) != 1:
+        return f"Expected to receive a single object as the function's argument. Instead received {len(args)} arguments"
+    if not isinstance(args[0], dict):
+        return "Expected to receive an object as the function's argument."
+    return function.args.explain(args[0])

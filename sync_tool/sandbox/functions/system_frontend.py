@@ -1,0 +1,126 @@
+"""``_system/frontend``: what the dashboard asks a deployment.
+
+Source: get-convex/convex-backend, ``npm-packages/system-udfs/convex/_system/frontend``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any, Final
+
+import msgspec
+
+from sync_tool.encoding.values import Value
+from sync_tool.sandbox.cursors import fingerprint_of
+from sync_tool.sandbox.faults import FunctionError
+from sync_tool.sandbox.functions.filters import (
+    FilterError,
+    clause_errors,
+    index_fields,
+    index_span,
+    keeps,
+    single_id,
+)
+from sync_tool.sandbox.functions.system_cli import COMPONENT, by_creation_time, system_page
+from sync_tool.sandbox.paginate import PAGINATION_OPTS, Paged
+from sync_tool.sandbox.registry import Context, Function, internal_query
+from sync_tool.sandbox.validators import NULL, STRING, array, obj, optional, union
+
+Args = dict[str, Any]
+
+
+def _documents(ctx: Context, args: Args) -> Value:
+    """One page of a table: any index range, any order, filtered after reading.
+
+    Faults in the filter come back as elements of the page, which then have no ``_id``.
+    """
+    filters = _parse(args["filters"])
+    clauses = filters.get("clauses", [])
+    try:
+        clause_errors(clauses)
+        wanted = single_id(filters)
+        if wanted is not None:
+            return _one(ctx, args["table"], wanted)
+        paged = _paged(ctx, args["table"], filters)
+    except FilterError as error:
+        return _ended([{"error": error.message, "filter": float(error.clause)}])
+    return system_page(ctx, paged, args["paginationOpts"])
+
+
+def _paged(ctx: Context, table: str, filters: Args) -> Paged:
+    descending = filters.get("order", "desc") == "desc"
+    paged = by_creation_time(ctx, table, descending=descending)
+    span, index = paged.span, filters.get("index")
+    if index is not None:
+        fields = index_fields(ctx.facts.schema, table, index)
+        span = index_span(ctx.db, table, index, fields)
+    clauses = [clause for clause in filters.get("clauses", []) if clause.get("enabled") is not False]
+    keep = (lambda row: keeps(clauses, row.document)) if clauses else None
+    return Paged(span, descending, fingerprint_of(table, span, descending, clauses), keep)
+
+
+def _one(ctx: Context, table: str, document_id: Value) -> Value:
+    found = ctx.db.find(document_id) if isinstance(document_id, str) else None
+    return _ended([found[1]] if found is not None and found[0].name == table else [])
+
+
+def _ended(page: list[Value]) -> Value:
+    return {"page": page, "isDone": True, "continueCursor": ""}
+
+
+def _parse(text: str | None) -> Args:
+    if not text:
+        return {}
+    try:
+        filters = msgspec.json.decode(base64.b64decode(text))
+    except (binascii.Error, msgspec.DecodeError) as error:
+        raise FunctionError(f"Uncaught SyntaxError: {error}", thrown=True) from None
+    if not isinstance(filters, dict) or not isinstance(filters.get("clauses"), list):
+        raise FunctionError("Uncaught ZodError: filters do not match the filter expression schema", thrown=True)
+    return filters
+
+
+def _schemas(ctx: Context, _args: Args) -> Value:
+    return {"active": ctx.facts.schema.text()}
+
+
+def _indexes(ctx: Context, args: Args) -> Value:
+    name = args.get("tableName")
+    if not name or ctx.db.table(name) is None:
+        return None
+    declared = ctx.facts.schema.declared.get(name, {})
+    return [
+        {"name": index, "staged": False, "fields": [*fields, "_creationTime"], "backfill": {"state": "done"}}
+        for index, fields in declared.items()
+    ]
+
+
+def _table_mapping(ctx: Context, _args: Args) -> Value:
+    return {str(table.number): table.name for table in ctx.db.tables.values()}
+
+
+def _list_by_id(ctx: Context, args: Args) -> Value:
+    found = [(item["tableName"], ctx.db.find(item["id"])) for item in args["ids"]]
+    return [hit[1] if hit is not None and hit[0].name == name else None for name, hit in found]
+
+
+def _deployment_state(_ctx: Context, _args: Args) -> Value:
+    return {"state": "running"}
+
+
+FUNCTIONS: Final[dict[str, Function]] = {
+    "_system/frontend/paginatedTableDocuments.js:default": internal_query(
+        {"table": STRING, "filters": union(STRING, NULL), "paginationOpts": PAGINATION_OPTS, **COMPONENT},
+        _documents,
+    ),
+    "_system/frontend/getSchemas.js:default": internal_query(COMPONENT, _schemas),
+    "_system/frontend/indexes.js:default": internal_query(
+        {"tableName": optional(union(STRING, NULL)), "tableNamespace": union(STRING, NULL)}, _indexes
+    ),
+    "_system/frontend/getTableMapping.js:default": internal_query(COMPONENT, _table_mapping),
+    "_system/frontend/listById.js:default": internal_query(
+        {"ids": array(obj({"id": STRING, "tableName": STRING})), **COMPONENT}, _list_by_id
+    ),
+    "_system/frontend/deploymentState.js:deploymentState": internal_query({}, _deployment_state),
+}

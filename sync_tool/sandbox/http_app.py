@@ -1,0 +1,33 @@
+"""The HTTP application of one instance."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
+
+from sync_tool.sandbox.http_border import guard
+from sync_tool.sandbox.http_deployment import DeploymentApi
+from sync_tool.sandbox.http_functions import FunctionApi
+from sync_tool.sandbox.instance import Instance
+
+
+def http_app(instance: Instance) -> Starlette:
+    """Return the application; browsers may call it from anywhere, as they may a deployment."""
+    latency = instance.options.latency
+    deployment = DeploymentApi(instance)
+    post = {**FunctionApi(instance).handlers(), "/api/deployment/url_for_key": deployment.url_for_key}
+    routes = [
+        *(Route(path, guard(handler, latency), methods=["POST"]) for path, handler in post.items()),
+        *(Route(path, guard(handler, latency), methods=["GET"]) for path, handler in deployment.handlers().items()),
+    ]
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origin_regex=".*",
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+        allow_headers=["*"],
+        allow_credentials=True,
+        max_age=86_400,
+    )
+    return Starlette(routes=routes, middleware=[cors])

@@ -1,0 +1,115 @@
+"""One running sandbox: its file, its key, its functions, and the threads that run them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+from sync_tool.sandbox.calls import Caller
+from sync_tool.sandbox.cursors import Cursors
+from sync_tool.sandbox.engine import Engine
+from sync_tool.sandbox.functions import (
+    convex_msgs,
+    convex_msgs_writing,
+    langchain_db,
+    system_cli,
+    system_frontend,
+)
+from sync_tool.sandbox.keys import KEY_VARIABLE, new_key
+from sync_tool.sandbox.loading import load_rows
+from sync_tool.sandbox.options import SandboxOptions
+from sync_tool.sandbox.registry import Facts, Function, Kind
+from sync_tool.sandbox.schema import chat_schema
+from sync_tool.sandbox.snapshots import Snapshots
+from sync_tool.sandbox.store import Store
+
+T = TypeVar("T")
+
+_READERS: Final = 1
+"""More would be slower: SQLite's rows pass the interpreter lock back and forth between the threads."""
+
+_ACTIONS: Final = 16
+
+
+class Instance:
+    """Everything behind the HTTP and WebSocket border.
+
+    Attributes:
+        options: how it was started.
+        key: its admin key.
+        url: where it listens; set once that is known.
+        caller: runs functions.
+        snapshots: old states that can still be read.
+    """
+
+    def __init__(self, options: SandboxOptions) -> None:
+        self.options = options
+        self.url = ""
+        self._folder = tempfile.TemporaryDirectory(prefix="convex-sandbox-") if options.data is None else None
+        path = Path(self._folder.name, "data.sqlite") if self._folder else options.data
+        self._store = Store(path or Path(), durable=options.data is not None)
+        self.key = self._settle_key()
+        schema = chat_schema(options.naming, options.schema)
+        self.engine = Engine(self._store, schema, write_rate=options.write_rate, slow_rows=options.slow_rows)
+        if options.load is not None:
+            load_rows(self.engine, options.naming.table, options.load)
+        cursors = Cursors(self._store.secret, options.name)
+        self.caller = Caller(self.engine, Facts(options, schema, cursors, _deployed(options)), SYSTEM)
+        self.snapshots = Snapshots(self.engine)
+        self._readers = ThreadPoolExecutor(_READERS, "reader")
+        self._writer = ThreadPoolExecutor(1, "writer")
+        self._actions = ThreadPoolExecutor(_ACTIONS, "action")
+
+    async def read(self, run: Callable[[], T]) -> T:
+        """Run something that reads, beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+
+    async def write(self, run: Callable[[], T]) -> T:
+        """Run something that writes, after the writes asked for earlier."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, run)
+
+    async def act(self, run: Callable[[], T]) -> T:
+        """Run an action, which may wait for reads and writes."""
+        return await asyncio.get_running_loop().run_in_executor(self._actions, run)
+
+    def thread_for(self, kind: Kind) -> Callable[[Callable[[], T]], Awaitable[T]]:
+        """Return which of the three runs a function of this kind."""
+        if kind == "Query":
+            return self.read
+        return self.write if kind == "Mutation" else self.act
+
+    def close(self) -> None:
+        """Wait for what is running, and close the file."""
+        self._actions.shutdown()
+        self._readers.shutdown()
+        self._writer.shutdown()
+        self.snapshots.close()
+        self._store.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _settle_key(self) -> str:
+        """Return the key from the environment, or the one kept in the file, or a new one."""
+        given = os.environ.get(KEY_VARIABLE)
+        if given:
+            return given
+        name = f"key:{self.options.type}:{self.options.name}"
+        key = self._store.get(name)
+        if key is None:
+            key = new_key(self.options)
+            self._store.set(name, key)
+        return key
+
+
+SYSTEM: Final[dict[str, Function]] = {**system_cli.FUNCTIONS, **system_frontend.FUNCTIONS}
+
+
+def _deployed(options: SandboxOptions) -> dict[str, Function]:
+    if not options.functions:
+        return {}
+    return {**convex_msgs.FUNCTIONS, **convex_msgs_writing.FUNCTIONS, **langchain_db.FUNCTIONS}

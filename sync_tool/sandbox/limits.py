@@ -1,0 +1,43 @@
+"""The limits that a Convex deployment holds its callers to.
+
+Source: get-convex/convex-backend, ``crates/common/src/knobs.rs`` (defaults) and, for values and documents,
+``crates/value/src/{size,object,array}.rs`` and ``crates/common/src/document.rs``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MIB: Final = 1 << 20
+
+MAX_REQUEST_BYTES: Final = (1 << 24) + 2000
+"""Longest HTTP body of a function call."""
+
+MAX_DOCUMENTS_READ: Final = 32_000
+MAX_BYTES_READ: Final = 16 * MIB
+MAX_RANGES_READ: Final = 4_096
+MAX_DOCUMENTS_WRITTEN: Final = 16_000
+MAX_BYTES_WRITTEN: Final = 16 * MIB
+MAX_ARGS_BYTES: Final = 16 * MIB
+MAX_RESULT_BYTES: Final = 16 * MIB
+MAX_SYSTEM_RESULT_BYTES: Final = 24 * MIB
+
+MAX_VALUE_BYTES: Final = 32 * MIB
+MAX_VALUE_NESTING: Final = 64
+
+SYSTEM_PAGE_ROWS: Final = 10_000
+SYSTEM_PAGE_BYTES: Final = 5_000_000
+"""Where a page of the dashboard's and the CLI's table queries ends."""
+
+SNAPSHOT_SECONDS: Final = 10.0
+"""How long a timestamp can be read at after a newer commit."""
+
+
+def binary_size(count: int) -> str:
+    """Spell a number of bytes as the backend does in its messages: ``16 MiB``, ``1.95 KiB``."""
+    units = ("B", "KiB", "MiB", "GiB")
+    value, unit = float(count), 0
+    while value >= 1024 and unit < len(units) - 1:
+        value, unit = value / 1024, unit + 1
+    text = f"{value:.2f}".rstrip("0").rstrip(".")
+    return f"{text} {units[unit]}"

@@ -1,0 +1,80 @@
+"""How a function is described, and the table of those that are deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sync_tool.encoding.values import Json, Value
+from sync_tool.sandbox.cursors import Cursors
+from sync_tool.sandbox.options import SandboxOptions
+from sync_tool.sandbox.paths import FunctionPath
+from sync_tool.sandbox.schema import Schema
+from sync_tool.sandbox.validators import ANY, Validator, obj
+
+Kind = Literal["Query", "Mutation", "Action"]
+Visibility = Literal["public", "internal"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What functions may know about the deployment that runs them."""
+
+    options: SandboxOptions
+    schema: Schema
+    cursors: Cursors
+    functions: Mapping[str, Function]
+
+
+@dataclass
+class Context:
+    """What a function gets besides its arguments.
+
+    Attributes:
+        db: the database: a `Transaction`, in mutations a `WriteTransaction`, in actions a caller.
+        facts: the deployment.
+        log: lines the function logged.
+    """
+
+    db: Any
+    facts: Facts
+    log: list[str]
+
+
+Handler = Callable[[Context, dict[str, Value]], Value]
+
+
+@dataclass(frozen=True)
+class Function:
+    """One function."""
+
+    kind: Kind
+    visibility: Visibility
+    args: Validator
+    handler: Handler
+
+    def spec(self, path: str) -> Json:
+        """How ``modules:apiSpec`` lists it."""
+        return {
+            "identifier": path,
+            "functionType": self.kind,
+            "visibility": {"kind": self.visibility},
+            "args": self.args.json,
+            "returns": ANY.json,
+        }
+
+
+def internal_query(args: dict[str, Validator], handler: Handler) -> Function:
+    """A query that only an admin key can call."""
+    return Function("Query", "internal", obj(args), handler)
+
+
+def internal_mutation(args: dict[str, Validator], handler: Handler) -> Function:
+    """A mutation that only an admin key can call."""
+    return Function("Mutation", "internal", obj(args), handler)
+
+
+def lookup(functions: Mapping[str, Function], path: FunctionPath) -> Function | None:
+    """Return the deployed function of this path."""
+    return functions.get(str(path))

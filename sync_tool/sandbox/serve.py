@@ -1,0 +1,119 @@
+"""Starts a sandbox, says when it is ready, and stops it cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from sync_tool.sandbox.http_app import http_app
+from sync_tool.sandbox.instance import Instance
+from sync_tool.sandbox.options import SandboxOptions
+
+HOST: Final = "127.0.0.1"
+
+_GOODBYE_SECONDS: Final = 2
+
+
+class PortTakenError(Exception):
+    """Something else listens on the port."""
+
+
+class _Server(uvicorn.Server):
+    """Stops when told to, without ending the process by the same signal."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self.should_exit = True
+
+
+def serve(options: SandboxOptions) -> None:
+    """Run a sandbox until SIGINT or SIGTERM (or, `with_parent`, until standard input is closed).
+
+    Raises:
+        PortTakenError: the port is in use.
+        NotASandboxError: the data file is something else.
+        BadRowError: the rows to load are no rows.
+    """
+    listener = _listen(options.port)
+    instance = Instance(options)
+    try:
+        instance.url = f"http://{HOST}:{listener.getsockname()[1]}"
+        if options.env_file is not None:
+            write_env_file(options.env_file, instance)
+        asyncio.run(_run(instance, listener))
+    finally:
+        instance.close()
+        listener.close()
+
+
+async def _run(instance: Instance, listener: socket.socket) -> None:
+    level = "info" if instance.options.verbose else "warning"
+    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(message)s")
+    config = uvicorn.Config(
+        http_app(instance),
+        log_config=None,
+        log_level=level,
+        access_log=instance.options.verbose,
+        lifespan="off",
+        timeout_graceful_shutdown=_GOODBYE_SECONDS,
+        timeout_keep_alive=60,
+    )
+    server = _Server(config)
+    if instance.options.with_parent:
+        threading.Thread(target=_watch_parent, args=(server,), daemon=True).start()
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started and not running.done():
+        await asyncio.sleep(0.001)
+    if server.started:
+        _say_ready(instance)
+    await running
+
+
+def _say_ready(instance: Instance) -> None:
+    file = instance.options.env_file
+    where = f"key: {instance.key}" if file is None else f"key in {file}"
+    sys.stdout.write(f"sandbox ready at {instance.url}  ({where})\n")
+    sys.stdout.flush()
+
+
+def _watch_parent(server: _Server) -> None:
+    while os.read(0, 4096):
+        pass
+    server.should_exit = True
+
+
+def _listen(port: int) -> socket.socket:
+    # The protocol number must be there: asyncio sets TCP_NODELAY only on sockets that carry it, and
+    # without that every answer waits 40 ms for the client's delayed acknowledgement.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise PortTakenError(f"port {port} is in use: {error.strerror}") from None
+    return listener
+
+
+def write_env_file(path: Path, instance: Instance) -> None:
+    """Write address and key as the variables that Convex's tools read, for the owner's eyes only."""
+    if instance.options.is_cloud:
+        lines = f"CONVEX_DEPLOY_KEY='{instance.key}'\nCONVEX_URL={instance.url}\n"
+    else:
+        lines = f"CONVEX_SELF_HOSTED_URL={instance.url}\nCONVEX_SELF_HOSTED_ADMIN_KEY='{instance.key}'\n"
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(lines)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(name).replace(path)

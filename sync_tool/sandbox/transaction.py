@@ -1,0 +1,163 @@
+"""What a function does with the database: reads within limits, and writes that appear at once or not at all.
+
+Source of the limits and their messages: get-convex/convex-backend, ``crates/database/src/{reads,writes}.rs``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from sync_tool.encoding.ids import decode_id
+from sync_tool.encoding.values import Value
+from sync_tool.sandbox import limits
+from sync_tool.sandbox.documents import Row
+from sync_tool.sandbox.faults import FunctionError, developer_error
+from sync_tool.sandbox.intervals import Bound, Interval, after, equal_to, field_of, interval, key_of
+from sync_tool.sandbox.store import INDEXES_PER_TABLE, Declared, Table, load_tables
+
+SCAN_HOME: Final = (
+    "SELECT key, size, body, key FROM documents WHERE table_number = ? AND key >= ? AND key < ? ORDER BY key"
+)
+"""Reads a range of a home index."""
+
+SCAN: Final = (
+    "SELECT entries.key, size, body, home FROM entries CROSS JOIN documents"
+    " ON table_number = ? AND documents.key = home"
+    " WHERE index_number = ? AND entries.key >= ? AND entries.key < ? ORDER BY entries.key"
+)
+"""Reads a range of any other index."""
+
+_HELP: Final = (
+    "Consider using smaller limits in your queries, paginating your queries, or using indexed queries with a"
+    " selective index range expressions."
+)
+
+
+class LimitError(FunctionError):
+    """A limit on reading was reached; ``.paginate()`` ends its page there instead of failing."""
+
+
+def _too_many(what: str, limit: str) -> LimitError:
+    text = f"Too many {what} in a single function execution (limit: {limit}). {_HELP}"
+    return LimitError(f"Uncaught Error: {text}", thrown=True)
+
+
+class Transaction:
+    """One consistent view of the database, with Convex's limits on what one function may read.
+
+    Attributes:
+        ranges: what was read, so that a live query knows which later commits concern it.
+        documents_read: documents that scans have yielded.
+        bytes_read: their sizes together.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, declared: Declared, *, slow_rows: int | None = None) -> None:
+        self.connection = connection
+        self.declared = declared
+        self.tables = load_tables(connection, declared)
+        self.ranges: list[Interval] = []
+        self.documents_read = 0
+        self.bytes_read = 0
+        self._slow_rows = slow_rows
+
+    def table(self, name: str) -> Table | None:
+        """Return a table, or None if nothing was ever put into one of this name."""
+        return self.tables.get(name)
+
+    def index(self, table: str, name: str) -> tuple[int, tuple[str, ...]]:
+        """Return number and fields of an index, the appended `_creationTime` and `_id` included.
+
+        Raises:
+            FunctionError: there is no such index; a table that does not exist has the two built-in ones.
+        """
+        found = self.tables.get(table) or Table(0, table, {})
+        if name not in found.indexes:
+            raise developer_error(f"Index {table}.{name} not found.")
+        return found.indexes[name]
+
+    def range(self, table: str, name: str, lower: Bound | None = None, upper: Bound | None = None) -> Interval:
+        """Return the range of an index between two bounds."""
+        return interval(self.index(table, name)[0], lower, upper)
+
+    def equal(self, table: str, name: str, field: str, values: Sequence[Value]) -> Interval:
+        """Return the range of an index whose first field is `field` and equals the first of `values`.
+
+        Raises:
+            FunctionError: the index begins with another field.
+        """
+        number, fields = self.index(table, name)
+        if fields[0] != field:
+            raise developer_error(
+                f'The index range included a comparison with "{field}", but {table}.{name} with fields'
+                f" {list(fields[:-1])} doesn't index this field."
+            )
+        return equal_to(number, values)
+
+    def key_in(self, number: int, table: str, document: dict[str, Value]) -> bytes:
+        """Return the key that a document of a table has in one of its indexes."""
+        indexes = self.tables[table].indexes.values()
+        fields = next(fields for index, fields in indexes if index == number)
+        return key_of([field_of(document, field) for field in fields])
+
+    def scan(self, span: Interval, *, descending: bool = False) -> Iterator[Row]:
+        """Yield the documents of an index range in index order; only what is taken counts as read.
+
+        Raises:
+            LimitError: more was read than one function may.
+        """
+        position = len(self.ranges)
+        self.ranges.append(span)
+        if len(self.ranges) > limits.MAX_RANGES_READ:
+            raise _too_many("reads", str(limits.MAX_RANGES_READ))
+        cursor = self._select(span, " DESC" if descending else "")
+        key, ended = b"", False
+        try:
+            for key, size, body, home in cursor:
+                self._count(size)
+                yield Row(key, size, body, home)
+            ended = True
+        finally:
+            if not ended:
+                start, stop = (key, span.stop) if descending else (span.start, after(key))
+                self.ranges[position] = Interval(span.number, start, stop)
+
+    def first(self, span: Interval, *, descending: bool = False) -> Row | None:
+        """Return the first document of a range, or the last one."""
+        return next(self.scan(span, descending=descending), None)
+
+    def find(self, document_id: str) -> tuple[Table, Row] | None:
+        """Return the document with an ``_id`` and its table, or None; also for what is no id at all."""
+        table = self.table_of(document_id)
+        row = None if table is None else self.first(equal_to(table.by_id, (document_id,)))
+        return None if table is None or row is None else (table, row)
+
+    def table_of(self, document_id: str) -> Table | None:
+        """Return the table whose number stands in an ``_id``."""
+        try:
+            number = decode_id(document_id).table_number
+        except ValueError:
+            return None
+        return next((table for table in self.tables.values() if table.number == number), None)
+
+    def row_count(self, table: str) -> int:
+        """Return how many documents a table holds, from its statistics."""
+        row = self.connection.execute("SELECT row_count FROM tables WHERE name = ?", (table,)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def _select(self, span: Interval, direction: str) -> sqlite3.Cursor:
+        number = span.number // INDEXES_PER_TABLE
+        if any(table.home == span.number for table in self.tables.values()):
+            return self.connection.execute(SCAN_HOME + direction, (number, span.start, span.stop))
+        return self.connection.execute(SCAN + direction, (number, *span))
+
+    def _count(self, size: int) -> None:
+        self.documents_read += 1
+        self.bytes_read += size
+        if self.documents_read > limits.MAX_DOCUMENTS_READ:
+            raise _too_many("documents read", str(limits.MAX_DOCUMENTS_READ))
+        if self.bytes_read > limits.MAX_BYTES_READ:
+            raise _too_many("bytes read", f"{limits.MAX_BYTES_READ} bytes")
+        if self._slow_rows is not None and self.documents_read > self._slow_rows:
+            raise FunctionError("Function execution timed out (maximum duration: 1s)")

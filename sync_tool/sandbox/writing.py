@@ -1,0 +1,194 @@
+"""A transaction that can write.
+
+Changes go into SQLite at once, so the function sees its own writes; the caller commits or rolls back.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from typing import Final, NamedTuple
+
+from sync_tool.encoding import canonical
+from sync_tool.encoding.values import Value
+from sync_tool.sandbox import limits
+from sync_tool.sandbox.documents import Row, check_document, new_id, next_time, whole_document
+from sync_tool.sandbox.faults import developer_error
+from sync_tool.sandbox.intervals import field_of, key_of
+from sync_tool.sandbox.paths import is_identifier
+from sync_tool.sandbox.schema import Schema
+from sync_tool.sandbox.store import FIRST_TABLE, INDEXES_PER_TABLE, Declared, Table
+from sync_tool.sandbox.transaction import Transaction
+
+_RESERVED: Final = "_"
+
+
+class Moment(NamedTuple):
+    """When a transaction began, and which commit it will be."""
+
+    commit_number: int
+    ns: int
+    """Nanoseconds since the epoch, later than the last commit."""
+
+
+class WriteTransaction(Transaction):
+    """A view of the database that can also be changed.
+
+    Attributes:
+        touched: index keys of every document version that was written, replaced or deleted.
+        bytes_written: sizes of what was written, for the limits.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        declared: Declared,
+        moment: Moment,
+        schema: Schema | None,
+        *,
+        slow_rows: int | None = None,
+    ) -> None:
+        super().__init__(connection, declared, slow_rows=slow_rows)
+        self._moment = moment
+        self._schema = schema
+        self._creation_time = moment.ns / 1e6
+        self._row_counts: Counter[int] = Counter()
+        self.touched: list[tuple[int, bytes]] = []
+        self.documents_written = 0
+        self.bytes_written = 0
+
+    @property
+    def end_ns(self) -> int:
+        """First moment, in nanoseconds, that lies after every creation time given out."""
+        return int(self._creation_time * 1e6) + 1
+
+    def insert(self, table: str, fields: Value) -> str:
+        """Add a document and return its ``_id``; the table is made if it does not exist.
+
+        Raises:
+            FunctionError: not a valid document, not what the schema says, or too much for one transaction.
+        """
+        home = self.tables.get(table) or self.new_table(table)
+        document = whole_document(fields, new_id(home.number), self._creation_time)
+        self._creation_time = next_time(self._creation_time)
+        self.put(home, document)
+        return str(document["_id"])
+
+    def put(self, table: Table, document: dict[str, Value]) -> None:
+        """Add a document that has its system fields already.
+
+        Raises:
+            FunctionError: not a valid document, not what the schema says, or too much for one transaction.
+        """
+        size = check_document(document)
+        if self._schema is not None:
+            self._schema.enforce(table.name, document)
+        self._count_write(size)
+        self._store(table, document, size, self._moment.commit_number)
+        self._row_counts[table.number] += 1
+
+    def _store(self, table: Table, document: dict[str, Value], size: int, commit_number: int) -> None:
+        keys = self._keys(table, document)
+        home = keys.pop(table.home)
+        row = (table.number, home, commit_number, size, canonical.dumps(document))
+        self.connection.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", row)
+        entries = [(number, key, home) for number, key in keys.items()]
+        self.connection.executemany("INSERT INTO entries VALUES (?, ?, ?)", entries)
+
+    def replace(self, document_id: str, fields: Value) -> None:
+        """Give a document other fields; ``_id`` and `_creationTime` stay.
+
+        Raises:
+            FunctionError: there is no such document, or the new one is not valid.
+        """
+        table, row = self._must_find(document_id)
+        document = whole_document(fields, document_id, row.document["_creationTime"])
+        self._remove(table, row, deleted=False)
+        self.put(table, document)
+
+    def delete(self, document_id: str) -> None:
+        """Remove a document.
+
+        Raises:
+            FunctionError: there is no such document.
+        """
+        self.remove(*self._must_find(document_id))
+
+    def remove(self, table: Table, row: Row) -> None:
+        """Remove a document that was just read."""
+        self._remove(table, row, deleted=True)
+
+    def rebuild(self, table: Table) -> None:
+        """Write a table's documents and index keys anew, because its declared indexes are others now."""
+        number = (table.number,)
+        old = self.connection.execute(
+            "SELECT body, size, commit_number FROM documents WHERE table_number = ?", number
+        ).fetchall()
+        self.connection.execute("DELETE FROM documents WHERE table_number = ?", number)
+        self.connection.execute(
+            "DELETE FROM entries WHERE index_number BETWEEN ? AND ?",
+            (table.by_id, table.by_id + INDEXES_PER_TABLE - 1),
+        )
+        for body, size, commit_number in old:
+            self._store(table, canonical.loads(body), size, commit_number)
+
+    def forget_limits(self) -> None:
+        """Count writes from zero again; only for what no function does, such as loading a file."""
+        self.documents_written = self.bytes_written = 0
+
+    def finish(self) -> bool:
+        """Write what is left to write; return whether anything was changed."""
+        for number, difference in self._row_counts.items():
+            self.connection.execute(
+                "UPDATE tables SET row_count = row_count + ? WHERE number = ?", (difference, number)
+            )
+        return bool(self.touched)
+
+    def _must_find(self, document_id: str) -> tuple[Table, Row]:
+        found = self.find(document_id)
+        if found is None:
+            raise developer_error(f"Update or delete on nonexistent document ID {document_id}")
+        return found
+
+    def _remove(self, table: Table, row: Row, *, deleted: bool) -> None:
+        document = row.document
+        if deleted:
+            self._count_write(0)
+        keys = self._keys(table, document)
+        self.connection.executemany("DELETE FROM entries WHERE index_number = ? AND key = ?", keys.items())
+        (old_commit,) = self.connection.execute(
+            "DELETE FROM documents WHERE table_number = ? AND key = ? RETURNING commit_number",
+            (table.number, row.home),
+        ).fetchone()
+        revisions: list[tuple[int, str, int, bytes | None]] = [(old_commit, document["_id"], table.number, row.body)]
+        if deleted:
+            revisions.append((self._moment.commit_number, document["_id"], table.number, None))
+        self.connection.executemany("INSERT OR REPLACE INTO revisions VALUES (?, ?, ?, ?)", revisions)
+        self._row_counts[table.number] -= 1
+
+    def _keys(self, table: Table, document: dict[str, Value]) -> dict[int, bytes]:
+        keys = {
+            number: key_of([field_of(document, field) for field in fields]) for number, fields in table.indexes.values()
+        }
+        self.touched += keys.items()
+        return keys
+
+    def new_table(self, name: str) -> Table:
+        """Make a table."""
+        if name.startswith(_RESERVED) or not is_identifier(name):
+            raise developer_error(f"Invalid table name: {name}")
+        last = self.connection.execute("SELECT max(number) FROM tables").fetchone()[0]
+        table = Table(FIRST_TABLE if last is None else last + 1, name, self.declared.get(name, {}))
+        self.connection.execute("INSERT INTO tables VALUES (?, ?, 0)", (table.number, name))
+        self.tables[name] = table
+        return table
+
+    def _count_write(self, size: int) -> None:
+        self.documents_written += 1
+        self.bytes_written += size
+        if self.documents_written > limits.MAX_DOCUMENTS_WRITTEN:
+            limit = str(limits.MAX_DOCUMENTS_WRITTEN)
+            raise developer_error(f"Too many writes in a single function execution (limit: {limit})")
+        if self.bytes_written > limits.MAX_BYTES_WRITTEN:
+            limit = limits.binary_size(limits.MAX_BYTES_WRITTEN)
+            raise developer_error(f"Too many bytes written in a single function execution (limit: {limit})")
