@@ -112,8 +112,9 @@ def test_size_of_a_document_is_the_reference_example() -> None:
 def test_index_order_is_convexs() -> None:
     """Types sort as missing, null, int64, float64, boolean, string by UTF-8, bytes, array, object."""
     ordered = [
-        MISSING, None, -(2**63), -1, 0, 7, -math.inf, -1.5, 0.0, 2.0, math.inf, False, True, "", "A", "a", "a\0", "a\0b",
-        "aa", "\uffff", "\U0001f600", b"", b"a", [], [1], [1, 2], ["a"], {}, {"a": 1}, {"a": 1, "b": 2}, {"b": 0},
+        MISSING, None, -(2**63), -1, 0, 7, -math.inf, -1.5, 0.0, 2.0, math.inf, False, True,
+        "", "A", "a", "a\0", "a\0b", "aa", "\uffff", "\U0001f600", b"", b"a",
+        [], [1], [1, 2], ["a"], {}, {"a": 1}, {"a": 1, "b": 2}, {"b": 0},
     ]  # fmt: skip
     keys = [sort_key(value) for value in ordered]
     assert keys == sorted(keys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sync_tool as cm
-from running import ROOT, Sandbox
-from sync_tool.errors import UsageError
+from running import ROOT, Sandbox, running_sandbox
+from sync_tool.deployment.ranges import KeyRange
+from sync_tool.deployment.system import SystemDoor
+from sync_tool.encoding.canonical import dumps
+from sync_tool.errors import FunctionFailed, UsageError
 
 SAMPLE = ROOT / "sample_data" / "messages.jsonl"
 ROWS = list(cm.open(SAMPLE).messages())
@@ -66,8 +70,6 @@ def test_any_selection_is_what_it_says(
     exclude: tuple[str, ...],
 ) -> None:
     """Sessions, patterns, exclusions and time windows, in any combination, give exactly the rows they describe."""
-    from fnmatch import fnmatchcase
-
     after = min(window) if use_after else None
     before = max(window) if use_before else None
     if sessions:
@@ -129,7 +131,9 @@ def test_recent_sessions_are_the_newest_with_the_last_human_words(history: cm.Hi
 
 def test_an_unknown_session_names_the_nearest(history: cm.History) -> None:
     """The three ids most like it are named, and a pattern."""
-    with pytest.raises(UsageError, match=r"no session 'cust42'. Nearest ids: 'cust-4', 'cust-42', 'cust-421'\.") as caught:
+    with pytest.raises(
+        UsageError, match=r"no session 'cust42'. Nearest ids: 'cust-4', 'cust-42', 'cust-421'\."
+    ) as caught:
         list(history.messages(session="cust42"))
     assert caught.value.hint == "a pattern?  --match 'cust*'          nothing was written."
 
@@ -152,36 +156,40 @@ def test_an_index_that_is_not_there_is_named(sandbox: Sandbox, names: cm.Names) 
 
 def test_other_names_work_throughout(tmp_path: Path) -> None:
     """A table, index and session field of one's own are read through both doors."""
-    from running import running_sandbox
-
-    line = '{"_creationTime":1785578520000.5,"_id":"j57000820c20a1g7104gm2rc1n8jsdxb","message":{"data":{"content":"a"},"type":"human"},"userId":"u 1"}'
+    row = {"_creationTime": 1785578520000.5, "_id": "j57000820c20a1g7104gm2rc1n8jsdxb", "userId": "u 1"}
+    line = dumps({**row, "message": {"type": "human", "data": {"content": "a"}}}).decode()
     (tmp_path / "rows.jsonl").write_text(line + "\n")
-    flags = ("--table", "chats", "--index", "byUser", "--session-field", "userId", "--load", str(tmp_path / "rows.jsonl"))
+    flags = (
+        "--table",
+        "chats",
+        "--index",
+        "byUser",
+        "--session-field",
+        "userId",
+        "--load",
+        str(tmp_path / "rows.jsonl"),
+    )
     names = cm.Names("chats", "byUser", "userId")
     with running_sandbox(tmp_path, *flags) as own:
         for via in ("functions", "system"):
             with cm.connect(own.url, key=own.key, via=via, names=names) as connected:  # type: ignore[arg-type]
-                (row,) = connected.messages(session="u 1")
-                assert row.raw.decode() == line
+                (found,) = connected.messages(session="u 1")
+                assert found.raw.decode() == line
 
 
 @pytest.mark.parametrize("flags", [("--slow-rows", "100"), ("--slow-rows", "7", "--type", "prod")])
 @pytest.mark.parametrize("via", ["functions", "system"])
 def test_a_page_that_is_refused_shrinks(tmp_path: Path, flags: tuple[str, ...], via: Any) -> None:
     """A deployment too slow for 1,000 rows a call is read in smaller pages, also when it only says "Server Error"."""
-    from running import running_sandbox
-
-    with running_sandbox(tmp_path, "--sample-data", *flags) as slow:
-        with cm.connect(slow.url, key=slow.key, via=via) as connected:
-            assert ids(connected.messages()) == ids(ROWS)
+    with (
+        running_sandbox(tmp_path, "--sample-data", *flags) as slow,
+        cm.connect(slow.url, key=slow.key, via=via) as connected,
+    ):
+        assert ids(connected.messages()) == ids(ROWS)
 
 
 def test_a_cursor_that_dies_is_no_gap(sandbox: Sandbox) -> None:
     """When the system door's cursor becomes invalid in the middle, reading goes on by key."""
-    from sync_tool.deployment.system import SystemDoor
-    from sync_tool.errors import FunctionFailed
-    from sync_tool.deployment.ranges import KeyRange
-
     client = cm.connect(sandbox.url, key=sandbox.key).source.client  # type: ignore[attr-defined]
     door = SystemDoor(client, cm.Names(), 100)
     real = door._ask
@@ -191,7 +199,9 @@ def test_a_cursor_that_dies_is_no_gap(sandbox: Sandbox) -> None:
         nonlocal calls
         calls += 1
         if calls % 3 == 0 and cursor is not None:
-            raise FunctionFailed("InvalidCursor", data={"isConvexSystemError": True, "paginationError": "InvalidCursor"})
+            raise FunctionFailed(
+                "InvalidCursor", data={"isConvexSystemError": True, "paginationError": "InvalidCursor"}
+            )
         return real(index, clauses, cursor, newest_first, rows)
 
     door._ask = ask  # type: ignore[method-assign]

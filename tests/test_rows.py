@@ -162,7 +162,14 @@ def test_a_bad_line_is_named(tmp_path: Path, line: bytes) -> None:
 
 def test_a_file_in_any_order_is_read_in_session_order(tmp_path: Path) -> None:
     """Rows are sorted by session, time and id; equal ones keep the file's order; n counts within the session."""
-    rows = [("b", 2.0, "x"), ("a", 9.0, "x"), ("b", 1.0, "y"), ("b", 1.0, "x"), ("\U0001f600", 1.0, ""), ("\uffff", 1.0, "")]
+    rows = [
+        ("b", 2.0, "x"),
+        ("a", 9.0, "x"),
+        ("b", 1.0, "y"),
+        ("b", 1.0, "x"),
+        ("\U0001f600", 1.0, ""),
+        ("\uffff", 1.0, ""),
+    ]
     lines = [dumps({"sessionId": session, "_creationTime": time, "_id": name}) for session, time, name in rows]
     (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
     found = [(row.session, row.time, row.id, row.n) for row in cm.open(tmp_path / "a.jsonl").messages()]

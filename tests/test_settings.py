@@ -168,7 +168,9 @@ def test_a_local_deployment_without_its_file_says_how_to_start_it() -> None:
 
 def test_no_key_says_where_it_looked_and_how_to_make_one() -> None:
     """The text of user (a)'s first error, line by line."""
-    Path(".env.local").write_text("CONVEX_DEPLOYMENT=dev:fast-fox-1 # team: t\nCONVEX_URL=https://fast-fox-1.convex.cloud\n")
+    Path(".env.local").write_text(
+        "CONVEX_DEPLOYMENT=dev:fast-fox-1 # team: t\nCONVEX_URL=https://fast-fox-1.convex.cloud\n"
+    )
     with pytest.raises(UsageError) as caught:
         target()
     assert caught.value.message == "no deploy key found."

@@ -1,0 +1,1 @@
+"""The contract of ``convex/convexMsgs.ts``, held against every backend that claims to keep it."""

@@ -1,0 +1,208 @@
+"""The limits of a deployment."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sync_tool.sandbox.calls import Call
+from sync_tool.sandbox.instance import Instance
+from sync_tool.sandbox.limits import binary_size
+from sync_tool.sandbox.paths import parse_path
+from sync_tool.sandbox.transaction import Transaction
+from sync_tool.sandbox.writing import WriteTransaction
+
+from .box import Running, Start
+
+MIB = 1 << 20
+LOOKUP = {"table": "messages", "index": "bySessionId", "keyField": "sessionId"}
+
+
+def insert(box: Running, document: Any) -> str:
+    answer = box.call("mutation", "langchain/db:insert", {"table": "messages", "document": document})
+    return answer.get("errorMessage", "")
+
+
+def fill(instance: Instance, count: int, text: str = "", session: str = "s") -> None:
+    def run(db: WriteTransaction) -> None:
+        for _ in range(count):
+            db.insert("messages", {"sessionId": session, "text": text})
+            db.forget_limits()
+
+    instance.engine.write(run)
+
+
+def query(instance: Instance, path: str, args: Any) -> str:
+    outcome = instance.caller.query(Call(parse_path(path), [args], admin=True))
+    return "" if outcome.failure is None else outcome.failure.message
+
+
+def nested(depth: int) -> Any:
+    value: Any = 0
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+def test_document_size(box: Running) -> None:
+    """A document of exactly 1 MiB is stored, one byte more is refused."""
+    overhead = len("_id") + 1 + 34 + len("_creationTime") + 1 + 9 + 2 + len("text") + 1 + 2
+    assert insert(box, {"text": "x" * (MIB - overhead)}) == ""
+    assert "Value is too large (1 MiB > maximum size 1 MiB)" in insert(box, {"text": "x" * (MIB - overhead + 1)})
+
+
+def test_document_nesting(box: Running) -> None:
+    """A document may be 16 levels deep, itself included."""
+    assert insert(box, nested(16)) == ""
+    assert "too nested" in insert(box, nested(17))
+
+
+@pytest.mark.parametrize(
+    ("document", "gist"),
+    [
+        ({"_x": 1}, "only allowed for system fields"),
+        ({"_id": "x"}, "doesn't match '_id' field"),
+        ({"_creationTime": 1}, "doesn't match '_creationTime' field"),
+        ("text", "must be objects"),
+    ],
+)
+def test_reserved_fields(box: Running, document: Any, gist: str) -> None:
+    """A new document cannot choose its system fields or invent others."""
+    assert gist in insert(box, document)
+
+
+@pytest.mark.parametrize("table", ["_system", "1a", "a-b", "", "a" * 65])
+def test_table_names(box: Running, table: str) -> None:
+    """What cannot name a table is refused."""
+    answer = box.call("mutation", "langchain/db:insert", {"table": table, "document": {}})
+    assert "Invalid table name" in answer["errorMessage"]
+
+
+def test_unknown_index(box: Running) -> None:
+    """A query on an index that does not exist, or by a field it has not, is a function error."""
+    assert "Index messages.nope not found." in box.call("query", "convexMsgs:page", {"limit": 1, "index": "nope"})["errorMessage"]
+    answer = box.call("query", "langchain/db:lookup", {**LOOKUP, "key": "x", "keyField": "nope"})
+    assert "doesn't index this field" in answer["errorMessage"]
+
+
+def test_documents_read(instance: Instance) -> None:
+    """32,000 documents can be read in one function, one more cannot; a result of over 8,192 is too long anyway."""
+    fill(instance, 32_000)
+    assert "Array length is too long (32000 > maximum length 8192)" in query(
+        instance, "langchain/db:lookup", {**LOOKUP, "key": "s"}
+    )
+    fill(instance, 1)
+    assert "Too many documents read in a single function execution (limit: 32000)" in query(
+        instance, "langchain/db:lookup", {**LOOKUP, "key": "s"}
+    )
+
+
+def test_longest_array(instance: Instance) -> None:
+    """A result may hold 8,192 documents."""
+    fill(instance, 8192)
+    assert query(instance, "langchain/db:lookup", {**LOOKUP, "key": "s"}) == ""
+    fill(instance, 1)
+    assert "return value invalid: Array length" in query(instance, "langchain/db:lookup", {**LOOKUP, "key": "s"})
+
+
+def test_bytes_read(instance: Instance) -> None:
+    """16 MiB of documents can be read in one function, but that is more than a result may be."""
+    fill(instance, 16, "x" * (MIB - 200))
+    assert query(instance, "langchain/db:lookup", {**LOOKUP, "key": "s"}) == ""
+    fill(instance, 1, "x" * 3000)
+    assert "Too many bytes read" in query(instance, "langchain/db:lookup", {**LOOKUP, "key": "s"})
+
+
+def test_ranges_read(instance: Instance) -> None:
+    """A function can read 4,096 index ranges."""
+
+    def run(db: Transaction) -> None:
+        span = db.range("messages", "by_id")
+        for _ in range(4096):
+            db.first(span)
+        with pytest.raises(Exception, match="Too many reads"):
+            db.first(span)
+
+    instance.engine.read(run)
+
+
+def test_writes(instance: Instance) -> None:
+    """16,000 documents can be written in one function, and nothing is written when there are more."""
+
+    def run(db: WriteTransaction, count: int) -> None:
+        for _ in range(count):
+            db.insert("messages", {"sessionId": "s"})
+
+    instance.engine.write(lambda db: run(db, 16_000))
+    with pytest.raises(Exception, match=r"Too many writes in a single function execution \(limit: 16000\)"):
+        instance.engine.write(lambda db: run(db, 16_001))
+    assert instance.engine.read(lambda db: db.row_count("messages"))[0] == 16_000
+
+
+def test_bytes_written(instance: Instance) -> None:
+    """More than 16 MiB cannot be written in one function."""
+
+    def run(db: WriteTransaction) -> None:
+        for _ in range(17):
+            db.insert("messages", {"text": "x" * (MIB - 200)})
+
+    with pytest.raises(Exception, match="Too many bytes written in a single function execution"):
+        instance.engine.write(run)
+
+
+def test_size_of_arguments(instance: Instance) -> None:
+    """Arguments of more than 16 MiB are refused before the function runs."""
+    args = {"limit": 1.0, "after": "x" * (16 * MIB)}
+    assert "Arguments for convexMsgs.js:sessions are too large" in query(instance, "convexMsgs:sessions", args)
+
+
+def test_slow_functions_time_out(starting: Start) -> None:
+    """With --slow-rows a function that reads more fails as one that ran too long, and smaller pages do not."""
+    box = starting("--slow-rows", "10")
+    box.append("s", *({} for _ in range(20)))
+    answer = box.call("query", "convexMsgs:page", {"limit": 11})
+    assert "Function execution timed out (maximum duration: 1s)" in answer["errorMessage"]
+    assert len(box.page(limit=10)["rows"]) == 10
+    opts = {"numItems": 20, "cursor": None}
+    assert len(box.query("_system/cli/tableData", {"table": "messages", "order": "asc", "paginationOpts": opts})["page"]) == 20
+
+
+def test_write_rate(starting: Start) -> None:
+    """With --write-rate more bytes in a second are 429 TooManyWrites, and nothing of that call is written."""
+    box = starting("--write-rate", "1000")
+    batch = {"sessionId": "s", "documents": [{"sessionId": "s", "text": "x" * 1000}]}
+    body = {"path": "convexMsgs:append", "args": {"batches": [batch]}}
+    assert box.request("POST", "/api/mutation", body).status == 200
+    answer = box.request("POST", "/api/mutation", body)
+    assert (answer.status, json.loads(answer.data)["code"]) == (429, "TooManyWrites")
+    assert box.query("_system/cli/tableSize", {"tableName": "messages"}) == 1.0
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1 << 24, "16 MiB"), (2000, "1.95 KiB")])
+def test_sizes_in_messages(size: int, text: str) -> None:
+    """Sizes are spelled as the backend spells them."""
+    assert binary_size(size) == text
+
+
+@pytest.mark.parametrize(
+    ("level", "data", "fault"),
+    [
+        ("any", {"content": [], "x": 1}, ""),
+        ("documented", {"content": "hi", "role": "r", "name": "n", "additional_kwargs": {}}, ""),
+        ("documented", {"content": "hi", "id": "x"}, "Object contains extra field `id`"),
+        ("documented", {"role": "r"}, "Object is missing the required field `content`"),
+        ("documented", {"content": []}, "Value does not match validator.\nPath: .message.data.content\nValue: []"),
+        ("langchain", {"content": [{}], "id": None, "tool_calls": [], "response_metadata": {}}, ""),
+        ("langchain", {"content": None}, "Path: .message.data.content"),
+        ("langchain", {"content": "", "invented": 1}, "Object contains extra field `invented`"),
+    ],
+)
+def test_schema(starting: Start, level: str, data: Any, fault: str) -> None:
+    """The declared schema is enforced on insert, in the backend's words, and told to who asks."""
+    box = starting("--schema", level)
+    text = insert(box, {"sessionId": "s", "message": {"type": "human", "data": data}})
+    assert fault in text if fault else text == ""
+    schema = json.loads(box.query("_system/frontend/getSchemas", {})["active"])
+    assert schema["tables"][0]["indexes"] == [{"indexDescriptor": "bySessionId", "fields": ["sessionId", "_creationTime"]}]

@@ -1,0 +1,156 @@
+"""What the code promises about its own shape; import layers are checked by import-linter in `make check`."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+import sync_tool
+from running import ROOT
+from sync_tool import errors
+from sync_tool.cli.base import SECTIONS, Command
+from sync_tool.cli.main import cli
+from sync_tool.errors import EXIT_CODES, ConvexMsgsError, Exit
+
+PACKAGE = sorted((ROOT / "sync_tool").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+COMMANDS = [name for names in SECTIONS.values() for name in names]
+_MOST_LINES = 300
+_MOST_FUNCTION_LINES = 50
+
+
+def functions(paths: list[Path]) -> Iterator[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Yield every function of some files."""
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield path, node
+
+
+def test_files_are_short() -> None:
+    """No file of the package is longer than what one idea needs."""
+    assert [path.name for path in PACKAGE if len(path.read_text().splitlines()) > _MOST_LINES] == []
+
+
+def test_functions_are_short() -> None:
+    """No function has more than 50 lines of code below its docstring."""
+    long = []
+    for path, node in functions(PACKAGE):
+        body = node.body[1:] if ast.get_docstring(node) else node.body
+        if body and (body[-1].end_lineno or 0) - body[0].lineno >= _MOST_FUNCTION_LINES:
+            long.append(f"{path.name}:{node.name}")
+    assert long == []
+
+
+def test_every_test_says_what_it_proves() -> None:
+    """Each test has a docstring."""
+    assert [
+        node.name for _, node in functions(TESTS) if node.name.startswith("test_") and not ast.get_docstring(node)
+    ] == []
+
+
+def test_no_test_sleeps_or_is_skipped() -> None:
+    """Nothing waits by the clock, and nothing is left out."""
+    words = ("time.sleep(", "asyncio.sleep(", "pytest.skip", "mark.skip", "mark.xfail")
+    found = [f"{path.name}: {word}" for path in TESTS for word in words if word in path.read_text()]
+    assert [line for line in found if "test_structure" not in line] == []
+
+
+def test_broad_excepts_are_few() -> None:
+    """Everything is caught only at the borders: the command line, the reading thread, the sandbox's server."""
+    found = [
+        path.relative_to(ROOT / "sync_tool").as_posix()
+        for path in PACKAGE
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ExceptHandler)
+        and isinstance(node.type, ast.Name)
+        and node.type.id in ("Exception", "BaseException")
+    ]
+    assert sorted(name for name in found if not name.startswith("sandbox/")) == [
+        "cli/main.py",
+        "files/output.py",
+        "pipeline.py",
+    ]
+    assert sum(name.startswith("sandbox/") for name in found) <= 2
+
+
+def test_only_the_command_line_prints_or_exits() -> None:
+    """No print, echo or exit outside cli/ (the sandbox prints its ready line)."""
+    names = {"print", "exit", "echo"}
+    found = {
+        path.relative_to(ROOT / "sync_tool").parts[0]
+        for path in PACKAGE
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and (getattr(node.func, "id", None) in names or getattr(node.func, "attr", None) in names)
+    }
+    assert found <= {"cli", "sandbox"}
+
+
+def test_every_error_has_a_documented_exit_code() -> None:
+    """The whole tree of errors maps into the one table."""
+    classes = [
+        value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, ConvexMsgsError)
+    ]
+    assert len(classes) > 8
+    for found in classes:
+        assert found.exit_code in EXIT_CODES
+        assert found.__name__ in (errors.__doc__ or "")
+    assert set(EXIT_CODES) == set(Exit)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_shows_examples_and_exit_codes(name: str) -> None:
+    """Help has both, and every option says what it is for."""
+    command = cli.get_command(click.Context(cli), name)
+    assert isinstance(command, Command)
+    assert command.examples
+    assert Exit.DONE in command.exits
+    for option in command.params:
+        assert not isinstance(option, click.Option) or option.help, option.name
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["export", "--help"], ["sandbox", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    """`--help` is quick: neither pyarrow nor convex nor urllib3 nor the sandbox's server is imported for it."""
+    script = (
+        "import sys\nfrom sync_tool.cli.main import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        "heavy = ('pyarrow', 'convex', 'urllib3', 'starlette', 'tqdm', 'stamina')\n"
+        "print(','.join(name for name in heavy if name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.splitlines()[-1] == ""
+
+
+def test_the_public_interface_is_written_down() -> None:
+    """Every name in __all__ exists and has a docstring; nothing else is offered."""
+    assert sorted(sync_tool.__all__) == dir(sync_tool)
+    for name in sync_tool.__all__:
+        value = getattr(sync_tool, name)
+        assert name == "__version__" or value.__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = sync_tool.nothing
+
+
+def test_no_machine_or_registry_is_named() -> None:
+    """No tracked file holds an absolute path of a machine or the address of a package registry."""
+    listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    names = [name for name in listed.split("\0") if name and Path(name).suffix != ".jsonl"]
+    suspects = ("/" + "root/", "/" + "work/", "registry." + "npmjs", "pypi." + "org", "files.python" + "hosted")
+    found = [
+        f"{name}: {suspect}"
+        for name in names
+        if (ROOT / name).is_file()
+        for suspect in suspects
+        if suspect in (ROOT / name).read_text(errors="replace")
+    ]
+    assert found == []
