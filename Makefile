@@ -53,7 +53,7 @@ test: check ## every check and every test
 .PHONY: live
 live: setup ## run the contract suite against your own deployment: CONVEX_MSGS_TEST_URL, CONVEX_MSGS_TEST_KEY
 	@test -n "$$CONVEX_MSGS_TEST_URL" -a -n "$$CONVEX_MSGS_TEST_KEY" || { echo 'set CONVEX_MSGS_TEST_URL and CONVEX_MSGS_TEST_KEY (docs/real-deployment.md)'; exit 2; }
-	@$(BIN)/python -m pytest -q tests/contract -k live
+	@$(BIN)/python -m pytest -q tests/contract -k deployment
 
 .PHONY: endurance
 endurance: setup ## 200 kills and 200 fault plans over export (minutes)

@@ -1,4 +1,4 @@
-"""Get LangChain chat history out of Convex, into it, across, and safely stored.
+"""Get LangChain chat history out of Convex: by session, as JSONL, Parquet or a transcript.
 
 ::
 

@@ -115,6 +115,8 @@ class Selection:
     """Only messages created before this time."""
     active_after: float | None = None
     """Only (whole) sessions with a message created at this time or later."""
+    nothing: bool = False
+    """True if it is known that no session is selected."""
 
     @property
     def everything(self) -> bool:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from sync_tool.model import Page
 from sync_tool.ports import Progress
-
-_AHEAD: Final = 2
-_POLL_SECONDS: Final = 0.1
 
 
 class Sink(Protocol):
@@ -46,50 +40,3 @@ def run(pages: Iterable[Page], sink: Sink, progress: Progress) -> Totals:
         progress.advance(len(page.rows), page.bytes)
     sink.finish()
     return totals
-
-
-@contextmanager
-def ahead(pages: Iterator[Page]) -> Iterator[Iterator[Page]]:
-    """Read `pages` in a thread of its own, at most two pages ahead of who takes them.
-
-    Errors of the reader are raised where the pages are taken. Leaving the block stops the reader.
-    """
-    channel: queue.Queue[Page | BaseException | None] = queue.Queue(_AHEAD)
-    stopped = threading.Event()
-
-    def put(item: Page | BaseException | None) -> bool:
-        while not stopped.is_set():
-            try:
-                channel.put(item, timeout=_POLL_SECONDS)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    reader = threading.Thread(target=_read, args=(pages, put), daemon=True)
-    reader.start()
-    try:
-        yield _taken(channel)
-    finally:
-        stopped.set()
-
-
-def _read(pages: Iterator[Page], put: Callable[[Page | BaseException | None], bool]) -> None:
-    try:
-        for page in pages:
-            if not put(page):
-                return
-    except BaseException as error:  # noqa: BLE001  # handed to the other thread, whatever it is
-        put(error)
-        return
-    put(None)
-
-
-def _taken(channel: queue.Queue[Page | BaseException | None]) -> Iterator[Page]:
-    while True:
-        item = channel.get()
-        if item is None:
-            return
-        if isinstance(item, BaseException):
-            raise item
-        yield item

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from sync_tool.model import Names, Page, Selection, SessionInfo
+from sync_tool.model import Names, Page, Position, Selection, SessionInfo
 
 
 class Source(Protocol):
@@ -23,8 +23,10 @@ class Source(Protocol):
     def way(self) -> str:
         """How it is read, and why so, for those who ask."""
 
-    def pages(self, selection: Selection) -> Iterator[Page]:
+    def pages(self, selection: Selection, resume: Position | None = None) -> Iterator[Page]:
         """Yield the selected rows in session order: by session id, then creation time, then id.
+
+        With `resume`, only those that stand after that position.
 
         Lazy: a few pages are held at a time, whatever the length of the history. Rows are numbered
         within their session (`Row.n`).
@@ -33,11 +35,20 @@ class Source(Protocol):
             UsageError: a session named in the selection does not exist.
         """
 
+    def settled(self, selection: Selection) -> Selection:
+        """Return the same selection with `active_after` replaced by the sessions it stands for."""
+
+    def span(self) -> tuple[float, float] | None:
+        """Return the oldest and the newest creation time, ms since 1970; None if there are no rows."""
+
     def sessions(self, selection: Selection, *, count: bool) -> Iterator[SessionInfo]:
         """Yield the selected sessions in order; with `count` each message is read and counted."""
 
     def recent_sessions(self, limit: int) -> list[SessionInfo]:
         """Return the `limit` sessions with the newest messages, newest first, with their last human words."""
+
+    def sample(self) -> Page:
+        """Return a few rows, by which sizes can be judged."""
 
     def count(self) -> int | None:
         """Return the number of rows of the whole table if that can be known without reading them."""

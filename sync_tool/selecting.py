@@ -14,13 +14,15 @@ from rapidfuzz.distance import Indel
 
 from sync_tool.encoding.order import sort_key
 from sync_tool.errors import UsageError
-from sync_tool.model import Page, Row, Selection, SessionInfo
+from sync_tool.model import Page, Position, Row, Selection, SessionInfo
 
 _NEAREST: Final = 3
 
 
 def session_filter(selection: Selection) -> Callable[[object], bool]:
     """Return what decides about a session id; ids that are no strings pass only where no id is asked for."""
+    if selection.nothing:
+        return lambda _: False
     named = frozenset(selection.sessions)
     wanted = _any_glob(selection.match)
     unwanted = _any_glob(selection.exclude)
@@ -50,6 +52,16 @@ def filtered(pages: Iterable[Page], selection: Selection) -> Iterator[Page]:
     keep = row_filter(selection)
     for page in pages:
         page.rows = [row for row in page.rows if keep(row)]
+        yield page
+
+
+def after(pages: Iterable[Page], resume: Position | None) -> Iterator[Page]:
+    """Leave out of pages in session order the rows up to `resume`, if there is such a position."""
+    key = None if resume is None else resume.key()
+    for page in pages:
+        if key is not None and page.rows:
+            page.rows = [row for row in page.rows if row.position.key() > key]
+            key = None if page.rows else key
         yield page
 
 

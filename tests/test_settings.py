@@ -82,10 +82,11 @@ def test_the_cloud_key_decides_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert target() == Target(parse_key(PROD, ""), None)
 
 
-def test_the_token_variable_beats_the_key_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CONVEX_DEPLOYMENT_TOKEN wins over CONVEX_DEPLOY_KEY, as in the official CLI."""
-    monkeypatch.setenv("CONVEX_DEPLOY_KEY", DEV)
-    monkeypatch.setenv("CONVEX_DEPLOYMENT_TOKEN", PROD)
+def test_the_key_variable_beats_its_alias(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CONVEX_DEPLOY_KEY wins over CONVEX_DEPLOYMENT_TOKEN, as in the official CLI; the alias alone counts too."""
+    monkeypatch.setenv("CONVEX_DEPLOYMENT_TOKEN", DEV)
+    assert target().key.name == "fast-fox-1"
+    monkeypatch.setenv("CONVEX_DEPLOY_KEY", PROD)
     assert target().key.name == "tall-forest-123"
 
 

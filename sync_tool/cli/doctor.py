@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @connection
 @click.pass_obj
 def command(shared: Shared, history: History) -> int:
-    """Look at URL, key and rights, table, index and schema, and at the ways to read and write.
+    """Look at URL, key and rights, table, index and schema, and at the ways to read.
 
     The key decides which deployment: it is looked for in CONVEX_DEPLOY_KEY and
     CONVEX_SELF_HOSTED_ADMIN_KEY (with CONVEX_SELF_HOSTED_URL), in the environment, then in ./.env.local,

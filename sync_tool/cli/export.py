@@ -13,7 +13,9 @@ from sync_tool.cli.report import Shared
 from sync_tool.errors import Exit, UsageError
 
 if TYPE_CHECKING:
+    from sync_tool.jobs.export import ExportReport
     from sync_tool.jobs.history import History
+    from sync_tool.jobs.partitions import PartitionBy
 
 
 @click.command(
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
         "convex-msgs export -s cust-42 -o chat.md               a transcript to read",
         "convex-msgs export -s cust-42 -o chat.jsonl            the same for a machine",
         "convex-msgs export -o messages.parquet                 everything, for DuckDB, pandas, Polars",
+        "convex-msgs export --partition-by month -o history/    history/month=2026-08/part-0.parquet and so on",
         "convex-msgs export --match 'cust-*' --after 7d | jq .  the last week, onto standard output",
     ),
     exits=(Exit.UNREACHABLE, Exit.REFUSED, Exit.LOCKED, Exit.PIPE_CLOSED),
@@ -32,14 +35,19 @@ if TYPE_CHECKING:
     "-o",
     "output",
     metavar="FILE",
-    help="Where to; .jsonl .parquet .md, with .zst or .gz behind. Default: stdout.",
+    help="Where to; .jsonl .parquet .md, with .zst or .gz behind; a folder ends with /. Default: stdout.",
 )
 @click.option(
     "-f",
     "--format",
     "kind",
-    type=click.Choice(["jsonl", "parquet", "md"]),
-    help="Where the name does not say it.",
+    type=click.Choice(["jsonl", "jsonl.zst", "jsonl.gz", "parquet", "md"]),
+    help="Where no name says it: stdout (jsonl without it) and folders (parquet without it).",
+)
+@click.option(
+    "--partition-by",
+    type=click.Choice(["none", "session", "month"]),
+    help="A folder: a file for each session or month, or (none) parts by size.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option(
@@ -53,18 +61,20 @@ def command(
     history: History,
     output: str | None,
     kind: str | None,
+    partition_by: PartitionBy | None,
     overwrite: bool,
     max_read: str | None,
     selection: dict[str, Any],
 ) -> None:
-    """Write messages into a file: one session, a selection, or all.
+    """Write messages into a file or a folder: one session, a selection, or all.
 
-    The file appears only when it is complete. Reading is page by page: writes that happen meanwhile may
+    A file appears only when it is complete; a folder keeps its finished parts, and the same command goes
+    on. Reading is page by page: writes that happen meanwhile may
     be in or not (for one moment of a whole deployment there is `npx convex export`). Before a large read
     its size is estimated; on a cloud plan without streaming export more than 200 MB needs --max-read.
     """
     from sync_tool.jobs.export import STDOUT, export
-    from sync_tool.text import duration, plural, size
+    from sync_tool.text import duration, plural
 
     to_stdout = output in (None, STDOUT)
     if to_stdout and sys.stdout.isatty() and not selection["sessions"]:
@@ -77,19 +87,38 @@ def command(
         history.source,
         output or STDOUT,
         format=kind,
+        partition_by=partition_by,
         overwrite=overwrite,
         max_read=max_read,
         progress=shared,
         **selection,
     )
-    there = "stdout" if to_stdout else f"{output} ({size(report.files[0].bytes)})"
-    what = f"{plural(report.rows, 'message')}, {plural(report.sessions, 'session')}"
+    there = "stdout" if to_stdout else f"{output} ({_size(report)})"
+    what = plural(report.rows, "message")
+    if report.sessions is not None:
+        what += f", {plural(report.sessions, 'session')}"
     done = f"{what} -> {there} in {duration(report.seconds)}"
     if report.estimate is None:
-        done += f"; read about {report.read_bytes / 1e6:.1f} MB"
-    elif report.sessions > 1:
+        done += f"; read about {_megabytes(report.read_bytes)}"
+    elif report.sessions != 1:
         done += (
             f"\npages were read from {report.started:%H:%M:%S} to {report.ended:%H:%M:%S} UTC: not one moment "
             "(one moment: `npx convex export`)"
         )
+    if report.rows == 0:
+        done += "\nno message was selected."
     shared.finish(report, done)
+
+
+def _size(report: ExportReport) -> str:
+    from sync_tool.text import plural, size
+
+    total = size(sum(file.bytes for file in report.files))
+    return total if len(report.files) == 1 else f"{plural(len(report.files), 'file')}, {total}"
+
+
+def _megabytes(count: int) -> str:
+    """Say what was read in the unit that plans are sold in, unless it is next to nothing."""
+    from sync_tool.text import size
+
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else size(count)

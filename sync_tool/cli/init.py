@@ -33,7 +33,7 @@ def command(
     session_field: str,
     message_field: str,
 ) -> None:
-    """Add convexMsgs.ts to a Convex project: needed for writing, faster for reading.
+    """Add convexMsgs.ts to a Convex project: exact pages of any history, cheap lists of sessions.
 
     Writes this one file into the functions folder (convex/, or what convex.json says), never over a file
     of somebody else's. All its functions are internal: only a deploy or admin key can call them. The

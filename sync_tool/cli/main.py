@@ -41,7 +41,7 @@ class _Terminated(Exception):
 @click.version_option(__version__, prog_name="convex-msgs")
 @manners
 def cli() -> None:
-    """Get LangChain chat history out of Convex, into it, across, and safely stored.
+    """Get LangChain chat history out of Convex: by session, as JSONL, Parquet or a transcript.
 
     \b
     convex-msgs sessions --recent 5            the newest sessions
@@ -107,5 +107,5 @@ def _usage(error: click.UsageError) -> UsageError:
     return UsageError(error.format_message(), hint=hint)
 
 
-def _raise_terminated(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # a signal handler's form
+def _raise_terminated(number: int, frame: FrameType | None) -> None:  # a signal handler's form
     raise _Terminated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -21,7 +22,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _option(section: str, *names: str, **settings: Any) -> Callable[[Any], Any]:
     """Make an option that the help shows under a heading of its own."""
-    return click.option(*names, cls=SectionedOption, section=section, **settings)
+    return click.option(*names, cls=SectionedOption, section=section, show_envvar="envvar" in settings, **settings)
+
+
+def _take_settings(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Let the env file set our own variables too, where the environment does not."""
+    if value:
+        from sync_tool.deployment.settings import load_settings
+
+        for name, (text, _) in load_settings(value).values.items():
+            if name.startswith("CONVEX_MSGS_"):
+                os.environ.setdefault(name, text)
+    return value
 
 
 _MANNERS: Final = (
@@ -37,6 +49,8 @@ _CONNECTION: Final = (
         "--env-file",
         metavar="FILE",
         envvar="CONVEX_MSGS_ENV_FILE",
+        is_eager=True,
+        callback=_take_settings,
         help="Take the key (and URL) from this file alone.",
     ),
     _option("Which deployment", "--url", metavar="URL", help="The deployment's URL, where the key does not say it."),
@@ -100,6 +114,23 @@ _CONNECTION: Final = (
         default=120.0,
         show_default=True,
         help="How long one answer may take.",
+    ),
+    _option(
+        "Which deployment",
+        "--concurrency",
+        metavar="N",
+        type=click.IntRange(min=1, max=64),
+        envvar="CONVEX_MSGS_CONCURRENCY",
+        default=4,
+        show_default=True,
+        help="Calls at a time; halved when the deployment says that there are too many.",
+    ),
+    _option(
+        "Which deployment",
+        "--rate",
+        metavar="SIZE",
+        envvar="CONVEX_MSGS_RATE",
+        help="Read at most this much a second, such as 2MiB/s.",
     ),
     _option(
         "Which deployment",
@@ -185,10 +216,16 @@ def connected(options: dict[str, Any]) -> History:
     """Take the connection options out of `options` and connect."""
     from sync_tool.deployment.http import Patience
     from sync_tool.jobs.opening import connect
+    from sync_tool.jobs.selecting import parse_size
     from sync_tool.model import Names
 
     names = Names(*(options.pop(name) for name in ("table", "index", "session_field", "message_field")))
-    patience = Patience(read=options.pop("timeout"), attempts=options.pop("attempts"))
+    patience = Patience(
+        read=options.pop("timeout"),
+        attempts=options.pop("attempts"),
+        concurrency=options.pop("concurrency"),
+        bytes_per_second=parse_size(options.pop("rate"), "--rate"),
+    )
     chosen = {name: options.pop(name) for name in ("url", "env_file", "key_command", "via")}
     return connect(**chosen, names=names, patience=patience)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict, is_dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from sync_tool.errors import ConvexMsgsError, PipeClosed
 from sync_tool.text import harmless
@@ -74,7 +73,7 @@ class Shared:
 
     def json(self, report: object) -> None:
         """Print a report as one JSON object."""
-        text = json.dumps(jsonable(report), ensure_ascii=False)
+        text = orjson.dumps(report, option=orjson.OPT_NON_STR_KEYS).decode()
         if self.json_on_stderr:
             sys.stderr.write(text + "\n")
         else:
@@ -106,20 +105,7 @@ class Shared:
     def _line(self, level: str, text: str) -> None:
         text = harmless(text)
         if self.log_json:
-            text = json.dumps({"level": level, "message": text}, ensure_ascii=False)
+            text = orjson.dumps({"level": level, "message": text}).decode()
         if self._bar is not None:
             self._bar.clear()
         sys.stderr.write(text + "\n")
-
-
-def jsonable(report: object) -> Any:
-    """Return a report as what JSON can hold: times as ISO text, dataclasses as objects."""
-    if is_dataclass(report) and not isinstance(report, type):
-        return {name: jsonable(value) for name, value in asdict(report).items()}
-    if isinstance(report, dict):
-        return {str(name): jsonable(value) for name, value in report.items()}
-    if isinstance(report, list | tuple):
-        return [jsonable(item) for item in report]
-    if isinstance(report, datetime):
-        return report.isoformat(timespec="milliseconds")
-    return report

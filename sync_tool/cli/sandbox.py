@@ -103,8 +103,13 @@ def command(**settings: Any) -> None:
     protocol, so that official clients work with it. It is a stand-in, not a database for an app.
     Stop it with Ctrl-C. The key is made once and kept with the data; CONVEX_MSGS_SANDBOX_KEY sets another.
     """
-    from sync_tool.sandbox import BadRowError, NotASandboxError, PortTakenError, serve
-
+    try:
+        from sync_tool.sandbox import BadRowError, NotASandboxError, PortTakenError, serve
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the sandbox needs {error.name}, which is not installed.",
+            hint=[("install", "pip install 'convex-msgs[sandbox]'")],
+        ) from None
     try:
         serve(_options(**settings))
     except PortTakenError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cached_property
 from typing import Literal
 
@@ -13,17 +12,18 @@ from sync_tool.deployment.functions import MODULE, FunctionsDoor
 from sync_tool.deployment.http import Patience
 from sync_tool.deployment.identity import Identity, find_url, identify, may_stream
 from sync_tool.deployment.ranges import TimeRange, key_ranges
+from sync_tool.deployment.reading import Reader, require_session
 from sync_tool.deployment.recent import RECENT_ROWS, recent_sessions
 from sync_tool.deployment.settings import Target
 from sync_tool.deployment.system import SystemDoor
 from sync_tool.errors import FunctionFailed, Refused
-from sync_tool.model import Names, Page, Selection, SessionInfo
-from sync_tool.rowreader import numbered
-from sync_tool.selecting import filtered, session_filter, sessions_of, unknown_session
-from sync_tool.spool import in_session_order
+from sync_tool.model import Names, Page, Position, Selection, SessionInfo
+from sync_tool.selecting import session_filter, sessions_of
 
 Via = Literal["auto", "functions", "system"]
 Door = FunctionsDoor | SystemDoor
+
+_SAMPLE_ROWS = 200
 
 
 class Deployment:
@@ -49,7 +49,7 @@ class Deployment:
         via: Via = "auto",
         patience: Patience | None = None,
     ) -> None:
-        patience = patience or Patience()
+        self._patience = patience = patience or Patience()
         self.names = names or Names()
         self.key = target.key
         self.client = Client(find_url(target, patience), target.key.secret, patience)
@@ -71,7 +71,7 @@ class Deployment:
 
     @cached_property
     def has_functions(self) -> bool:
-        """True if ``convexMsgs`` is deployed there.
+        """True if ``convexMsgs`` is deployed there and the key may call it.
 
         Asked of the list of functions: in production a missing function says no more than "Server Error".
         """
@@ -80,7 +80,7 @@ class Deployment:
         except FunctionFailed:
             return self._answers_info()
         wanted = (f"{MODULE}.js:page", f"{MODULE}:page")
-        return any(function.get("identifier") in wanted for function in functions)
+        return any(function.get("identifier") in wanted for function in functions) and self._answers_info()
 
     @cached_property
     def door(self) -> Door:
@@ -89,7 +89,7 @@ class Deployment:
             check_names(self.catalog, self.names)
         if self._via == "functions" and not self.has_functions:
             raise Refused(
-                f"{MODULE} is not deployed on {self.title}.",
+                f"{MODULE} is not deployed on {self.title}, or the key may not call it.",
                 hint=[
                     ("without it", "--via system reads through the dashboard's queries"),
                     ("to add it", "convex-msgs init"),
@@ -106,7 +106,9 @@ class Deployment:
         """Which door is used, and why."""
         if self.door.name == "functions":
             return f"reading through {MODULE}, which is deployed there"
-        why = "asked for with --via" if self._via == "system" else f"{MODULE} is not deployed there"
+        why = (
+            "asked for with --via" if self._via == "system" else f"{MODULE} is not deployed there, or not for this key"
+        )
         return f"reading through the dashboard's queries: {why}"
 
     @cached_property
@@ -114,9 +116,24 @@ class Deployment:
         """True if the plan includes streaming export: Pro on Convex cloud, always on self-hosted."""
         return may_stream(self.client)
 
-    def pages(self, selection: Selection) -> Iterator[Page]:
+    def pages(self, selection: Selection, resume: Position | None = None) -> Iterator[Page]:
         """Yield the selected rows in session order (`sync_tool.ports.Source`)."""
-        return numbered(filtered(self._unnumbered(selection), selection))
+        return self._reader().pages(selection, resume)
+
+    def settled(self, selection: Selection) -> Selection:
+        """Return the same selection with `active_after` replaced by the sessions it stands for."""
+        return self._reader().settled(selection)
+
+    def span(self) -> tuple[float, float] | None:
+        """Return the oldest and the newest creation time; None if there are no rows."""
+        ends = []
+        for newest_first in (False, True):
+            page = next(self._make_door(1).by_time(TimeRange(newest_first=newest_first)), None)
+            ends += [row.time for row in page.rows[:1]] if page else []
+        return (ends[0], ends[1]) if ends else None
+
+    def _reader(self) -> Reader:
+        return Reader(self.door, self.names, self._patience, self.count)
 
     def sessions(self, selection: Selection, *, count: bool = False) -> Iterator[SessionInfo]:
         """Yield the selected sessions in order; reads their messages only where it must."""
@@ -126,7 +143,7 @@ class Deployment:
         chosen = session_filter(selection)
         if selection.sessions:
             for where in key_ranges(selection):
-                self._require(where.session or "")
+                require_session(self.door, where.session or "")
                 yield from self.door.sessions(where.session, f"{where.session}\0")
             return
         for where in key_ranges(selection):
@@ -136,6 +153,11 @@ class Deployment:
         """Return the `limit` sessions with the newest messages, newest first, with their last human words."""
         self.door  # checks the names  # noqa: B018
         return recent_sessions(self._make_door(RECENT_ROWS), limit)
+
+    def sample(self) -> Page:
+        """Return a few rows, by which sizes can be judged."""
+        self.door  # checks the names  # noqa: B018
+        return next(self._make_door(_SAMPLE_ROWS).by_time(TimeRange()), Page([], 0))
 
     def count(self) -> int | None:
         """Return the table's row count from the deployment's statistics; None where it does not tell."""
@@ -154,38 +176,3 @@ class Deployment:
         except FunctionFailed:
             return False
         return True
-
-    def _unnumbered(self, selection: Selection) -> Iterator[Page]:
-        if selection.active_after is not None:
-            return self._active(selection)
-        if selection.sessions:
-            return self._named(selection)
-        if selection.windowed:
-            window = TimeRange(selection.after, selection.before)
-            return in_session_order(filtered(self.door.by_time(window), selection), self.names)
-        return (page for where in key_ranges(selection) for page in self.door.pages(where))
-
-    def _named(self, selection: Selection) -> Iterator[Page]:
-        ranges = key_ranges(selection)
-        for where in ranges:
-            self._require(where.session or "")
-        for where in ranges:
-            yield from self.door.pages(where)
-
-    def _active(self, selection: Selection) -> Iterator[Page]:
-        """Read the sessions that have a message since `active_after`: first who they are, then each whole."""
-        chosen = session_filter(selection)
-        active: set[str] = set()
-        for page in self.door.by_time(TimeRange(after=selection.active_after)):
-            active.update(row.session for row in page.rows if isinstance(row.session, str) and chosen(row.session))
-            yield Page([], page.bytes)
-        for session in selection.sessions:
-            self._require(session)
-        wanted = active & set(selection.sessions) if selection.sessions else active
-        if wanted:
-            for where in key_ranges(replace(selection, sessions=tuple(wanted))):
-                yield from self.door.pages(where)
-
-    def _require(self, session: str) -> None:
-        if not self.door.has_session(session):
-            raise unknown_session(session, self.door.neighbours(session))

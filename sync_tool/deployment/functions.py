@@ -9,15 +9,16 @@ import msgspec
 
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.pace import Pace
-from sync_tool.deployment.ranges import KeyRange, TimeRange
+from sync_tool.deployment.ranges import KeyRange, TimeRange, cut
 from sync_tool.encoding.canonical import loads
-from sync_tool.encoding.order import MISSING
+from sync_tool.encoding.order import MISSING, sort_key
 from sync_tool.errors import Unreachable
-from sync_tool.model import Names, Page, SessionInfo
+from sync_tool.model import Names, Page, Position, SessionInfo
 from sync_tool.rowreader import RowReader
 
 MODULE: Final = "convexMsgs"
 _SESSIONS_A_CALL: Final = 500
+_MOST_PROBES: Final = 1000
 _BEFORE_ALL_TIMES: Final = -1.0
 """Sorts before every creation time; those are above 0."""
 
@@ -88,6 +89,17 @@ class FunctionsDoor:
         """Tell whether the session holds at least one message."""
         return self._edge(session, "asc") is not None
 
+    def pieces(self, where: KeyRange, count: int) -> list[KeyRange]:
+        """Cut a range of sessions into up to `count` parts of about equal row count, giant sessions included."""
+        answer = self._client.query_value(f"{MODULE}:bounds", self._args({"n": float(min(count, _MOST_PROBES))}))
+        low, high = sort_key(where.first or ""), sort_key(where.stop) if where.stop is not None else None
+        points = dict.fromkeys(
+            Position(found.get("sessionId", MISSING), found["creationTime"], "")
+            for found in answer["bounds"]
+            if where.first is None or (low <= sort_key(found.get("sessionId", MISSING)) < (high or b"\xff"))
+        )
+        return cut(where, points)
+
     def neighbours(self, session: str) -> list[str]:
         """Return ids of sessions near `session` in the index, and of the first ones of all."""
         near: list[str] = []
@@ -138,6 +150,8 @@ def _bounds(where: KeyRange) -> tuple[dict[str, Any] | None, dict[str, Any] | No
         high = None if where.stop is None else _position(where.stop, _BEFORE_ALL_TIMES)
     if where.resume is not None:
         low = _position(*where.resume)
+    if where.until is not None:
+        high = _position(*where.until)
     return low, high
 
 

@@ -24,6 +24,7 @@ from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import Timeout
 
 from sync_tool._version import __version__
+from sync_tool.deployment.gate import Gate
 from sync_tool.errors import ConvexMsgsError, Refused, Unreachable, UsageError
 
 _RETRIED: Final = frozenset({408, 421, 425, 429, 500, 502, 503, 504})
@@ -38,11 +39,15 @@ _CA_VARIABLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait for a deployment. Times are seconds."""
+    """How to treat a deployment: how long to wait for it (seconds), and how much to ask of it."""
 
     connect: float = 10.0
     read: float = 120.0
     attempts: int = 6
+    concurrency: int = 4
+    """Calls at a time; halved whenever the deployment says that there are too many."""
+    bytes_per_second: float | None = None
+    """Most bytes of documents to read a second, on average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ class Http:
             "Content-Type": "application/json",
             "Accept-Encoding": "gzip, deflate",
         }
+        self._gate = Gate(self._patience.concurrency)
         self._pool = _make_pool(url, self._patience)
 
     def get(self, path: str) -> Answer:
@@ -134,7 +140,8 @@ class Http:
 
     def _once(self, method: str, path: str, body: bytes | None, again: Callable[[Answer], bool]) -> Answer:
         try:
-            response = self._pool.request(method, self.url + path, body=body, headers=self._headers, redirect=False)
+            with self._gate.passing():
+                response = self._pool.request(method, self.url + path, body=body, headers=self._headers, redirect=False)
         except LocationParseError as error:
             raise UsageError(f"{self.url!r} is not the URL of a deployment: {error}.") from None
         except HTTPError as error:
@@ -142,10 +149,13 @@ class Http:
                 raise self._unreachable(_plain(error)) from None
             raise _TryAgain(_plain(error)) from None
         answer = Answer(response.status, response.data)
+        if answer.status == 429:
+            self._gate.too_many()
         if again(answer):
             raise _TryAgain(_said(answer), _retry_after(response.headers))
         if answer.status in _RETRIED or (method == "POST" and answer.garbled):
             raise self._unreachable(_said(answer))
+        self._gate.went_well()
         return answer
 
     def _unreachable(self, what: str) -> ConvexMsgsError:
@@ -231,8 +241,10 @@ def _make_pool(url: str, patience: Patience) -> urllib3.PoolManager:
     context = _tls() if parts.scheme == "https" else None
     proxy = getproxies().get(parts.scheme)
     if proxy and not proxy_bypass(parts.hostname or ""):
-        return urllib3.ProxyManager(proxy, timeout=timeout, retries=False, maxsize=8, ssl_context=context)
-    return urllib3.PoolManager(timeout=timeout, retries=False, maxsize=8, ssl_context=context)
+        return urllib3.ProxyManager(
+            proxy, timeout=timeout, retries=False, maxsize=patience.concurrency, ssl_context=context
+        )
+    return urllib3.PoolManager(timeout=timeout, retries=False, maxsize=patience.concurrency, ssl_context=context)
 
 
 def _tls() -> ssl.SSLContext:

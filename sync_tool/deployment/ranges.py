@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sync_tool.encoding.order import sort_key
@@ -24,6 +25,8 @@ class KeyRange:
     stop: str | None = None
     resume: Position | None = None
     """Only rows that stand after this position."""
+    until: Position | None = None
+    """Only rows that stand before this position."""
     newest_first: bool = False
     """Within one session: from its end."""
 
@@ -71,3 +74,28 @@ def _after_prefix(prefix: str) -> str | None:
         if following <= 0x10FFFF:
             return prefix[:position] + chr(following)
     return None
+
+
+def cut(where: KeyRange, points: Iterable[Position]) -> list[KeyRange]:
+    """Cut a range of sessions at positions that are in order and lie inside it."""
+    pieces = []
+    for point in points:
+        pieces.append(replace(where, until=point))
+        where = replace(where, resume=point)
+    return [*pieces, where]
+
+
+def resumed(ranges: Iterable[KeyRange], resume: Position | None) -> list[KeyRange]:
+    """Return what is left of ranges in order when everything up to a position has been read."""
+    if resume is None:
+        return list(ranges)
+    done = sort_key(resume.session)
+    left = []
+    for where in ranges:
+        last = where.session if where.session is not None else where.stop
+        if last is not None and sort_key(last) < done:
+            continue
+        first = where.session if where.session is not None else where.first
+        inside = first is None or sort_key(first) <= done
+        left.append(replace(where, resume=resume) if inside else where)
+    return left

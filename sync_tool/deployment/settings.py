@@ -20,7 +20,7 @@ from dotenv import dotenv_values
 from sync_tool.deployment.keys import Key, parse_key
 from sync_tool.errors import UsageError
 
-_KEY_VARIABLES: Final = ("CONVEX_DEPLOYMENT_TOKEN", "CONVEX_DEPLOY_KEY")
+_KEY_VARIABLES: Final = ("CONVEX_DEPLOY_KEY", "CONVEX_DEPLOYMENT_TOKEN")
 _ADMIN_KEY: Final = "CONVEX_SELF_HOSTED_ADMIN_KEY"
 _SELF_HOSTED_URL: Final = "CONVEX_SELF_HOSTED_URL"
 _APP_URL_PREFIXES: Final = ("", "NEXT_PUBLIC_", "VITE_", "PUBLIC_", "REACT_APP_", "EXPO_PUBLIC_")
@@ -83,7 +83,7 @@ def load_settings(env_file: str | Path | None = None, directory: Path | None = N
         if (directory / name).is_file():
             found = _tagged(_read_env_file(directory / name), name)
             values = {**found, **values}
-    return Settings(values, (*_KEY_VARIABLES[1:], _ADMIN_KEY, "./.env.local", "./.env"), directory)
+    return Settings(values, (_KEY_VARIABLES[0], _ADMIN_KEY, "./.env.local", "./.env"), directory)
 
 
 def find_target(settings: Settings, url: str | None = None, key_command: str | None = None) -> Target:

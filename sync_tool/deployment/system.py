@@ -8,6 +8,8 @@ range. A cursor is good within one pass; between passes reading goes on by key.
 from __future__ import annotations
 
 import base64
+import os
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -17,8 +19,9 @@ import msgspec
 
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.pace import Pace
-from sync_tool.deployment.ranges import KeyRange, TimeRange
-from sync_tool.encoding.order import MISSING
+from sync_tool.deployment.ranges import KeyRange, TimeRange, cut
+from sync_tool.encoding.ids import ALPHABET
+from sync_tool.encoding.order import MISSING, sort_key
 from sync_tool.encoding.values import Json, Value, encode
 from sync_tool.errors import FunctionFailed
 from sync_tool.model import Names, Page, Position, Row, SessionInfo
@@ -33,6 +36,9 @@ _UNDEFINED: Final = (
 """What these queries take for a field that is not there (``lib/values.ts``)."""
 
 _NEIGHBOURS: Final = 32
+_MOST_PROBES: Final = 32
+_BEFORE_ALL_TIMES: Final = -1.0
+"""Sorts before every creation time; those are above 0."""
 
 Clause = dict[str, Any]
 Bound = tuple[str, Value]
@@ -90,6 +96,26 @@ class SystemDoor:
         answer = self._ask(self._index, [_equal(session)], None, False, 1)
         return bool(answer.page)
 
+    def pieces(self, where: KeyRange, count: int) -> list[KeyRange]:
+        """Cut a range of sessions between sessions, where random rows lie: parts of about equal row count.
+
+        Ids are random behind what the ids of a table share, so random texts hit its rows evenly.
+        """
+        (first,) = self._edge_ids(newest_first=False) or ("",)
+        (last,) = self._edge_ids(newest_first=True) or ("",)
+        shared = len(os.path.commonprefix([first, last]))  # noqa: RUF071  # by letters is what is meant
+        sessions: set[str] = set()
+        for _ in range(min(count, _MOST_PROBES)):
+            probe = first[:shared] + "".join(random.choices(ALPHABET, k=8))  # noqa: S311
+            answer = self._ask("by_id", _range(("gte", probe), None), None, False, 1)
+            sessions.update(row.session for row in self._reader.page(answer.page).rows if isinstance(row.session, str))
+        inside = (session for session in sessions if _between(session, where))
+        return cut(where, [Position(session, _BEFORE_ALL_TIMES, "") for session in sorted(inside, key=sort_key)])
+
+    def _edge_ids(self, *, newest_first: bool) -> list[str]:
+        answer = self._ask("by_id", [], None, newest_first, 1)
+        return [row.id for row in self._reader.page(answer.page).rows]
+
     def neighbours(self, session: str) -> list[str]:
         """Return ids of sessions near `session` in the index, found one by one."""
         near: list[str] = []
@@ -146,9 +172,11 @@ def _session_clauses(where: KeyRange) -> list[list[Clause]]:
     if where.session is not None:
         since = where.after if resume is None else resume.time
         return [[_equal(where.session), *_range(_bound("gte", since), _bound("lt", where.before))]]
-    upper = _bound("lt", where.stop)
+    upper = _bound("lt", where.stop if where.until is None else where.until.session)
     if resume is None:
         return [_range(_bound("gte", where.first), upper)]
+    if resume.time == _BEFORE_ALL_TIMES:
+        return [_range(("gte", resume.session), upper)]
     rest_of_session = [_equal(resume.session), *_range(("gte", resume.time), None)]
     return [rest_of_session, _range(("gt", resume.session), upper)]
 
@@ -173,6 +201,11 @@ def _range(lower: Bound | None, upper: Bound | None) -> list[Clause]:
 
 def _spelled(value: Value) -> Json:
     return _UNDEFINED if value is MISSING else encode(value)
+
+
+def _between(session: str, where: KeyRange) -> bool:
+    """Tell whether a cut at this session lies inside the range."""
+    return (where.first is None or session > where.first) and (where.stop is None or session < where.stop)
 
 
 def _after(row: Row, resume: Position | None) -> bool:

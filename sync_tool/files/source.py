@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -12,9 +13,9 @@ from typing import Any
 from sync_tool.encoding.order import sort_key
 from sync_tool.errors import UsageError
 from sync_tool.files.formats import format_of
-from sync_tool.model import Names, Page, Selection, SessionInfo
+from sync_tool.model import Names, Page, Position, Selection, SessionInfo
 from sync_tool.rowreader import numbered
-from sync_tool.selecting import filtered, session_filter, sessions_of, unknown_session
+from sync_tool.selecting import after, filtered, session_filter, sessions_of, unknown_session
 from sync_tool.spool import in_session_order
 
 
@@ -60,13 +61,20 @@ class MessageFile:
 
         return read_parquet(self.path)[0]
 
-    def pages(self, selection: Selection) -> Iterator[Page]:
+    def pages(self, selection: Selection, resume: Position | None = None) -> Iterator[Page]:
         """Yield the selected rows in session order (`sync_tool.ports.Source`)."""
         self._require(selection.sessions)
-        if selection.active_after is not None:
-            selection = self._only_active(selection)
+        selection = self.settled(selection)
         found: Iterable[Page] = filtered(self._stored(), selection)
-        return numbered(found if self._in_order else in_session_order(found, self.names))
+        return numbered(after(found if self._in_order else in_session_order(found, self.names), resume))
+
+    def span(self) -> tuple[float, float] | None:
+        """Return the oldest and the newest creation time; None if there are no rows."""
+        oldest, newest = math.inf, -math.inf
+        for page in self._stored():
+            for row in page.rows:  # comparing with NaN, the time of a row without one, changes nothing
+                oldest, newest = min(oldest, row.time), max(newest, row.time)
+        return (oldest, newest) if oldest <= newest else None
 
     def sessions(self, selection: Selection, *, count: bool = False) -> Iterator[SessionInfo]:
         """Yield the selected sessions in order."""
@@ -82,6 +90,10 @@ class MessageFile:
                 words = row.text if row.type == "human" else info.words
                 found[sort_key(row.session)] = replace(info, last=row.time, words=words)
         return heapq.nlargest(limit, found.values(), key=lambda info: info.last or 0.0)
+
+    def sample(self) -> Page:
+        """Return a few rows, by which sizes can be judged."""
+        return next(self._stored(), Page([], 0))
 
     def count(self) -> int | None:
         """Return the number of rows where the file says it (Parquet)."""
@@ -115,8 +127,11 @@ class MessageFile:
                 last = key
         return True
 
-    def _only_active(self, selection: Selection) -> Selection:
-        since = selection.active_after or 0.0
+    def settled(self, selection: Selection) -> Selection:
+        """Return the same selection with `active_after` replaced by the sessions it stands for."""
+        if selection.active_after is None:
+            return selection
+        since = selection.active_after
         chosen = session_filter(selection)
         active = {
             row.session
@@ -124,7 +139,7 @@ class MessageFile:
             for row in page.rows
             if row.time >= since and isinstance(row.session, str) and chosen(row.session)
         }
-        return replace(selection, active_after=None, sessions=tuple(active) or ("",), match=(), exclude=())
+        return replace(selection, active_after=None, sessions=tuple(active), nothing=not active)
 
     def _require(self, sessions: Iterable[str]) -> None:
         missing = set(sessions)

@@ -1,4 +1,4 @@
-"""``doctor``: can this deployment be reached, read and written, and how."""
+"""``doctor``: can this deployment be reached and read, and how."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def doctor(history: History) -> DoctorReport:
             check_names(deployment.catalog, deployment.names)
         findings += _table(deployment)
     except ConvexMsgsError as error:
-        findings.append(Finding("fail", " ".join([error.message, *(text for _, text in error.hint_lines)])))
+        advice = "; ".join(f"{label}: {text}" for label, text in error.hint_lines)
+        findings.append(Finding("fail", f"{error.message} {advice}".rstrip()))
         code = error.exit_code
     findings += _ways(deployment)
     return DoctorReport(deployment.title, deployment.client.url, tuple(findings), int(code))

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Unpack
+from typing import Unpack
 
+from sync_tool.errors import UsageError
 from sync_tool.files.formats import format_of, make_writer
 from sync_tool.files.output import check_output, new_file, standard_output
-from sync_tool.jobs.metering import Estimate, capped, estimate_all, peeked, read_cap
+from sync_tool.jobs.export_folder import Layout, export_folder, is_folder
+from sync_tool.jobs.metering import Estimate, Meter, estimate_all, read_cap
+from sync_tool.jobs.partitions import PartitionBy
 from sync_tool.jobs.selecting import SelectionKeywords, make_selection, parse_size
 from sync_tool.model import Page, Selection
-from sync_tool.pipeline import ahead, run
+from sync_tool.pipeline import Totals, run
 from sync_tool.ports import Progress, Source
 
 STDOUT = "-"
@@ -36,7 +40,8 @@ class ExportReport:
 
     source: str
     rows: int
-    sessions: int
+    sessions: int | None
+    """None where the files are months: a session may be in several."""
     set_aside: int
     read_bytes: int
     files: tuple[FileReport, ...]
@@ -53,18 +58,24 @@ def export(
     output: str | Path,
     *,
     format: str | None = None,  # noqa: A002  # the flag's name
+    partition_by: PartitionBy | None = None,
     overwrite: bool = False,
     max_read: str | float | None = None,
     progress: Progress | None = None,
     **selection: Unpack[SelectionKeywords],
 ) -> ExportReport:
-    """Write the selected messages of `source` into one file.
+    """Write the selected messages of `source` into one file, or into the files of a folder.
+
+    A single file is complete or not there; run again it starts over. A folder keeps its finished parts:
+    the same call goes on where it was stopped.
 
     Args:
         source: what `connect` or `open` returned.
-        output: path of the file, whose suffix decides format and compression; ``-`` for standard output.
-        format: ``jsonl``, ``parquet`` or ``md``, where the suffix does not say it.
-        overwrite: replace an existing file.
+        output: path of the file, whose suffix decides format and compression; ``-`` for standard output;
+            a path that ends with ``/`` or names a folder makes a folder.
+        format: ``jsonl``, ``parquet`` or ``md``, where no suffix says it; folders are Parquet without it.
+        partition_by: a folder with a file for each ``session`` or ``month``, or (``none``) parts by size.
+        overwrite: replace an existing file or export.
         max_read: most bytes to read, such as ``250MB``. Without it 200 MB on a cloud plan without streaming.
         progress: who is told how far it is.
         selection: which messages; everything without it.
@@ -74,55 +85,78 @@ def export(
         Refused: the deployment refused.
         Unreachable: the deployment gave no answer.
     """
-    source = getattr(source, "source", source)
-    progress = progress or SILENT
-    chosen = make_selection(selection)
-    to_stdout = str(output) == STDOUT
-    if not to_stdout:
-        check_output(Path(output), overwrite=overwrite)
-    kind = format or "jsonl" if to_stdout else format_of(Path(output), format)
-    cap_asked = parse_size(max_read, "--max-read")
-    started, clock = datetime.now(UTC), time.monotonic()
-    with _opened(output, overwrite=overwrite) as stream:
-        pages, estimate = _begin(source, chosen, cap_asked, progress)
-        with closing(make_writer(kind, stream, source.names, source.title)) as writer, ahead(pages) as coming:
-            totals = run(coming, writer, progress)
-    size = 0 if to_stdout else Path(output).stat().st_size
-    return ExportReport(
-        source=source.title,
-        rows=totals.rows,
-        sessions=totals.sessions,
-        set_aside=0,
-        read_bytes=totals.read_bytes,
-        files=() if to_stdout else (FileReport(str(output), size, totals.rows),),
-        started=started,
-        ended=datetime.now(UTC),
-        seconds=time.monotonic() - clock,
-        estimate=estimate,
-    )
-
-
-def _begin(
-    source: Source, chosen: Selection, cap_asked: int | None, progress: Progress
-) -> tuple[Iterator[Page], Estimate | None]:
-    """Read the first page, which shows that there is something to read, and announce the rest."""
-    title = f"{source.title} · table {source.names.table}"
-    cap = read_cap(source, cap_asked)
-    first, pages = peeked(source.pages(chosen))
-    estimate = estimate_all(source, first) if chosen.everything and first else None
-    progress.detail(source.way)
-    progress.begin(f"{title} · {estimate}" if estimate else title, estimate.rows if estimate else None)
-    return capped(pages, cap, estimate), estimate
-
-
-@contextmanager
-def _opened(output: str | Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+    cap = parse_size(max_read, "--max-read")
+    job = _Run(getattr(source, "source", source), make_selection(selection), progress or SILENT, cap)
+    if str(output) != STDOUT and is_folder(output, partition_by):
+        return job.into_folder(Path(output), format or "parquet", partition_by or "none", overwrite=overwrite)
     if str(output) == STDOUT:
-        with standard_output() as stream:
-            yield stream
-    else:
-        with new_file(Path(output), overwrite=overwrite) as stream:
-            yield stream
+        if partition_by is not None:
+            raise UsageError("--partition-by needs a folder: -o FOLDER/")
+        return job.into_file(None, format or "jsonl", overwrite=False)
+    check_output(Path(output), overwrite=overwrite)
+    return job.into_file(Path(output), format_of(Path(output), format), overwrite=overwrite)
+
+
+class _Run:
+    """One export under way."""
+
+    def __init__(self, source: Source, chosen: Selection, progress: Progress, cap: int | None) -> None:
+        self._source = source
+        self._chosen = chosen
+        self._progress = progress
+        self._cap = cap
+        self._started, self._clock = datetime.now(UTC), time.monotonic()
+        self._estimate: Estimate | None = None
+
+    def into_file(self, path: Path | None, kind: str, *, overwrite: bool) -> ExportReport:
+        """Write one file, or standard output if there is no path."""
+        source = self._source
+        with standard_output() if path is None else new_file(path, overwrite=overwrite) as stream:
+            pages = source.pages(self._chosen) if self._chosen.everything else _begun(source.pages(self._chosen))
+            meter = self._announce()
+            with closing(make_writer(kind, stream, source.names, source.title)) as writer:
+                totals = run(meter.watch(pages), writer, self._progress)
+        files = () if path is None else (FileReport(str(path), path.stat().st_size, totals.rows),)
+        return self._report(totals, files)
+
+    def into_folder(self, folder: Path, kind: str, by: PartitionBy, *, overwrite: bool) -> ExportReport:
+        """Write the files of a folder, those that are not there yet."""
+        meter = self._announce()
+        layout = Layout(folder, kind, by)
+        totals, parts = export_folder(
+            self._source, self._chosen, layout, meter.watch, self._progress, overwrite=overwrite
+        )
+        files = tuple(FileReport(f"{folder / part.path}", part.bytes, part.rows) for part in parts)
+        return self._report(totals, files, sessions_known=by != "month")
+
+    def _announce(self) -> Meter:
+        """Say what is read, and how much where that is everything."""
+        source = self._source
+        title = f"{source.title} · table {source.names.table}"
+        self._estimate = estimate = estimate_all(source) if self._chosen.everything else None
+        self._progress.detail(source.way)
+        self._progress.begin(f"{title} · {estimate}" if estimate else title, estimate.rows if estimate else None)
+        return Meter(read_cap(source, self._cap), estimate)
+
+    def _report(self, totals: Totals, files: tuple[FileReport, ...], *, sessions_known: bool = True) -> ExportReport:
+        return ExportReport(
+            source=self._source.title,
+            rows=totals.rows,
+            sessions=totals.sessions if sessions_known else None,
+            set_aside=0,
+            read_bytes=totals.read_bytes,
+            files=files,
+            started=self._started,
+            ended=datetime.now(UTC),
+            seconds=time.monotonic() - self._clock,
+            estimate=self._estimate,
+        )
+
+
+def _begun(pages: Iterator[Page]) -> Iterator[Page]:
+    """Read the first page, which shows that there is something to read, and return all pages."""
+    first = next(pages, None)
+    return iter(()) if first is None else chain((first,), pages)
 
 
 class _Silent:

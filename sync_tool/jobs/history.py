@@ -63,7 +63,7 @@ class History:
             selection: which sessions; all without it.
         """
         if recent is not None:
-            return Sessions(self.source.recent_sessions(recent))
+            return Sessions(self.source.recent_sessions(recent), recent=True)
         return Sessions(self.source.sessions(make_selection(selection), count=count))
 
     def messages(self, session: str | None = None, **selection: Unpack[SelectionKeywords]) -> Messages:
@@ -113,8 +113,9 @@ class Messages:
 class Sessions(list[SessionInfo]):
     """A list of sessions that prints as a table."""
 
-    def __init__(self, sessions: Iterable[SessionInfo]) -> None:
+    def __init__(self, sessions: Iterable[SessionInfo], *, recent: bool = False) -> None:
         super().__init__(sessions)
+        self._recent = recent
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -125,7 +126,7 @@ class Sessions(list[SessionInfo]):
         """Yield the table's lines. Times are shown in the local time zone."""
         now = now or datetime.now().astimezone()
         columns = [("SESSION", [_shown(info) for info in self])]
-        recent = any(info.words is not None for info in self) or all(info.first is None for info in self)
+        recent = self._recent
         if not recent:
             columns.append(("FIRST", [_when(info.first, now) for info in self]))
         columns.append(("LAST MESSAGE" if recent else "LAST", [_when(info.last, now) for info in self]))

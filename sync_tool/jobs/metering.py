@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
 from typing import Final
 
 from sync_tool.deployment.deployment import Deployment
@@ -41,40 +40,50 @@ def read_cap(source: Source, asked: int | None) -> int | None:
     return None
 
 
-def peeked(pages: Iterator[Page]) -> tuple[Page | None, Iterator[Page]]:
-    """Return the first page, if there is one, and all pages."""
-    first = next(pages, None)
-    return first, iter(()) if first is None else chain((first,), pages)
-
-
-def estimate_all(source: Source, first: Page) -> Estimate | None:
-    """Say what reading the whole table will be, judging by its first page; None where the count is unknown."""
+def estimate_all(source: Source) -> Estimate | None:
+    """Say what reading the whole table will be, judging by a few rows; None where the count is unknown."""
     rows = source.count()
     if rows is None:
         return None
-    mean = first.bytes / len(first.rows) if first.rows else 0.0
+    sample = source.sample()
+    mean = sample.bytes / len(sample.rows) if sample.rows else 0.0
     return Estimate(rows, round(rows * mean))
 
 
-def capped(pages: Iterator[Page], cap: int | None, estimate: Estimate | None) -> Iterator[Page]:
-    """Pass pages on until the cap would be passed.
+class Meter:
+    """Counts what a job reads, over all its readings, and stops it where that is too much.
+
+    Args:
+        cap: most bytes to read; None for no limit.
+        estimate: what everything will be, where that is known before.
 
     Raises:
-        UsageError: the estimate, or what has been read so far, is more than `cap` bytes.
+        UsageError: the estimate is more than the cap.
     """
-    read = 0
-    for page in pages:
-        read += page.bytes
-        if cap is not None and max(read, estimate.bytes if estimate else 0) > cap:
-            raise _too_much(max(read, estimate.bytes if estimate else 0), cap, first=read == page.bytes)
-        yield page
+
+    def __init__(self, cap: int | None, estimate: Estimate | None) -> None:
+        self._cap = cap
+        self._read = 0
+        if cap is not None and estimate is not None and estimate.bytes > cap:
+            raise _too_much(estimate.bytes, cap, "nothing was read but one page.")
+
+    def watch(self, pages: Iterator[Page]) -> Iterator[Page]:
+        """Pass pages on until they are more than the cap.
+
+        Raises:
+            UsageError: they are.
+        """
+        for page in pages:
+            self._read += page.bytes
+            if self._cap is not None and self._read > self._cap:
+                raise _too_much(self._read, self._cap, f"stopped after {size(self._read)}.")
+            yield page
 
 
-def _too_much(count: int, cap: int, *, first: bool) -> UsageError:
+def _too_much(count: int, cap: int, done: str) -> UsageError:
     share = f"{count / _FREE_MONTH:.0%}".replace("%", " %")
     why = f"is {share} of the Free plan's 1 GB a month, and the app may stop answering when it is used up."
     month = datetime.now(UTC).strftime("%Y-%m-01")
-    done = "nothing was read but one page." if first else f"stopped after {size(count)}; nothing was written."
     message = f"reading {size(count)} {why}" if cap == _FREE_READ else f"reading {size(count)} is more than --max-read."
     go_on = f"--max-read {_generous(count)}            smaller: --after {month}     {done}"
     return UsageError(message, hint=[("go on", go_on)])

@@ -73,7 +73,7 @@ def parse_size(text: str | float | None, name: str) -> int | None:
     """
     if text is None or isinstance(text, int | float):
         return None if text is None else int(text)
-    match = _SIZE.match(text.strip())
+    match = _SIZE.match(text.strip().removesuffix("/s"))
     if not match:
         raise UsageError(f"{name} {text!r} is not a size.", hint=[("like", "250MB or 2GiB")])
     power = "kmgt".index(match[2].lower()) + 1 if match[2] else 0

@@ -81,10 +81,14 @@ class Engine:
 
     def read(self, run: Callable[[Transaction], T], *, is_system: bool = False) -> tuple[T, int]:
         """Run a function on the newest state; return its result and that state's timestamp."""
+        return self.view(lambda connection: self.read_on(connection, run, is_system=is_system))
+
+    def view(self, run: Callable[[sqlite3.Connection], T]) -> tuple[T, int]:
+        """Run several functions on the newest state; return the result and that state's timestamp."""
         connection = self._connection()
         connection.execute("BEGIN")
         try:
-            return self.read_on(connection, run, is_system=is_system), self.ts_of(connection)
+            return run(connection), self.ts_of(connection)
         finally:
             connection.execute("ROLLBACK")
 
@@ -125,6 +129,14 @@ class Engine:
                 for watcher in self.watchers:
                     watcher(Change(ts, transaction.touched))
             return result, ts
+
+    def recall(self, session: str, request: int) -> bytes | None:
+        """Return the answer that was stored for a client's request."""
+        with self._writing:
+            row = self.store.writer.execute(
+                "SELECT answer FROM requests WHERE session = ? AND request = ?", (session, request)
+            ).fetchone()
+        return None if row is None else bytes(row[0])
 
     def ts_of(self, connection: sqlite3.Connection) -> int:
         """Return the timestamp of the state that a connection has open."""

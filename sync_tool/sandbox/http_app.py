@@ -11,6 +11,7 @@ from sync_tool.sandbox.http_border import guard
 from sync_tool.sandbox.http_deployment import DeploymentApi
 from sync_tool.sandbox.http_functions import FunctionApi
 from sync_tool.sandbox.instance import Instance
+from sync_tool.sandbox.sync.endpoint import sync_routes
 
 
 def http_app(instance: Instance) -> Starlette:
@@ -30,4 +31,4 @@ def http_app(instance: Instance) -> Starlette:
         allow_credentials=True,
         max_age=86_400,
     )
-    return Starlette(routes=routes, middleware=[cors])
+    return Starlette(routes=[*routes, *sync_routes(instance)], middleware=[cors])

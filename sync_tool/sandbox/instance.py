@@ -16,6 +16,7 @@ from sync_tool.sandbox.engine import Engine
 from sync_tool.sandbox.functions import (
     convex_msgs,
     convex_msgs_writing,
+    examples,
     langchain_db,
     system_cli,
     system_frontend,
@@ -27,6 +28,7 @@ from sync_tool.sandbox.registry import Facts, Function, Kind
 from sync_tool.sandbox.schema import chat_schema
 from sync_tool.sandbox.snapshots import Snapshots
 from sync_tool.sandbox.store import Store
+from sync_tool.sandbox.sync.hub import Hub
 
 T = TypeVar("T")
 
@@ -45,6 +47,7 @@ class Instance:
         url: where it listens; set once that is known.
         caller: runs functions.
         snapshots: old states that can still be read.
+        hub: tells connections of commits.
     """
 
     def __init__(self, options: SandboxOptions) -> None:
@@ -61,6 +64,7 @@ class Instance:
         cursors = Cursors(self._store.secret, options.name)
         self.caller = Caller(self.engine, Facts(options, schema, cursors, _deployed(options)), SYSTEM)
         self.snapshots = Snapshots(self.engine)
+        self.hub = Hub(self.engine)
         self._readers = ThreadPoolExecutor(_READERS, "reader")
         self._writer = ThreadPoolExecutor(1, "writer")
         self._actions = ThreadPoolExecutor(_ACTIONS, "action")
@@ -85,6 +89,7 @@ class Instance:
 
     def close(self) -> None:
         """Wait for what is running, and close the file."""
+        self.caller.facts.closing.set()
         self._actions.shutdown()
         self._readers.shutdown()
         self._writer.shutdown()
@@ -110,6 +115,5 @@ SYSTEM: Final[dict[str, Function]] = {**system_cli.FUNCTIONS, **system_frontend.
 
 
 def _deployed(options: SandboxOptions) -> dict[str, Function]:
-    if not options.functions:
-        return {}
-    return {**convex_msgs.FUNCTIONS, **convex_msgs_writing.FUNCTIONS, **langchain_db.FUNCTIONS}
+    ours = {**convex_msgs.FUNCTIONS, **convex_msgs_writing.FUNCTIONS, **langchain_db.FUNCTIONS}
+    return {**(ours if options.functions else {}), **(examples.FUNCTIONS if options.examples else {})}

@@ -16,6 +16,10 @@ _LAST: Final = b"\xff"
 """Sorts after every continuation of a key: the first byte of a value's key is at most 9."""
 
 
+CATALOG: Final = -1
+"""Number of an index that does not exist, whose keys are the names of tables: for who reads which there are."""
+
+
 class Interval(NamedTuple):
     """All keys of one index with ``start <= key < stop``."""
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Final
 
 from sync_tool.encoding import canonical
 from sync_tool.encoding.ids import decode_id, encode_id
@@ -17,39 +13,30 @@ from sync_tool.sandbox.faults import FunctionError
 from sync_tool.sandbox.store import Table
 from sync_tool.sandbox.writing import WriteTransaction
 
-_ROWS_A_COMMIT: Final = 50_000
-
 
 class BadRowError(Exception):
     """A line of the file cannot be loaded."""
 
 
-def load_rows(engine: Engine, table: str, path: Path) -> int:
-    """Put the rows of a canonical JSONL file into a table if it is empty; return how many.
+def load_rows(engine: Engine, table: str, path: Path) -> None:
+    """Put the rows of a canonical JSONL file into a table if it is empty: all of them or none.
 
     Raises:
-        BadRowError: a line is not a row; earlier ones may have been loaded.
+        BadRowError: a line is not a row.
     """
-    if engine.read(lambda db: db.row_count(table))[0]:
-        return 0
-    count = 0
-    with path.open("rb") as file:
-        lines = enumerate(file, 1)
-        while chunk := list(islice(lines, _ROWS_A_COMMIT)):
-            engine.write(partial(_put_all, name=table, path=path, lines=chunk))
-            count += len(chunk)
-    return count
+    if engine.read(lambda db: db.row_count(table))[0] == 0:
+        engine.write(lambda db: _put_all(db, table, path))
 
 
-def _put_all(db: WriteTransaction, name: str, path: Path, lines: Sequence[tuple[int, bytes]]) -> None:
+def _put_all(db: WriteTransaction, name: str, path: Path) -> None:
     table = db.table(name) or db.new_table(name)
-    for number, line in lines:
-        try:
-            document = _document(table, canonical.loads(line))
-            db.put(table, document)
-        except (ValueError, KeyError, FunctionError) as error:
-            raise BadRowError(f"{path}, line {number}: {error}") from None
-        db.forget_limits()
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                db.put(table, _document(table, canonical.loads(line)))
+            except (ValueError, KeyError, TypeError, FunctionError) as error:
+                raise BadRowError(f"{path}, line {number}: {error}") from None
+            db.forget()
 
 
 def _document(table: Table, row: Value) -> dict[str, Value]:

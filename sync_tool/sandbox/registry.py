@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sync_tool.encoding.values import Json, Value
@@ -25,6 +26,8 @@ class Facts:
     schema: Schema
     cursors: Cursors
     functions: Mapping[str, Function]
+    closing: threading.Event = field(default_factory=threading.Event)
+    """Set when the deployment is about to stop: who waits should wait no longer."""
 
 
 @dataclass

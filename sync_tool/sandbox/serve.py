@@ -18,10 +18,15 @@ import uvicorn
 from sync_tool.sandbox.http_app import http_app
 from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.options import SandboxOptions
+from sync_tool.sandbox.sync.frames import FragmentingProtocol
 
 HOST: Final = "127.0.0.1"
 
 _GOODBYE_SECONDS: Final = 2
+_MAX_MESSAGE_BYTES: Final = 64 << 20
+_PING_SECONDS: Final = 5.0
+_SILENT_SECONDS: Final = 120.0
+"""A client that answers no ping for so long is dropped."""
 
 
 class PortTakenError(Exception):
@@ -64,6 +69,11 @@ async def _run(instance: Instance, listener: socket.socket) -> None:
         log_level=level,
         access_log=instance.options.verbose,
         lifespan="off",
+        ws=FragmentingProtocol,
+        ws_max_size=_MAX_MESSAGE_BYTES,
+        ws_ping_interval=_PING_SECONDS,
+        ws_ping_timeout=_SILENT_SECONDS,
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=_GOODBYE_SECONDS,
         timeout_keep_alive=60,
     )
@@ -108,7 +118,8 @@ def _listen(port: int) -> socket.socket:
 def write_env_file(path: Path, instance: Instance) -> None:
     """Write address and key as the variables that Convex's tools read, for the owner's eyes only."""
     if instance.options.is_cloud:
-        lines = f"CONVEX_DEPLOY_KEY='{instance.key}'\nCONVEX_URL={instance.url}\n"
+        # A cloud key says itself where its deployment is, by way of the provisioning host: that is we, too.
+        lines = f"CONVEX_DEPLOY_KEY='{instance.key}'\nCONVEX_PROVISION_HOST={instance.url}\nCONVEX_URL={instance.url}\n"
     else:
         lines = f"CONVEX_SELF_HOSTED_URL={instance.url}\nCONVEX_SELF_HOSTED_ADMIN_KEY='{instance.key}'\n"
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600

@@ -12,12 +12,14 @@ never change. ``requests`` remembers answered mutations, so that one sent twice 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import secrets
 import sqlite3
 import time
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 FORMAT: Final = "1"
 FIRST_TABLE: Final = 10_001
@@ -25,6 +27,8 @@ FIRST_TABLE: Final = 10_001
 
 INDEXES_PER_TABLE: Final = 64
 """Numbers set aside for the indexes of one table."""
+
+_REQUESTS_KEPT_NS: Final = 14 * 86_400 * 10**9
 
 _PAGE_BYTES: Final = 8192
 """Messages of up to two kilobytes stay on one page."""
@@ -66,7 +70,7 @@ CREATE TABLE requests (
 
 
 class NotASandboxError(Exception):
-    """The file holds something else."""
+    """The file holds something else, or another sandbox has it."""
 
 
 class Store:
@@ -80,22 +84,34 @@ class Store:
     def __init__(self, path: Path, *, durable: bool) -> None:
         self.path = path
         self._durable = durable
-        try:
-            self.writer = self.connect()
-            self._prepare()
-        except sqlite3.DatabaseError as error:
-            raise NotASandboxError(f"{path} is not a file of the sandbox: {error}") from None
+        with ExitStack() as undo:
+            self._lock_file = undo.enter_context(_locked(path))
+            self.writer = undo.enter_context(closing(self._open()))
+            try:
+                self._tune(self.writer)
+                self._prepare()
+            except sqlite3.DatabaseError as error:
+                raise NotASandboxError(f"{path} is not a file of the sandbox: {error}") from None
+            undo.pop_all()
 
     def connect(self) -> sqlite3.Connection:
         """Open a connection; transactions are begun and ended by hand."""
-        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30.0)
+        connection = self._open()
+        self._tune(connection)
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30.0)
+
+    def _tune(self, connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'OFF'}")
         connection.execute("PRAGMA cache_size = -65536")
         connection.execute(f"PRAGMA mmap_size = {1 << 34}")
-        return connection
 
     def _prepare(self) -> None:
         if self.writer.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION_ID:
+            oldest = time.time_ns() - _REQUESTS_KEPT_NS
+            self.writer.execute("DELETE FROM requests WHERE ts < ?", (oldest,))
             return
         if self.writer.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise NotASandboxError(f"{self.path} is an SQLite file, but not one of the sandbox")
@@ -125,9 +141,21 @@ class Store:
     def close(self) -> None:
         """Close the writer; the write-ahead file is folded in."""
         self.writer.close()
+        self._lock_file.close()
 
 
 _APPLICATION_ID: Final = 0x43565853
+
+
+def _locked(path: Path) -> BinaryIO:
+    """Keep a second sandbox off the file: each would not know of the other's commits."""
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise NotASandboxError(f"{path} is in use by another sandbox") from None
+    return file
 
 
 class Table:

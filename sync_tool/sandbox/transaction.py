@@ -14,7 +14,7 @@ from sync_tool.encoding.values import Value
 from sync_tool.sandbox import limits
 from sync_tool.sandbox.documents import Row
 from sync_tool.sandbox.faults import FunctionError, developer_error
-from sync_tool.sandbox.intervals import Bound, Interval, after, equal_to, field_of, interval, key_of
+from sync_tool.sandbox.intervals import CATALOG, Bound, Interval, after, equal_to, field_of, interval, key_of
 from sync_tool.sandbox.store import INDEXES_PER_TABLE, Declared, Table, load_tables
 
 SCAN_HOME: Final = (
@@ -60,6 +60,7 @@ class Transaction:
         self.ranges: list[Interval] = []
         self.documents_read = 0
         self.bytes_read = 0
+        self._scans = 0
         self._slow_rows = slow_rows
 
     def table(self, name: str) -> Table | None:
@@ -72,10 +73,20 @@ class Transaction:
         Raises:
             FunctionError: there is no such index; a table that does not exist has the two built-in ones.
         """
-        found = self.tables.get(table) or Table(0, table, {})
+        found = self.tables.get(table) or self._missing(table)
         if name not in found.indexes:
             raise developer_error(f"Index {table}.{name} not found.")
         return found.indexes[name]
+
+    def _missing(self, table: str) -> Table:
+        """Stand in for a table that does not exist, and note that it was looked for."""
+        name = table.encode()
+        self.ranges.append(Interval(CATALOG, name, after(name)))
+        return Table(0, table, {})
+
+    def note_catalog(self) -> None:
+        """Note that the list of tables was read."""
+        self.ranges.append(Interval(CATALOG, b"", b"\xff"))
 
     def range(self, table: str, name: str, lower: Bound | None = None, upper: Bound | None = None) -> Interval:
         """Return the range of an index between two bounds."""
@@ -109,7 +120,8 @@ class Transaction:
         """
         position = len(self.ranges)
         self.ranges.append(span)
-        if len(self.ranges) > limits.MAX_RANGES_READ:
+        self._scans += 1
+        if self._scans > limits.MAX_RANGES_READ:
             raise _too_many("reads", str(limits.MAX_RANGES_READ))
         cursor = self._select(span, " DESC" if descending else "")
         key, ended = b"", False
@@ -139,10 +151,12 @@ class Transaction:
             number = decode_id(document_id).table_number
         except ValueError:
             return None
+        self.note_catalog()
         return next((table for table in self.tables.values() if table.number == number), None)
 
     def row_count(self, table: str) -> int:
         """Return how many documents a table holds, from its statistics."""
+        self.ranges.append(Interval(self.index(table, "by_id")[0], b"", b"\xff"))
         row = self.connection.execute("SELECT row_count FROM tables WHERE name = ?", (table,)).fetchone()
         return 0 if row is None else int(row[0])
 

@@ -14,7 +14,7 @@ from sync_tool.encoding.values import Value
 from sync_tool.sandbox import limits
 from sync_tool.sandbox.documents import Row, check_document, new_id, next_time, whole_document
 from sync_tool.sandbox.faults import developer_error
-from sync_tool.sandbox.intervals import field_of, key_of
+from sync_tool.sandbox.intervals import CATALOG, field_of, key_of
 from sync_tool.sandbox.paths import is_identifier
 from sync_tool.sandbox.schema import Schema
 from sync_tool.sandbox.store import FIRST_TABLE, INDEXES_PER_TABLE, Declared, Table
@@ -53,6 +53,7 @@ class WriteTransaction(Transaction):
         self._schema = schema
         self._creation_time = moment.ns / 1e6
         self._row_counts: Counter[int] = Counter()
+        self._changed = False
         self.touched: list[tuple[int, bytes]] = []
         self.documents_written = 0
         self.bytes_written = 0
@@ -107,16 +108,12 @@ class WriteTransaction(Transaction):
         self.put(table, document)
 
     def delete(self, document_id: str) -> None:
-        """Remove a document.
+        """Remove a document, which reads it first: one index range and its bytes, also if it was just read.
 
         Raises:
             FunctionError: there is no such document.
         """
-        self.remove(*self._must_find(document_id))
-
-    def remove(self, table: Table, row: Row) -> None:
-        """Remove a document that was just read."""
-        self._remove(table, row, deleted=True)
+        self._remove(*self._must_find(document_id), deleted=True)
 
     def rebuild(self, table: Table) -> None:
         """Write a table's documents and index keys anew, because its declared indexes are others now."""
@@ -132,9 +129,10 @@ class WriteTransaction(Transaction):
         for body, size, commit_number in old:
             self._store(table, canonical.loads(body), size, commit_number)
 
-    def forget_limits(self) -> None:
-        """Count writes from zero again; only for what no function does, such as loading a file."""
+    def forget(self) -> None:
+        """Count writes from zero again, and tell nobody of them; only for what no function does: loading a file."""
         self.documents_written = self.bytes_written = 0
+        self.touched.clear()
 
     def finish(self) -> bool:
         """Write what is left to write; return whether anything was changed."""
@@ -142,7 +140,7 @@ class WriteTransaction(Transaction):
             self.connection.execute(
                 "UPDATE tables SET row_count = row_count + ? WHERE number = ?", (difference, number)
             )
-        return bool(self.touched)
+        return self._changed
 
     def _must_find(self, document_id: str) -> tuple[Table, Row]:
         found = self.find(document_id)
@@ -171,6 +169,7 @@ class WriteTransaction(Transaction):
             number: key_of([field_of(document, field) for field in fields]) for number, fields in table.indexes.values()
         }
         self.touched += keys.items()
+        self._changed = True
         return keys
 
     def new_table(self, name: str) -> Table:
@@ -181,6 +180,7 @@ class WriteTransaction(Transaction):
         table = Table(FIRST_TABLE if last is None else last + 1, name, self.declared.get(name, {}))
         self.connection.execute("INSERT INTO tables VALUES (?, ?, 0)", (table.number, name))
         self.tables[name] = table
+        self.touched.append((CATALOG, name.encode()))
         return table
 
     def _count_write(self, size: int) -> None:

@@ -20,7 +20,7 @@ def place_key(place: Position) -> tuple[bytes, float, str]:
 @pytest.mark.parametrize("n", [1, 2, 7, 60, 1000])
 def test_bounds_are_places_of_rows(table: Table, n: int) -> None:
     """At most n places come back, distinct and in session order, each of a row that is there."""
-    for name in "abc":
+    for name in ("a", "\ue000", "\U0001f600"):
         table.append(table.session(name), map(str, range(10)))
     answer = table.query("bounds", n=n)
     assert answer.keys() == {"bounds"}

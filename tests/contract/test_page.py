@@ -93,6 +93,18 @@ def test_positions_are_exclusive_at_both_ends(filled: Filled, order: str) -> Non
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
+def test_windows_compare_sessions_by_utf8(filled: Filled, order: str) -> None:
+    """A window from a session at the end of the basic plane to one of the astral planes is no empty one."""
+    table = filled.table
+    low, high = (table.position(filled.of(table.session(name))[0]) for name in ("\ue000", "\U0001f600"))
+    after, until = (low, high) if order == "asc" else (high, low)
+    expected = filled.between(low, high, filled.rows)
+    assert len(expected) == 4
+    assert table.rows(after=after, until=until, order=order) == (expected if order == "asc" else expected[::-1])
+    assert table.rows(after=until, until=after, order=order) == []
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
 def test_windows_may_be_wider_than_time(filled: Filled, order: str) -> None:
     """Positions at minus infinity and infinity hold everything between them."""
     table, session = filled.table, filled.table.session("a")

@@ -23,8 +23,8 @@ def listed(table: Table, limit: int, **args: Any) -> list[dict[str, Any]]:
         found += own
         if answer["isDone"] or len(own) < len(answer["sessions"]):
             return found
-        assert answer["sessions"], "a page that is not done moves on"
-        assert answer["cursor"] == {"sessionId": answer["sessions"][-1]["sessionId"]}
+        assert answer["cursor"] == {"sessionId": own[-1]["sessionId"]}
+        assert answer["cursor"]["sessionId"] != after, "a list that is not done moves on"
         after = answer["cursor"]["sessionId"]
 
 

@@ -12,7 +12,11 @@ const PATH = /^([A-Za-z0-9_.]+(?:\/[A-Za-z0-9_.]+)*)(?::([A-Za-z_][A-Za-z0-9_]*)
 /** `dir/file:name`; null if it is no path. A file without a name means its default export. */
 export function parsePath(path: unknown) {
   const match = typeof path === "string" ? PATH.exec(path) : null;
-  return match && { module: match[1].replace(/\.js$/, ""), name: match[2] ?? "default" };
+  if (!match) return null;
+  const module = match[1].replace(/\.js$/, "");
+  if (module.split("/").some((part) => part === ".." || !/[A-Za-z0-9]/.test(part) || part.length > 64)) return null;
+  if (/\.[^/]*$/.test(module)) return null; // any extension but .js
+  return { module, name: match[2] ?? "default" };
 }
 
 async function find(module: string, name: string) {

@@ -117,7 +117,16 @@ test("requests that are no call at all are answered with 400 and Convex's code",
   };
   expect(await codeOf({ path: "a b", args: {} })).toEqual([400, "BadConvexFunctionIdentifier"]);
   expect(await codeOf({ path: "convexMsgs:info", args: {}, format: "xml" })).toEqual([400, "BadFormat"]);
-  expect(await codeOf({ path: "convexMsgs:info", args: [1, 2] })).toEqual([400, "BadJsonBody"]);
+  for (const path of ["../convexMsgs:info", "convexMsgs.ts:info", "_:info"])
+    expect(await codeOf({ path, args: {} })).toEqual([400, "BadConvexFunctionIdentifier"]);
+  expect(await codeOf({ path: "convexMsgs:info" })).toEqual([400, "BadJsonBody"]);
+});
+
+test("arguments that are not one object are a failure of the function", async () => {
+  for (const args of [[], [{}, {}], null, "text", { a: { $what: 1 } }]) {
+    const { status, text } = await post("/api/query", { path: "convexMsgs:info", args });
+    expect([status, JSON.parse(text).status]).toEqual([200, "error"]);
+  }
 });
 
 test("a result with an array of more than 8,192 items is refused, as on a deployment", async () => {

@@ -12,7 +12,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { jsonToConvex, type Value } from "convex/values";
 import shippedSchema from "../../convex/schema";
-import { call, type Kind, parsePath } from "./functions";
+import { call, type Kind, type Outcome, parsePath } from "./functions";
 import { DEFAULT_NAMING, insertRaw, openBackend } from "./memory";
 import { encode, FORMATS, toText } from "./values";
 
@@ -75,27 +75,35 @@ async function readBody(request: IncomingMessage): Promise<any> {
   }
 }
 
-function decodeArgs(args: unknown): Record<string, Value> {
-  const [only, ...more] = Array.isArray(args) ? args : [args];
+/** The one object of arguments, or why there is none, which a deployment says as a failure of the function. */
+function decodeArgs(path: string, args: unknown): { args: Record<string, Value> } | { error: string } {
+  const list = Array.isArray(args) ? args : [args];
+  if (list.length !== 1)
+    return { error: `Uncaught Error: Expected to receive a single object as the function's argument.` };
   try {
-    const decoded = jsonToConvex(only ?? {});
-    if (more.length === 0 && decoded !== null && typeof decoded === "object" && !Array.isArray(decoded))
-      return decoded as Record<string, Value>;
+    const decoded = jsonToConvex(list[0]);
+    if (decoded !== null && typeof decoded === "object" && !Array.isArray(decoded) && !(decoded instanceof ArrayBuffer))
+      return { args: decoded as Record<string, Value> };
   } catch (error) {
-    throw new HttpError(400, "BadJsonBody", `args are not Convex values: ${(error as Error).message}`);
+    return { error: `Uncaught Error: Invalid arguments for ${path}: ${(error as Error).message}` };
   }
-  throw new HttpError(400, "BadJsonBody", "args must be an object, or an array of one object.");
+  return { error: "Uncaught Error: Expected to receive an object as the function's argument." };
 }
 
 async function callFunction(request: IncomingMessage, expected: Kind | null) {
   const admin = isAdmin(request);
   if (expected === null) requireAdmin(request);
   const body = await readBody(request);
+  if (body === null || typeof body !== "object" || !("args" in body))
+    throw new HttpError(400, "BadJsonBody", "The body must be an object with path and args.");
   const path = parsePath(body.path);
   if (path === null)
     throw new HttpError(400, "BadConvexFunctionIdentifier", `${body.path} is not a path to a function.`);
-  const args = decodeArgs(body.args);
-  const outcome = await inTurn(() => call(backend, { ...path, args, isAdmin: admin, expected }));
+  const decoded = decodeArgs(body.path, body.args);
+  const outcome: Outcome =
+    "error" in decoded
+      ? decoded
+      : await inTurn(() => call(backend, { ...path, args: decoded.args, isAdmin: admin, expected }));
   // As on a deployment, a format nobody knows is noticed when the function has run already.
   const format = body.format ?? "json";
   if (!FORMATS.includes(format)) throw new HttpError(400, "BadFormat", `${format} is not a format.`);

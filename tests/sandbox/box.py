@@ -51,7 +51,9 @@ class Running:
     def append(self, session: str, *documents: Any, **extra: Any) -> Any:
         """Append documents to a session and return the result of the batch."""
         rows = [{"sessionId": session, **document} for document in documents]
-        answer = self.call("mutation", "convexMsgs:append", {"batches": [{"sessionId": session, "documents": rows, **extra}]})
+        answer = self.call(
+            "mutation", "convexMsgs:append", {"batches": [{"sessionId": session, "documents": rows, **extra}]}
+        )
         return answer["value"]["results"][0] if "value" in answer else answer
 
     def page(self, **args: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import stat
@@ -56,7 +55,7 @@ def test_port_in_use(starting: Start) -> None:
     ("flags", "names"),
     [
         ([], ["CONVEX_SELF_HOSTED_URL", "CONVEX_SELF_HOSTED_ADMIN_KEY"]),
-        (["--type", "dev"], ["CONVEX_DEPLOY_KEY", "CONVEX_URL"]),
+        (["--type", "dev"], ["CONVEX_DEPLOY_KEY", "CONVEX_PROVISION_HOST", "CONVEX_URL"]),
     ],
 )
 def test_env_file(starting: Start, tmp_path: Path, flags: list[str], names: list[str]) -> None:
@@ -112,12 +111,36 @@ def test_rows_that_cannot_be_loaded(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_loading_is_all_or_nothing(tmp_path: Path, starting: Start) -> None:
+    """A file with a bad line leaves nothing behind, so that it can be loaded once it is repaired."""
+    file, data = tmp_path / "rows.jsonl", str(tmp_path / "data.sqlite")
+    file.write_text('{"_creationTime":5.5}\n{"_creationTime":-1.0}\n')
+    assert run("--port", "0", "--load", str(file), "--data", data).returncode == 2
+    file.write_text('{"_creationTime":5.5}\n{"_creationTime":6.5}\n')
+    assert len(starting("--load", str(file), "--data", data).page()["rows"]) == 2
+
+
+def test_a_file_has_one_sandbox(tmp_path: Path, starting: Start) -> None:
+    """A second sandbox on the same file is one line on stderr and exit code 2; after a kill the file is free."""
+    data = str(tmp_path / "data.sqlite")
+    first = starting("--data", data)
+    done = run("--port", "0", "--data", data)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is in use by another sandbox" in done.stderr
+    first.kill()
+    assert starting("--data", data).page()["rows"] == []
+
+
 def test_verbose_logs_requests(tmp_path: Path) -> None:
     """With -v requests are logged to stderr, never to stdout."""
     process = subprocess.Popen(
         [sys.executable, "-m", "sync_tool", "sandbox", "--port", "0", "--with-parent", "-v"],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ),
-    )  # fmt: skip
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     port = int(process.stdout.readline().split()[3].rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as connection:

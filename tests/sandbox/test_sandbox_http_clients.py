@@ -8,8 +8,9 @@ import subprocess
 from typing import Any
 
 import pytest
-from convex import ConvexError, ConvexInt64
 from convex.http_client import ConvexHttpClient
+
+from convex import ConvexError, ConvexInt64
 
 from .box import KEY, ROOT, Running
 
@@ -29,7 +30,15 @@ def test_python_round_trip(client: ConvexHttpClient) -> None:
     client.mutation("convexMsgs:append", {"batches": [{"sessionId": "py", "documents": [row]}]})
     page = client.query("convexMsgs:page", {"sessionId": "py", "limit": 5})
     got = page["rows"][0]["values"]
-    assert (got["i"], got["b"], got["f"], got["n"], got["t"], got["inf"], got["l"]) == (7, b"x", 5.0, None, True, math.inf, [1.5])
+    assert (got["i"], got["b"], got["f"], got["n"], got["t"], got["inf"], got["l"]) == (
+        7,
+        b"x",
+        5.0,
+        None,
+        True,
+        math.inf,
+        [1.5],
+    )
     assert math.copysign(1, got["z"]) == -1
 
 
@@ -49,9 +58,11 @@ def javascript(box: Running, body: str) -> Any:
     """Run a script with an admin's ConvexHttpClient called `client`; return what it hands to `done`."""
     script = f"""
         import {{ ConvexHttpClient }} from "convex/browser";
-        const client = new ConvexHttpClient({json.dumps(box.url)}, {{ skipConvexDeploymentUrlCheck: true, logger: false }});
+        const options = {{ skipConvexDeploymentUrlCheck: true, logger: false }};
+        const client = new ConvexHttpClient({json.dumps(box.url)}, options);
         client.setAdminAuth({json.dumps(KEY)});
-        const show = (_, v) => typeof v === "bigint" ? `${{v}}n` : v instanceof ArrayBuffer ? [...new Uint8Array(v)] : v;
+        const bytes = (v) => v instanceof ArrayBuffer ? [...new Uint8Array(v)] : v;
+        const show = (_, v) => typeof v === "bigint" ? `${{v}}n` : bytes(v);
         const done = (value) => console.log(JSON.stringify(value, show));
         {body}
     """
@@ -90,4 +101,10 @@ def test_javascript_errors_and_functions(box: Running) -> None:
         """,
     )
     info = {"name": "convex-msgs", "version": 1}
-    assert got == {"name": "ConvexError", "code": "bad_limit", "any": info, "consistent": info, "refused": "BadAdminKey"}
+    assert got == {
+        "name": "ConvexError",
+        "code": "bad_limit",
+        "any": info,
+        "consistent": info,
+        "refused": "BadAdminKey",
+    }

@@ -29,7 +29,7 @@ def fill(instance: Instance, count: int, text: str = "", session: str = "s") -> 
     def run(db: WriteTransaction) -> None:
         for _ in range(count):
             db.insert("messages", {"sessionId": session, "text": text})
-            db.forget_limits()
+            db.forget()
 
     instance.engine.write(run)
 
@@ -82,7 +82,10 @@ def test_table_names(box: Running, table: str) -> None:
 
 def test_unknown_index(box: Running) -> None:
     """A query on an index that does not exist, or by a field it has not, is a function error."""
-    assert "Index messages.nope not found." in box.call("query", "convexMsgs:page", {"limit": 1, "index": "nope"})["errorMessage"]
+    assert (
+        "Index messages.nope not found."
+        in box.call("query", "convexMsgs:page", {"limit": 1, "index": "nope"})["errorMessage"]
+    )
     answer = box.call("query", "langchain/db:lookup", {**LOOKUP, "key": "x", "keyField": "nope"})
     assert "doesn't index this field" in answer["errorMessage"]
 
@@ -166,7 +169,10 @@ def test_slow_functions_time_out(starting: Start) -> None:
     assert "Function execution timed out (maximum duration: 1s)" in answer["errorMessage"]
     assert len(box.page(limit=10)["rows"]) == 10
     opts = {"numItems": 20, "cursor": None}
-    assert len(box.query("_system/cli/tableData", {"table": "messages", "order": "asc", "paginationOpts": opts})["page"]) == 20
+    assert (
+        len(box.query("_system/cli/tableData", {"table": "messages", "order": "asc", "paginationOpts": opts})["page"])
+        == 20
+    )
 
 
 def test_write_rate(starting: Start) -> None:
@@ -205,4 +211,6 @@ def test_schema(starting: Start, level: str, data: Any, fault: str) -> None:
     text = insert(box, {"sessionId": "s", "message": {"type": "human", "data": data}})
     assert fault in text if fault else text == ""
     schema = json.loads(box.query("_system/frontend/getSchemas", {})["active"])
-    assert schema["tables"][0]["indexes"] == [{"indexDescriptor": "bySessionId", "fields": ["sessionId", "_creationTime"]}]
+    assert schema["tables"][0]["indexes"] == [
+        {"indexDescriptor": "bySessionId", "fields": ["sessionId", "_creationTime"]}
+    ]

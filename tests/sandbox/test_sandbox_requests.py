@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from .box import KEY, Running, Start
 
 
@@ -61,7 +62,8 @@ def test_spellings_of_a_call(box: Running, path: str, args: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "path"), [("query", "convexMsgs:page"), ("mutation", "langchain/db:insert"), ("query", "_system/cli/tables")]
+    ("kind", "path"),
+    [("query", "convexMsgs:page"), ("mutation", "langchain/db:insert"), ("query", "_system/cli/tables")],
 )
 def test_internal_functions_are_missing_for_strangers(box: Running, kind: str, path: str) -> None:
     """Without a key an internal or system function looks exactly like a missing one, with HTTP 200."""
@@ -83,7 +85,7 @@ def test_wrong_kind_of_function(box: Running) -> None:
         ([], "received 0 arguments"),
         ([{}, {}], "received 2 arguments"),
         ([5], "Expected to receive an object"),
-        ({"limit": "5"}, "Value does not match validator.\nPath: .limit\nValue: \"5\"\nValidator: v.float64()"),
+        ({"limit": "5"}, 'Value does not match validator.\nPath: .limit\nValue: "5"\nValidator: v.float64()'),
         ({}, "Object is missing the required field `limit`."),
         ({"limit": 1, "x": 1}, "Object contains extra field `x` that is not in the validator."),
         ({"limit": 1, "order": "up"}, "Value does not match validator.\nPath: .order"),
@@ -210,13 +212,21 @@ def test_format_is_checked_after_the_function_ran(box: Running) -> None:
 )
 def test_default_format(box: Running, client: str | None, expected: Any) -> None:
     """Without a format the answer is plain, but for clients too old to ask."""
-    args = {"limit": 1, "after": {"$integer": "BwAAAAAAAAA="}, "table": "empty", "index": "by_id", "sessionField": "_id"}
+    args = {
+        "limit": 1,
+        "after": {"$integer": "BwAAAAAAAAA="},
+        "table": "empty",
+        "index": "by_id",
+        "sessionField": "_id",
+    }
     headers = {} if client is None else {"Convex-Client": client}
     answer = box.request("POST", "/api/query", {"path": "convexMsgs:sessions", "args": args}, headers=headers)
     assert json.loads(answer.data)["value"]["cursor"] == {"sessionId": expected}
 
 
-@pytest.mark.parametrize(("client", "code"), [("nodash", "InvalidClientVersion"), ("npm-0.19.1", "ClientVersionUnsupported")])
+@pytest.mark.parametrize(
+    ("client", "code"), [("nodash", "InvalidClientVersion"), ("npm-0.19.1", "ClientVersionUnsupported")]
+)
 def test_refused_clients(box: Running, client: str, code: str) -> None:
     """A client without a version, or one too old, is refused."""
     assert failure(box, "/api/query", CALL, headers={"Convex-Client": client}) == (400, code)
@@ -232,7 +242,11 @@ def test_deprecated_client_is_warned(box: Running) -> None:
 
 def test_browsers_may_call(box: Running) -> None:
     """A browser's preflight is answered with its own origin and headers."""
-    asked = {"Origin": "https://app.test", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-a"}
+    asked = {
+        "Origin": "https://app.test",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "x-a",
+    }
     answer = box.request("OPTIONS", "/api/query", headers=asked)
     assert answer.headers["access-control-allow-origin"] == "https://app.test"
     assert answer.headers["access-control-allow-headers"] == "x-a"
@@ -258,7 +272,9 @@ def test_numbers_keep_their_point(box: Running) -> None:
 
 def test_plain_endpoints(box: Running) -> None:
     """Name, versions and greeting are plain text for anybody."""
-    answers = {path: box.request("GET", path, key=None) for path in ("/", "/version", "/instance_name", "/instance_version")}
+    answers = {
+        path: box.request("GET", path, key=None) for path in ("/", "/version", "/instance_name", "/instance_version")
+    }
     assert {answer.status for answer in answers.values()} == {200}
     assert answers["/instance_name"].data == b"sandbox"
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
+import queue
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,24 +63,24 @@ def test_key_is_kept(starting: Start, tmp_path: Path) -> None:
     assert lines[0].startswith("sandbox|")
 
 
+def _write_until_it_breaks(box: Running, session: str, answers: queue.Queue[int]) -> None:
+    for number in itertools.count():
+        box.append(session, {"tag": number})
+        answers.put(number)
+
+
 def test_answered_writes_survive_kill(starting: Start, tmp_path: Path) -> None:
     """Whatever was answered before ``kill -9`` is there afterwards, in order and once."""
     file = str(tmp_path / "data.sqlite")
     for round_number in range(3):
         box = starting("--data", file)
-        answered: list[int] = []
-
-        def write(box: Running = box, answered: list[int] = answered, session: str = f"s{round_number}") -> None:
-            for number in range(100_000):
-                box.append(session, {"tag": number})
-                answered.append(number)
-
+        answers: queue.Queue[int] = queue.Queue()
         with ThreadPoolExecutor(1) as pool:
-            done = pool.submit(write)
-            while len(answered) < 20 * (round_number + 1):
-                time.sleep(0)
+            writing = pool.submit(_write_until_it_breaks, box, f"s{round_number}", answers)
+            answered = [answers.get(timeout=60) for _ in range(20 * (round_number + 1))]
             box.kill()
-            assert done.exception() is not None
+            assert writing.exception() is not None
+        answered += list(answers.queue)
         box = starting("--data", file)
         got = tags(box, sessionId=f"s{round_number}")
         assert got[: len(answered)] == answered
@@ -110,7 +113,7 @@ def test_creation_times(box: Running) -> None:
     box.append("times", *({} for _ in range(50)))
     after = time.time() * 1000
     times = [row["_creationTime"] for row in box.page(sessionId="times")["rows"]]
-    assert {second - first for first, second in zip(times, times[1:], strict=False)} == {2.0**-12}
+    assert {second - first for first, second in pairwise(times)} == {2.0**-12}
     assert before - 0.001 <= times[0]
     assert times[-1] <= after + 1
 
@@ -164,7 +167,7 @@ def test_only_what_is_taken_is_read(instance: Instance) -> None:
     def run(db: Transaction) -> tuple[int, int]:
         rows = db.scan(db.range("messages", "bySessionId"))
         taken = [next(rows) for _ in range(3)]
-        rows.close()  # type: ignore[attr-defined]
+        rows.close()
         assert db.ranges[0].holds(db.ranges[0].number, taken[-1].key)
         assert db.ranges[0].stop == taken[-1].key + b"\x00"
         return len(taken), db.documents_read
@@ -178,7 +181,7 @@ def test_other_declared_index(tmp_path: Path) -> None:
     store = Store(path, durable=False)
     engine = Engine(store, chat_schema(Naming(), "any"))
     for number in range(3):
-        engine.write(lambda db, n=number: db.insert("messages", {"sessionId": "s", "user": f"u{2 - n}"}))  # type: ignore[misc]
+        engine.write(lambda db, n=number: db.insert("messages", {"sessionId": "s", "user": f"u{2 - n}"}))
     before = store.writer.execute("SELECT commit_number, size FROM documents ORDER BY 1").fetchall()
     store.close()
     store = Store(path, durable=False)
@@ -207,10 +210,9 @@ def test_change_log(instance: Instance) -> None:
 def test_timestamps_rise(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commit timestamps rise strictly even when the clock stands still or goes back."""
     engine = instance.engine
-    stamps = [engine.latest_ts]
-    monkeypatch.setattr(time, "time_ns", lambda: stamps[0] - 10**12)
-    for _ in range(3):
-        stamps.append(engine.write(lambda db: db.insert("messages", {}))[1])
+    first = engine.latest_ts
+    monkeypatch.setattr(time, "time_ns", lambda: first - 10**12)
+    stamps = [first, *(engine.write(lambda db: db.insert("messages", {}))[1] for _ in range(3))]
     assert stamps == sorted(set(stamps))
 
 

@@ -22,7 +22,7 @@ def rows(box: Running) -> list[Any]:
     for number in range(10):
         box.append("ab"[number % 2], {"n": number, "even": number % 2 == 0})
     box.call("mutation", "langchain/db:insert", {"table": "messages", "document": {"n": 99}})
-    return box.query("convexMsgs:recent", {"limit": 100})["rows"]  # type: ignore[no-any-return]
+    return box.query("convexMsgs:recent", {"limit": 100})["rows"]
 
 
 def table_data(box: Running, cursor: str | None, items: float = 4, order: str = "asc", **opts: Any) -> Any:
@@ -86,7 +86,9 @@ def test_cursor_of_another_query(box: Running, rows: list[Any]) -> None:
     assert "from a different query" in answer["errorMessage"]
 
 
-@pytest.mark.parametrize("change", [lambda c: "zz", lambda c: c[:-2], lambda c: c + "00", lambda c: "06" + c[2:], lambda c: ""])
+@pytest.mark.parametrize(
+    "change", [lambda c: "zz", lambda c: c[:-2], lambda c: c + "00", lambda c: "06" + c[2:], lambda c: ""]
+)
 def test_garbage_cursors(box: Running, rows: list[Any], change: Any) -> None:
     """A cursor that is not the deployment's own is refused without data."""
     answer = table_data(box, change(table_data(box, None)["value"]["continueCursor"]))
@@ -109,7 +111,8 @@ def test_any_position_fits_into_a_cursor(key: bytes | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("items", "gist"), [(0, "at least 1 document"), (-1, "must be a positive"), (1.5, "positive"), (32_001, "too many items")]
+    ("items", "gist"),
+    [(0, "at least 1 document"), (-1, "must be a positive"), (1.5, "positive"), (32_001, "too many items")],
 )
 def test_impossible_page_sizes(box: Running, items: float, gist: str) -> None:
     """A page of no, a broken or too large a number of items is refused."""
@@ -134,14 +137,23 @@ def test_page_ends_at_five_megabytes(starting: Start) -> None:
         ({"name": "bySessionId", "clauses": [{"type": "indexEq", "enabled": True, "value": UNDEFINED}]}, [99]),
         ({"name": "bySessionId", "clauses": []}, [99, 0, 2, 4, 6, 8, 1, 3, 5, 7, 9]),
         (
-            {"name": "bySessionId", "clauses": [{"type": "indexRange", "enabled": True, "lowerOp": "gt", "lowerValue": "a"}]},
+            {
+                "name": "bySessionId",
+                "clauses": [{"type": "indexRange", "enabled": True, "lowerOp": "gt", "lowerValue": "a"}],
+            },
             [1, 3, 5, 7, 9],
         ),
         (
-            {"name": "bySessionId", "clauses": [{"type": "indexRange", "enabled": True, "upperOp": "lt", "upperValue": "b"}]},
+            {
+                "name": "bySessionId",
+                "clauses": [{"type": "indexRange", "enabled": True, "upperOp": "lt", "upperValue": "b"}],
+            },
             [99, 0, 2, 4, 6, 8],
         ),
-        ({"name": "bySessionId", "clauses": [{"type": "indexEq", "enabled": False, "value": "a"}]}, [99, 0, 2, 4, 6, 8, 1, 3, 5, 7, 9]),
+        (
+            {"name": "bySessionId", "clauses": [{"type": "indexEq", "enabled": False, "value": "a"}]},
+            [99, 0, 2, 4, 6, 8, 1, 3, 5, 7, 9],
+        ),
         ({"name": "by_creation_time", "clauses": []}, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 99]),
     ],
 )
@@ -166,8 +178,14 @@ def test_range_on_time_within_a_session(box: Running, rows: list[Any]) -> None:
     "index",
     [
         {"name": "nope", "clauses": []},
-        {"name": "bySessionId", "clauses": [{"type": "indexEq", "enabled": False}, {"type": "indexEq", "enabled": True}]},
-        {"name": "bySessionId", "clauses": [{"type": "indexRange", "enabled": True}, {"type": "indexEq", "enabled": True}]},
+        {
+            "name": "bySessionId",
+            "clauses": [{"type": "indexEq", "enabled": False}, {"type": "indexEq", "enabled": True}],
+        },
+        {
+            "name": "bySessionId",
+            "clauses": [{"type": "indexRange", "enabled": True}, {"type": "indexEq", "enabled": True}],
+        },
     ],
 )
 def test_bad_index_filters_come_back_as_data(box: Running, rows: list[Any], index: Any) -> None:
@@ -228,7 +246,9 @@ def test_no_filters(box: Running, rows: list[Any]) -> None:
 
 def test_tables(box: Running, rows: list[Any]) -> None:
     """Tables, their numbers and sizes can be asked."""
-    assert box.query("_system/cli/tables", {"paginationOpts": {"numItems": 9, "cursor": None}})["page"] == [{"name": "messages"}]
+    assert box.query("_system/cli/tables", {"paginationOpts": {"numItems": 9, "cursor": None}})["page"] == [
+        {"name": "messages"}
+    ]
     assert box.query("_system/frontend/getTableMapping", {}) == {"10001": "messages"}
     assert box.query("_system/cli/tableSize", {"tableName": "messages"}) == len(rows)
     assert box.query("_system/cli/tableSize", {"tableName": "nope"}) == 0.0
@@ -238,13 +258,20 @@ def test_tables(box: Running, rows: list[Any]) -> None:
 def test_list_by_id(box: Running, rows: list[Any]) -> None:
     """Documents are listed by id, with null for what is not there or in another table."""
     wanted = [rows[1]["_id"], "nope", rows[2]["_id"]]
-    ids = [{"id": name, "tableName": table} for name, table in zip(wanted, ("messages", "messages", "other"), strict=True)]
+    ids = [
+        {"id": name, "tableName": table} for name, table in zip(wanted, ("messages", "messages", "other"), strict=True)
+    ]
     assert box.query("_system/frontend/listById", {"ids": ids}) == [rows[1], None, None]
 
 
 def test_indexes(box: Running, rows: list[Any]) -> None:
     """The indexes of a table are told with the field Convex appends."""
-    expected = {"name": "bySessionId", "staged": False, "fields": ["sessionId", "_creationTime"], "backfill": {"state": "done"}}
+    expected = {
+        "name": "bySessionId",
+        "staged": False,
+        "fields": ["sessionId", "_creationTime"],
+        "backfill": {"state": "done"},
+    }
     assert box.query("_system/frontend/indexes", {"tableName": "messages", "tableNamespace": None}) == [expected]
     assert box.query("_system/frontend/indexes", {"tableName": "nope", "tableNamespace": None}) is None
 

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import given, settings
-from values import OBJECTS, VALUES, same
 
 from sync_tool.encoding import canonical
 from sync_tool.encoding.order import sort_key
@@ -21,6 +20,7 @@ from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.options import SandboxOptions
 from sync_tool.sandbox.paths import parse_path
 from sync_tool.sandbox.results import spell
+from values import OBJECTS, VALUES, same
 
 from .box import Running
 
@@ -35,7 +35,9 @@ def inside() -> Any:
 
 
 def call(instance: Instance, path: str, **args: Any) -> Any:
-    outcome = instance.caller.run(Call(parse_path(path), [encode(args)], admin=True), "Mutation" if path == INSERT else "Query")
+    outcome = instance.caller.run(
+        Call(parse_path(path), [encode(args)], admin=True), "Mutation" if path == INSERT else "Query"
+    )
     if outcome.failure is not None:
         raise outcome.failure
     return outcome.value

@@ -119,11 +119,15 @@ def _bounds(ctx: Context, args: Args) -> Value:
     if table is None:
         return {"bounds": []}
     hits: dict[bytes, Value] = {}
+    read = 0
     for _ in range(n):
+        if read >= MAX_BYTES:
+            break
         probe = encode_id(DocumentId(table.number, os.urandom(16)))
         row = ctx.db.first(interval(table.by_id, Bound((probe,), inclusive=True), None))
         row = row or ctx.db.first(Interval(table.by_id, b"", b"\xff"))
         if row is not None:
+            read += row.size
             position = position_of(row.document, names.session_field)
             hits[b"".join(map(sort_key, _session_values(position)))] = position
     return {"bounds": [hits[key] for key in sorted(hits)]}

@@ -40,9 +40,8 @@ def _upsert(ctx: Context, args: Args) -> Value:
 
 
 def _delete_many(ctx: Context, args: Args) -> Value:
-    table = ctx.db.table(args["table"])
     for row in _rows(ctx, args):
-        ctx.db.remove(table, row)
+        ctx.db.delete(row.document["_id"])
 
 
 FUNCTIONS: Final[dict[str, Function]] = {

@@ -42,6 +42,7 @@ def _table_data(ctx: Context, args: Args) -> Value:
 
 
 def _tables(ctx: Context, _args: Args) -> Value:
+    ctx.db.note_catalog()
     tables = sorted(ctx.db.tables.values(), key=lambda table: table.number)
     return {"page": [{"name": table.name} for table in tables], "isDone": True, "continueCursor": "end"}
 

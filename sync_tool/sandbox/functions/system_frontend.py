@@ -97,6 +97,7 @@ def _indexes(ctx: Context, args: Args) -> Value:
 
 
 def _table_mapping(ctx: Context, _args: Args) -> Value:
+    ctx.db.note_catalog()
     return {str(table.number): table.name for table in ctx.db.tables.values()}
 
 

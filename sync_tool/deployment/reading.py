@@ -1,0 +1,117 @@
+"""From a selection to reads through a door: which, how many at once, and their pages in session order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from sync_tool.deployment.functions import FunctionsDoor
+from sync_tool.deployment.gate import Throttle
+from sync_tool.deployment.http import Patience
+from sync_tool.deployment.ranges import KeyRange, TimeRange, key_ranges, resumed
+from sync_tool.deployment.system import SystemDoor
+from sync_tool.model import Names, Page, Position, Selection
+from sync_tool.ordered import Piece, in_order
+from sync_tool.rowreader import numbered
+from sync_tool.selecting import after, filtered, session_filter, unknown_session
+from sync_tool.spool import in_session_order
+
+Door = FunctionsDoor | SystemDoor
+
+_ROWS_A_PIECE: Final = 4000
+
+
+class Reader:
+    """One reading of a table.
+
+    Args:
+        door: the way to read.
+        names: how the table and its fields are called.
+        patience: calls at a time, bytes a second.
+        count: asks for the table's row count; None where nobody knows.
+    """
+
+    def __init__(self, door: Door, names: Names, patience: Patience, count: Callable[[], int | None]) -> None:
+        self._door = door
+        self._names = names
+        self._workers = patience.concurrency
+        self._throttle = Throttle(patience.bytes_per_second)
+        self._count = count
+
+    def pages(self, selection: Selection, resume: Position | None = None) -> Iterator[Page]:
+        """Yield the selected rows in session order, numbered; with `resume`, those after that position."""
+        return numbered(after(filtered(self._pages(selection, resume), selection), resume))
+
+    def _pages(self, selection: Selection, resume: Position | None) -> Iterator[Page]:
+        if selection.active_after is not None:
+            selection = yield from self._settle(selection)
+        if selection.nothing:
+            return
+        if selection.sessions:
+            self._require(selection.sessions)
+            yield from self._ranges(resumed(key_ranges(selection), resume))
+        elif selection.windowed:
+            window = partial(self._door.by_time, TimeRange(selection.after, selection.before))
+            yield from in_session_order(filtered(self._read([window]), selection), self._names)
+        else:
+            ranges = resumed(key_ranges(selection), resume)
+            yield from self._ranges([piece for where in ranges for piece in self._cut(where)])
+
+    def settled(self, selection: Selection) -> Selection:
+        """Return the same selection with `active_after` replaced by the sessions it stands for."""
+        settling = self._settle(selection)
+        while True:
+            try:
+                next(settling)
+            except StopIteration as found:
+                settled: Selection = found.value
+                return settled
+
+    def _settle(self, selection: Selection) -> Generator[Page, None, Selection]:
+        """Find the sessions that have a message since `active_after`; yields what that reads, without rows."""
+        if selection.active_after is None:
+            return selection
+        self._require(selection.sessions)
+        chosen = session_filter(selection)
+        active: set[str] = set()
+        for page in self._read([partial(self._door.by_time, TimeRange(after=selection.active_after))]):
+            active.update(row.session for row in page.rows if isinstance(row.session, str) and chosen(row.session))
+            yield Page([], page.bytes)
+        return replace(selection, active_after=None, sessions=tuple(active), nothing=not active)
+
+    def _ranges(self, ranges: Iterable[KeyRange]) -> Iterator[Page]:
+        return self._read([partial(self._door.pages, where) for where in ranges])
+
+    def _read(self, pieces: Sequence[Piece]) -> Iterator[Page]:
+        return in_order([partial(self._throttled, piece) for piece in pieces], self._workers)
+
+    def _throttled(self, piece: Piece) -> Iterator[Page]:
+        for page in piece():
+            self._throttle.wait(page.bytes)
+            yield page
+
+    def _cut(self, where: KeyRange) -> list[KeyRange]:
+        """Cut a large range into pieces for several workers."""
+        rows = self._count() if self._workers > 1 else None
+        if rows is None or rows < 2 * _ROWS_A_PIECE:
+            return [where]
+        return self._door.pieces(where, rows // _ROWS_A_PIECE)
+
+    def _require(self, sessions: Sequence[str]) -> None:
+        """Refuse a session that does not exist before anything is written."""
+        with ThreadPoolExecutor(self._workers) as pool:
+            for _ in pool.map(partial(require_session, self._door), sorted(set(sessions))):
+                pass
+
+
+def require_session(door: Door, session: str) -> None:
+    """See that a session holds at least one message.
+
+    Raises:
+        UsageError: it does not; names the ids most like it.
+    """
+    if not door.has_session(session):
+        raise unknown_session(session, door.neighbours(session))

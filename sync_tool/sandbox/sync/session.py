@@ -1,0 +1,190 @@
+"""One WebSocket connection: what the client asked for, and what it was told.
+
+Mutations of a connection run one after the other, actions side by side. All stale queries run on one state
+and are reported by one step of the version, which follows every change of the query set or identity, every
+answered mutation or action, and every commit that concerns a watched query.
+Source: get-convex/convex-backend, ``crates/sync/src/{worker,state}.rs``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+from sync_tool.sandbox.calls import Call, Outcome
+from sync_tool.sandbox.engine import Change
+from sync_tool.sandbox.faults import FunctionError, bad_request
+from sync_tool.sandbox.instance import Instance
+from sync_tool.sandbox.keys import is_admin
+from sync_tool.sandbox.paths import parse_path
+from sync_tool.sandbox.sync import wire
+from sync_tool.sandbox.sync.live import LiveQueries, LiveQuery, digest_of
+from sync_tool.sandbox.sync.once import run_once
+
+Send = Callable[[bytes], Awaitable[None]]
+
+MAX_STEP_BYTES: Final = 32 << 20
+"""Longest step of the version: the Python client takes no message of more than 64 MiB."""
+
+MAX_RESULT_JSON: Final = 60 << 20
+
+_QUIET_SECONDS: Final = 15.0
+
+
+class Session:
+    """The state of one connection.
+
+    Args:
+        instance: the deployment.
+        send: sends one message to the client.
+    """
+
+    def __init__(self, instance: Instance, send: Send) -> None:
+        self._instance = instance
+        self._redact = instance.options.redacts
+        self._send_raw = send
+        self._sending = asyncio.Lock()
+        self._last_sent = 0.0
+        self._client = ""
+        self._admin = False
+        self._live = LiveQueries()
+        self._told = wire.Version()
+        self._step_due = asyncio.Event()
+        self._mutations: asyncio.Queue[wire.Mutation] = asyncio.Queue()
+        self.identity = 0
+
+    async def run(self, receive: Callable[[], Awaitable[str]]) -> None:
+        """Serve the connection until `receive` raises, or something fails.
+
+        Raises:
+            ServerError: what the connection has to be closed for.
+        """
+        self._instance.hub.join(self._on_commit)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._receive(receive, tasks))
+                tasks.create_task(self._answer_mutations())
+                tasks.create_task(self._report_steps())
+                tasks.create_task(self._keep_alive())
+        finally:
+            self._instance.hub.leave(self._on_commit)
+
+    async def _receive(self, receive: Callable[[], Awaitable[str]], tasks: asyncio.TaskGroup) -> None:
+        while True:
+            message = wire.read_message(await receive())
+            match message:
+                case wire.Connect():
+                    self._client = message.session_id
+                case wire.ModifyQuerySet():
+                    self._live.modify(message)
+                    self._step_due.set()
+                case wire.Authenticate():
+                    self._authenticate(message)
+                case wire.Mutation():
+                    self._mutations.put_nowait(message)
+                case wire.Action():
+                    tasks.create_task(self._answer_action(message))
+                case wire.Event():
+                    pass
+
+    def _authenticate(self, message: wire.Authenticate) -> None:
+        if message.base_version != self.identity:
+            text = f"Base version {message.base_version} passed up doesn't match the current version {self.identity}"
+            raise bad_request("BaseVersionMismatch", text)
+        self._admin = is_admin(message.token, self._instance.key)
+        self.identity += 1
+        self._live.all_stale()
+        self._step_due.set()
+
+    def _on_commit(self, change: Change) -> None:
+        if self._live.on_commit(change):
+            self._step_due.set()
+
+    async def _answer_mutations(self) -> None:
+        while True:
+            message = await self._mutations.get()
+            call = Call(parse_path(message.udf_path), message.args, self._admin)
+            answer = await self._instance.write(
+                partial(run_once, self._instance, self._client, message.request_id, call)
+            )
+            await self._send(answer)
+            self._step_due.set()
+
+    async def _answer_action(self, message: wire.Action) -> None:
+        call = Call(parse_path(message.udf_path), message.args, self._admin)
+        outcome = await self._instance.act(lambda: self._instance.caller.action(call))
+        await self._send(wire.response("Action", message.request_id, outcome, call.path.module, redact=self._redact))
+        self._step_due.set()
+
+    async def _report_steps(self) -> None:
+        while True:
+            await self._step_due.wait()
+            self._step_due.clear()
+            await self._report_step()
+
+    async def _report_step(self) -> None:
+        """Run what has to run, all on one state, and tell the client."""
+        query_set, identity, admin = self._live.version, self.identity, self._admin
+        removed, self._live.removed = self._live.removed, []
+        queries = self._live.start_run()
+        results, ts = await self._instance.read(lambda: self._run_all(queries, admin=admin))
+        self._live.end_run(ts)
+        if self._live.any_stale:
+            self._step_due.set()
+        modifications = [wire.query_removed(query_id) for query_id in removed]
+        modifications += [body for query, body in results if body and query.query_id in self._live.queries]
+        end = wire.Version(query_set, identity, max(ts, self._told.ts))
+        for part in _parts(modifications):
+            await self._send(wire.transition(self._told, end, part))
+            self._told = end
+
+    def _run_all(self, queries: list[LiveQuery], *, admin: bool) -> tuple[list[tuple[LiveQuery, bytes]], int]:
+        """Run queries on the newest state; the result of each is empty if it has not changed."""
+
+        def run(connection: sqlite3.Connection) -> list[tuple[LiveQuery, bytes]]:
+            return [(query, self._run_query(query, connection, admin=admin)) for query in queries]
+
+        return self._instance.engine.view(run)
+
+    def _run_query(self, query: LiveQuery, connection: sqlite3.Connection, *, admin: bool) -> bytes:
+        outcome = self._instance.caller.query(Call(query.path, query.args, admin), connection)
+        query.ranges = outcome.ranges
+        body = wire.query_result(query.query_id, outcome, query.path.module, redact=self._redact)
+        digest = digest_of(outcome, body)
+        if digest == query.digest:
+            return b""
+        query.digest = digest
+        if len(body) > MAX_RESULT_JSON:
+            failed = Outcome(failure=FunctionError(f"Function {query.path} return value is too large as JSON"))
+            body = wire.query_result(query.query_id, failed, query.path.module, redact=self._redact)
+        return body
+
+    async def _keep_alive(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._last_sent = loop.time()
+        while True:
+            rest = self._last_sent + _QUIET_SECONDS - loop.time()
+            if rest <= 0:
+                await self._send(wire.PING)
+            await asyncio.sleep(max(rest, 0.01))
+
+    async def _send(self, message: bytes) -> None:
+        async with self._sending:
+            await self._send_raw(message)
+            self._last_sent = asyncio.get_running_loop().time()
+
+
+def _parts(modifications: list[bytes]) -> list[list[bytes]]:
+    """Divide what is too long for one message; there is always one, even if it says nothing."""
+    parts: list[list[bytes]] = [[]]
+    size = 0
+    for modification in modifications:
+        if parts[-1] and size + len(modification) > MAX_STEP_BYTES:
+            parts.append([])
+            size = 0
+        parts[-1].append(modification)
+        size += len(modification)
+    return parts

@@ -1,0 +1,231 @@
+"""An export into a folder: what its files hold, how they are called, and that finished ones are kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import sync_tool as cm
+from running import ROOT, Sandbox, convex_msgs
+from sync_tool.encoding.canonical import dumps, loads
+from sync_tool.errors import OutputError, UsageError
+from sync_tool.files.manifest import JOURNAL, MANIFEST
+from sync_tool.files.names import safe_name
+from sync_tool.jobs import partitions
+from sync_tool.jobs.export import export
+from sync_tool.model import Page
+from values import VALUES
+
+SAMPLE = ROOT / "sample_data" / "messages.jsonl"
+LINES = SAMPLE.read_bytes().splitlines()
+
+
+@pytest.fixture(scope="session", params=["functions", "system", "file"])
+def history(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[cm.History]:
+    """The sample data, three ways."""
+    if request.param == "file":
+        yield cm.open(SAMPLE)
+    else:
+        with cm.connect(sandbox.url, key=sandbox.key, via=request.param) as connected:
+            yield connected
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """Read the manifest, having checked that every file is as it says."""
+    found: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+    for part in found["parts"]:
+        content = (folder / part["path"]).read_bytes()
+        assert (len(content), sha256(content).hexdigest()) == (part["bytes"], part["sha256"])
+    listed = {part["path"] for part in found["parts"]} | {MANIFEST}
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == listed
+    return found
+
+
+def lines_of(folder: Path, found: dict[str, Any]) -> list[bytes]:
+    """Return the lines of all parts in their order."""
+    return [line for part in found["parts"] for line in (folder / part["path"]).read_bytes().splitlines()]
+
+
+def test_a_file_for_each_session(tmp_path: Path, history: cm.History) -> None:
+    """All rows, each session in a file of its own, in the order of the index, with its id in the manifest."""
+    report = export(history, tmp_path / "out", format="jsonl", partition_by="session")
+    found = manifest(tmp_path / "out")
+    assert lines_of(tmp_path / "out", found) == LINES
+    assert (report.rows, report.sessions) == (len(LINES), len(found["parts"]))
+    for part in found["parts"]:
+        ids = {json.loads(line)["sessionId"] for line in (tmp_path / "out" / part["path"]).read_bytes().splitlines()}
+        assert ids == {part["session"]}
+    assert (tmp_path / "out/cust-42.jsonl").exists()
+
+
+def test_a_file_for_each_month(tmp_path: Path, history: cm.History) -> None:
+    """Hive-style folders that DuckDB and pandas know; every row in the month of its creation time."""
+    export(history, tmp_path / "out", partition_by="month")
+    found = manifest(tmp_path / "out")
+    rows = 0
+    for part in found["parts"]:
+        assert part["path"] == f"month={part['label']}/part-0.parquet"
+        for row in cm.open(tmp_path / "out" / part["path"]).messages():
+            assert row.created_at is not None
+            assert f"{row.created_at:%Y-%m}" == part["label"]
+            rows += 1
+    assert rows == len(LINES)
+    assert [part["label"] for part in found["parts"]] == sorted(part["label"] for part in found["parts"])
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl.zst", "parquet", "md"])
+def test_parts_by_size(tmp_path: Path, history: cm.History, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a partition the rows are cut into parts of bounded size, numbered, and none is lost between them."""
+    monkeypatch.setattr(partitions, "_ROWS_A_PART", 500)
+    report = export(history, f"{tmp_path}/out/", format=kind)
+    found = manifest(tmp_path / "out")
+    assert report.rows == len(LINES)
+    assert len(found["parts"]) > 1
+    if kind != "md":
+        rows = [row for part in found["parts"] for row in cm.open(tmp_path / "out" / part["path"]).messages()]
+        assert [row.raw for row in rows] == LINES
+
+
+@pytest.mark.parametrize("by", ["none", "session", "month"])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(stops=st.lists(st.integers(1, 600), min_size=1, max_size=4), data=st.data())
+def test_finished_parts_are_kept(
+    tmp_path_factory: pytest.TempPathFactory, history: cm.History, by: Any, stops: list[int], data: st.DataObject
+) -> None:
+    """Stopped anywhere, any number of times, the same call ends with the same folder, and keeps every finished part."""
+    folder = tmp_path_factory.mktemp("out")
+    kind = data.draw(st.sampled_from(["jsonl", "jsonl.gz"]))
+    few = {"match": ["[clptv]*"]}
+    expected = [row.raw for row in cm.open(SAMPLE).messages(match=few["match"])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(partitions, "_ROWS_A_PART", 300)
+        for stop in stops:
+            before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.jsonl*") if path.name != JOURNAL}
+            try:
+                export(_Stopping(history.source, stop), folder, format=kind, partition_by=by, **few)  # type: ignore[arg-type]
+            except _Stopped:
+                assert not (folder / MANIFEST).exists()
+                assert {path: path.stat().st_mtime_ns for path in before} == before
+            else:
+                break
+        if not (folder / MANIFEST).exists():
+            export(history, folder, format=kind, partition_by=by, **few)
+    found = manifest(folder)
+    rows = [row for part in found["parts"] for row in cm.open(folder / part["path"]).messages()]
+    assert sorted(row.raw for row in rows) == sorted(expected)
+    assert not (folder / JOURNAL).exists()
+
+
+class _Stopped(Exception):
+    pass
+
+
+class _Stopping:
+    """A source that breaks after so many rows, as a crash would."""
+
+    def __init__(self, source: Any, rows: int) -> None:
+        self._source = source
+        self._left = rows
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def pages(self, *arguments: Any) -> Iterator[Page]:
+        """Yield pages of a few rows, then break."""
+        for page in self._source.pages(*arguments):
+            for row in page.rows:
+                if self._left == 0:
+                    raise _Stopped
+                self._left -= 1
+                yield Page([row], len(row.raw))
+
+
+def test_another_export_does_not_go_on_there(tmp_path: Path) -> None:
+    """A folder with an unfinished export of something else is refused and left as it is."""
+    history = cm.open(SAMPLE)
+    with pytest.raises(_Stopped):
+        export(_Stopping(history.source, 50), tmp_path, format="jsonl", partition_by="session")  # type: ignore[arg-type]
+    there = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(OutputError, match="another export that was not finished"):
+        export(history, tmp_path, format="jsonl", partition_by="session", match=["cust-*"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == there
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
+    """Nothing is written among somebody's own files, with or without overwriting."""
+    (tmp_path / "mine.txt").write_text("x")
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match=r"is not empty \(it holds mine\.txt\)"):
+            export(cm.open(SAMPLE), tmp_path, partition_by="month", overwrite=overwrite)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_complete_export_is_replaced_only_when_asked(tmp_path: Path) -> None:
+    """Exit 2 without --overwrite; with it the old files are gone and the new ones complete."""
+    history = cm.open(SAMPLE)
+    export(history, tmp_path, format="jsonl", partition_by="session")
+    with pytest.raises(OutputError, match="holds a complete export"):
+        export(history, tmp_path, format="jsonl", partition_by="session")
+    export(history, tmp_path, partition_by="month", overwrite=True, sessions=["cust-42"])
+    assert [part["label"] for part in manifest(tmp_path)["parts"]] == ["2026-08"]
+
+
+def test_the_command_line_makes_folders(tmp_path: Path, sandbox: Sandbox) -> None:
+    """-o history/ and --partition-by as in the wished session, with one closing line."""
+    done = convex_msgs(
+        "export", "--partition-by", "month", "-o", "history/", "--env-file", str(sandbox.env_file), cwd=tmp_path
+    )
+    assert done.code == 0
+    assert "2,407 messages -> history/ (8 files, " in done.err
+    assert (tmp_path / "history/month=2026-08/part-0.parquet").exists()
+    done = convex_msgs("export", "--partition-by", "month", "--env-file", str(sandbox.env_file), cwd=tmp_path)
+    assert (done.code, done.out) == (2, b"")
+
+
+def test_months_of_active_sessions(tmp_path: Path, history: cm.History) -> None:
+    """--active-after with a file for each month: whole sessions, cut by month."""
+    export(history, tmp_path, format="jsonl", partition_by="month", active_after="2026-08-20")
+    active = {loads(line)["sessionId"] for line in LINES if loads(line)["_creationTime"] >= 1787184000000.0}
+    expected = [line for line in LINES if loads(line)["sessionId"] in active]
+    assert sorted(lines_of(tmp_path, manifest(tmp_path))) == sorted(expected)
+
+
+def test_a_format_for_no_file_is_refused(tmp_path: Path) -> None:
+    """A folder needs a format with a suffix."""
+    with pytest.raises(UsageError, match="is not a format"):
+        export(cm.open(SAMPLE), f"{tmp_path}/out/", format="zip")
+
+
+@given(st.lists(VALUES | st.text(max_size=400).filter(lambda text: text.isprintable()), max_size=20))
+def test_names_are_safe_and_different(sessions: list[Any]) -> None:
+    """Any ids give names that every file system takes and keeps apart, folded or normalised as it may."""
+    distinct = {dumps(session): session for session in sessions}
+    names = [safe_name(session) for session in distinct.values()]
+    assert len({name.lower() for name in names}) == len(distinct)
+    for name in names:
+        assert name.isascii()
+        assert len(name) <= 110
+        assert not set(name) & set('/\\:*?"<>| \n\0')
+        assert not name.startswith(".")
+        assert not name.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("session", "name"), [("cust-42", "cust-42"), ("a.b_c", "a.b_c"), ("con", None), ("lpt1.x", None), ("x.", None)]
+)
+def test_plain_names_stay_readable(session: str, name: str | None) -> None:
+    """An id that is safe everywhere is its own file name; a device name of Windows is not."""
+    assert (safe_name(session) == session) == (name is not None)
+
+
+def test_ids_that_look_alike_stay_apart() -> None:
+    """Case, composition and type make different files."""
+    alike = ["Guest", "guest", "GUEST", "caf\u00e9", "cafe\u0301", "a/b", "a:b", "a b", 1, 1.0, "1", None, "", " "]
+    assert len({safe_name(session).lower() for session in alike}) == len(alike)
