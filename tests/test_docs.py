@@ -167,9 +167,9 @@ def run(command: list[str], folder: Path, extra: dict[str, str] | None = None) -
 def steady(output: str) -> str:
     """Return output without what differs from run to run: clock times, durations, sizes, today's month."""
     output = re.sub(r"\d\d:\d\d:\d\d(\.\d+\+00:00)?", "TIME", output)
-    output = re.sub(r'"(started|ended)": "[^"]*"|"seconds": [\d.e-]+', "MEASURED", output)
+    output = re.sub(r'"(started|ended)":"[^"]*"|"seconds":[\d.e-]+', "MEASURED", output)
     output = re.sub(r"in \d+(\.\d)? s\b", "in SECONDS", output)
-    output = re.sub(r"\(\d+(\.\d)? KB\)", "(SIZE)", output)
+    output = re.sub(r"\d+(\.\d)? KB\)", "SIZE)", output)
     return re.sub(r"--after \d{4}-\d\d-01 ", "--after MONTH ", output)
 
 

@@ -28,6 +28,7 @@ class _Envelope(msgspec.Struct):
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
+_json = msgspec.json.Decoder()
 
 
 class Client:
@@ -64,17 +65,16 @@ class Client:
         """Run a mutation and return its result as a Convex value; repeated only if it certainly did not commit."""
         return loads(bytes(self._call("/api/mutation", path, args, writes=True)))
 
-    def get(self, path: str) -> Any:
-        """GET a JSON (or plain text) resource; None where the deployment does not know the path."""
-        answer = self.http.get(path)
+    def get(self, path: str, *, text: bool = False) -> Any:
+        """GET a resource, JSON or plain `text`; None where the deployment does not know the path."""
+        answer = self.http.get(path, text=text)
         if answer.status == 404:
             return None
         if answer.status != 200:
             raise self._refusal(answer)
-        try:
-            return msgspec.json.decode(answer.body)
-        except ValueError:
-            return answer.body.decode("utf-8", "replace")
+        if text:
+            return answer.body.decode("utf-8", "replace").strip()
+        return self._decode(answer.body, _json)
 
     def close(self) -> None:
         """Close all connections."""

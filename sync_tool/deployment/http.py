@@ -11,6 +11,7 @@ import json
 import os
 import random
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -71,7 +72,8 @@ class Answer:
     def garbled(self) -> bool:
         """True if a success carries no whole JSON text: a proxy's page, or a body that was cut off."""
         body = self.body.strip()
-        return self.status == 200 and not (body[:1] in (b"{", b"[", b'"') and body[-1:] in (b"}", b"]", b'"'))
+        whole = body[:1] in (b"{", b"[", b'"') and body[-1:] in (b"}", b"]", b'"')
+        return self.status == 200 and not whole and body not in (b"null", b"true", b"false")
 
     def _error(self) -> dict[str, object]:
         try:
@@ -102,9 +104,9 @@ class Http:
         self._gate = Gate(self._patience.concurrency)
         self._pool = _make_pool(url, self._patience)
 
-    def get(self, path: str) -> Answer:
-        """GET `path` and return the answer, with retries."""
-        return self._request("GET", path, None, _read_again)
+    def get(self, path: str, *, text: bool = False) -> Answer:
+        """GET `path` and return the answer, with retries; it is JSON, or plain `text`."""
+        return self._request("GET", path, None, _text_again if text else _read_again)
 
     def post(self, path: str, body: bytes, *, writes: bool = False) -> Answer:
         """POST JSON and return the answer.
@@ -118,7 +120,7 @@ class Http:
             Unreachable: no usable answer after all attempts.
             Refused: the key was refused.
         """
-        return self._request("POST", path, body, _write_again if writes else _post_again)
+        return self._request("POST", path, body, _write_again if writes else _read_again)
 
     def close(self) -> None:
         """Close all connections."""
@@ -141,19 +143,22 @@ class Http:
     def _once(self, method: str, path: str, body: bytes | None, again: Callable[[Answer], bool]) -> Answer:
         try:
             with self._gate.passing():
-                response = self._pool.request(method, self.url + path, body=body, headers=self._headers, redirect=False)
+                response = self._pool.request(
+                    method, self.url + path, body=body, headers=self._headers, redirect=False, preload_content=False
+                )
+                data = _whole_body(response, self._patience.read)
         except LocationParseError as error:
             raise UsageError(f"{self.url!r} is not the URL of a deployment: {error}.") from None
         except HTTPError as error:
             if again is _write_again and not _never_sent(error):
                 raise self._unreachable(_plain(error)) from None
             raise _TryAgain(_plain(error)) from None
-        answer = Answer(response.status, response.data)
+        answer = Answer(response.status, data)
         if answer.status == 429:
             self._gate.too_many()
         if again(answer):
             raise _TryAgain(_said(answer), _retry_after(response.headers))
-        if answer.status in _RETRIED or (method == "POST" and answer.garbled):
+        if answer.status in _RETRIED or (again is _write_again and answer.garbled):
             raise self._unreachable(_said(answer))
         self._gate.went_well()
         return answer
@@ -166,11 +171,12 @@ class Http:
 
 
 def _read_again(answer: Answer) -> bool:
-    return answer.status in _RETRIED
-
-
-def _post_again(answer: Answer) -> bool:
     return answer.status in _RETRIED or answer.garbled
+
+
+def _text_again(answer: Answer) -> bool:
+    """Version and instance name are plain text: only nothing at all, or a page of a proxy, is no answer."""
+    return answer.status in _RETRIED or (answer.status == 200 and answer.body.strip()[:1] in (b"", b"<"))
 
 
 def _write_again(answer: Answer) -> bool:
@@ -182,6 +188,26 @@ def _said(answer: Answer) -> str:
         start = answer.body[:60].decode("utf-8", "replace")
         return f"not a Convex answer: {start!r}…" if start else "an empty answer"
     return f"HTTP {answer.status} {answer.code}".rstrip()
+
+
+def _whole_body(response: urllib3.BaseHTTPResponse, seconds: float) -> bytes:
+    """Read a body within a time for all of it; urllib3's own timeout is between two bytes.
+
+    Raises:
+        HTTPError: it broke off, or took too long.
+    """
+    deadline = time.monotonic() + seconds
+    chunks = []
+    while chunk := response.read1():
+        chunks.append(chunk)
+        if time.monotonic() > deadline:
+            response.close()
+            raise urllib3.exceptions.TimeoutError
+    if response.length_remaining:  # read1 takes an early end for the end
+        response.close()
+        raise urllib3.exceptions.ProtocolError("the body was cut off")
+    response.release_conn()
+    return b"".join(chunks)
 
 
 def _never_sent(error: HTTPError) -> bool:
@@ -225,7 +251,7 @@ def _plain(error: HTTPError) -> str:
         return "connection refused"
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
         return "no connection in time"
-    if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+    if isinstance(error, urllib3.exceptions.ReadTimeoutError) or type(error) is urllib3.exceptions.TimeoutError:
         return "no answer in time"
     if isinstance(error, urllib3.exceptions.SSLError):
         return f"its certificate or TLS was not accepted ({error.args[0]})"

@@ -66,17 +66,17 @@ def identify(client: Client, key: Key) -> Identity:
     except Refused:
         _refuse_other_instance(client, key)
         raise
+    if info is None and key.type:  # a backend older than deployment_info
+        return Identity(key.type, key.name)
     if isinstance(info, dict) and info.get("kind") == "cloud":
         return Identity(str(info.get("deploymentType") or key.type or "cloud"), key.name)
-    if key.type and not isinstance(info, dict):  # a backend older than deployment_info
-        return Identity(key.type, key.name)
     return Identity("self-hosted", urlsplit(client.url).netloc)
 
 
 def _refuse_other_instance(client: Client, key: Key) -> None:
     """Explain a refused key where the deployment says that it goes by another name."""
     try:
-        name = client.get("/instance_name")
+        name = client.get("/instance_name", text=True)
     except ConvexMsgsError:
         return
     if isinstance(name, str) and name.strip() and name.strip() != key.name:
@@ -89,6 +89,7 @@ def _refuse_other_instance(client: Client, key: Key) -> None:
 def may_stream(client: Client) -> bool:
     """Tell whether the deployment's plan includes streaming export (Pro; always on self-hosted)."""
     try:
-        return client.http.get("/api/test_streaming_export_connection").status == 200
+        answer = client.http.get("/api/test_streaming_export_connection")
     except ConvexMsgsError:
         return False
+    return answer.status == 200 and answer.body.strip() == b"null"

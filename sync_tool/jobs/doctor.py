@@ -67,7 +67,7 @@ def doctor(history: History) -> DoctorReport:
 
 def _reach(deployment: Deployment) -> Finding:
     try:
-        version = deployment.client.get("/version")
+        version = deployment.client.get("/version", text=True)
     except ConvexMsgsError:
         version = None
     backend = f", backend {version}" if isinstance(version, str) and version.strip() not in ("", "unknown") else ""

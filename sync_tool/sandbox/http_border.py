@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from sync_tool.encoding.values import Json
@@ -46,6 +46,8 @@ def guard(handler: Handler, latency: float) -> Handler:
             response = await handler(request)
         except ServerError as failure:
             response = failure_response(failure)
+        except ClientDisconnect:  # nobody is left to answer
+            response = Response(status_code=408)
         except Exception:  # noqa: BLE001  # the border: a bug must look as on a deployment
             _log.exception("%s %s", request.method, request.url.path)
             response = failure_response(internal_error())

@@ -14,6 +14,7 @@ from faults.plan import HARMLESS, Plan
 from running import clean_environment
 
 TESTS = Path(__file__).parent.parent
+_LONGEST = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class RunningProxy:
 
         threading.Thread(target=watch, daemon=True).start()
         with self._changed:
-            self._changed.wait_for(lambda: self._met() or client.returncode is not None)
+            self._changed.wait_for(lambda: self._met() or client.returncode is not None, _LONGEST)
             return self._met()
 
     def listen(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -14,12 +13,13 @@ from .box import KEY, Running, Start, start
 
 
 @pytest.fixture
-def starting() -> Iterator[Start]:
+def starting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Starts sandboxes that are ended after the test."""
     started: list[Running] = []
+    scratch = {"TMPDIR": str(tmp_path_factory.mktemp("scratch"))}  # a killed one leaves its data behind
 
-    def begin(*flags: str, **options: Any) -> Running:
-        started.append(start(*flags, **options))
+    def begin(*flags: str, env: dict[str, str] | None = None) -> Running:
+        started.append(start(*flags, env={**scratch, **(env or {})}))
         return started[-1]
 
     yield begin
