@@ -13,14 +13,14 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the Python side into $(VENV) …"
-	@$(PIP) install --quiet --upgrade pip
-	@$(PIP) install --quiet hatchling editables
-	@$(PIP) install --quiet --no-build-isolation --editable '.[sandbox]'
+	@$(PIP) install -qq --upgrade pip
+	@$(PIP) install -qq hatchling editables
+	@$(PIP) install -qq --no-build-isolation --editable '.[sandbox]'
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
 	@echo "installing the tools for tests and checks …"
-	@$(PIP) install --quiet --group dev
+	@$(PIP) install -qq --group dev
 	@touch $@
 
 node_modules/installed: package.json package-lock.json
@@ -61,13 +61,13 @@ endurance: setup ## 200 kills and 200 fault plans over export (minutes)
 
 .PHONY: wheel
 wheel: $(VENV)/installed ## build a wheel into dist/
-	@$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@$(PIP) wheel -qq --no-deps --no-build-isolation --wheel-dir dist .
 
 .PHONY: lock
 lock: ## renew constraints.txt and package-lock.json to the newest versions
 	@rm -rf .lock && $(PYTHON) -m venv .lock
-	@PIP_CONSTRAINT= .lock/bin/pip install --quiet --upgrade pip
-	@PIP_CONSTRAINT= .lock/bin/pip install --quiet hatchling editables '.[sandbox]' --group dev
+	@PIP_CONSTRAINT= .lock/bin/pip install -qq --upgrade pip
+	@PIP_CONSTRAINT= .lock/bin/pip install -qq hatchling editables '.[sandbox]' --group dev
 	@{ sed -n '/^#/p' constraints.txt; .lock/bin/pip freeze --all --exclude convex-msgs --exclude setuptools; } > constraints.new
 	@mv constraints.new constraints.txt && rm -rf .lock
 	@npm update --package-lock-only

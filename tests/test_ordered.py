@@ -1,0 +1,80 @@
+"""Several readers at once: their pages in order, within bounds, and no reader left behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sync_tool import ordered
+from sync_tool.model import Page, Row
+from sync_tool.ordered import in_order
+
+
+def piece(name: int, sizes: list[int]) -> Iterator[Page]:
+    """Yield pages of given sizes, each with one row that says where it belongs."""
+    for number, size in enumerate(sizes):
+        yield Page([Row(b"", f"{name}.{number}", 0.0, "")], size)
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 100), max_size=5), max_size=12),
+    st.integers(1, 5),
+    st.integers(1, 120),
+)
+def test_pages_come_in_order(pieces: list[list[int]], workers: int, window: int) -> None:
+    """Whatever the pieces, the workers and the memory, every page comes once and in order."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordered, "_WINDOW_BYTES", window)
+        starts = [partial(piece, name, sizes) for name, sizes in enumerate(pieces)]
+        found = [page.rows[0].id for page in in_order(starts, workers)]
+    assert found == [f"{name}.{number}" for name, sizes in enumerate(pieces) for number in range(len(sizes))]
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nobody takes pages, readers stop at the window's size plus one page each."""
+    monkeypatch.setattr(ordered, "_WINDOW_BYTES", 100)
+    made = 0
+    lock = threading.Lock()
+
+    def endless() -> Iterator[Page]:
+        nonlocal made
+        while True:
+            with lock:
+                made += 10
+            yield Page([Row(b"", "", 0.0, "")], 10)
+
+    pages = in_order([endless] * 4, 4)
+    for _ in range(50):
+        next(pages)
+        assert made - 50 * 10 <= 100 + 4 * 10 + 10
+    pages.close()  # type: ignore[attr-defined]
+
+
+def test_an_error_in_a_reader_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What breaks a reader breaks the reading, after the pages that came before it."""
+
+    def broken() -> Iterator[Page]:
+        yield Page([Row(b"", "1.0", 0.0, "")], 1)
+        raise OSError("broken")
+
+    pages = in_order([partial(piece, 0, [1]), broken], 1)
+    assert [next(pages).rows[0].id for _ in range(2)] == ["0.0", "1.0"]
+    with pytest.raises(OSError, match="broken"):
+        next(pages)
+
+
+def test_closing_stops_the_readers() -> None:
+    """When the pages are no longer wanted, no thread goes on reading."""
+    before = threading.active_count()
+    pages = in_order([partial(piece, name, [1 << 30] * 100) for name in range(8)], 4)
+    next(pages)
+    readers = [thread for thread in threading.enumerate() if thread.daemon and "work" in thread.name]
+    pages.close()  # type: ignore[attr-defined]
+    for thread in readers:
+        thread.join(timeout=30)
+    assert threading.active_count() <= before
