@@ -11,7 +11,9 @@ from sync_tool.encoding.ids import DocumentId, encode_id
 
 _START_MS = 1_735_689_600_000.0  # 2025-01-01
 _YEAR_MS = 365 * 86_400_000.0
-_WORDS = "the order kettle copper refund when arrived yes no please thank you my name is Jim parcel lost blue mug".split()
+_WORDS = (
+    "the order kettle copper refund when arrived yes no please thank you my name is Jim parcel lost blue mug".split()
+)
 
 
 def write_history(path: Path, rows: int, sessions: int, seed: int = 1) -> None:

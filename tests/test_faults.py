@@ -35,6 +35,28 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def subject() -> Iterator[ExportSubject]:
+    """Exports by both doors; the endurance runs have all formats and more selections."""
+    with ExportSubject(("jsonl",), (SELECTIONS[0], SELECTIONS[4])) as entered:
+        yield entered
+
+
+def test_random_faults_lose_and_double_nothing(subject: ExportSubject) -> None:
+    """Two dozen runs with random plans over doors and selections: the whole file, or exit 5 and none."""
+    total = endure(subject, kills=0, faults=PLANS, seed=11, jobs=2, say=print)
+    assert total.fault_runs >= PLANS
+    assert sum(number for name, number in total.counts.items() if name in {f"fault {kind}" for kind in FAULTS}) > PLANS
+
+
+def test_random_kills_lose_and_double_nothing(subject: ExportSubject) -> None:
+    """A dozen kills by time, request and step: the final file is absent or whole, and run again it is whole."""
+    total = endure(subject, kills=KILLS, faults=0, seed=11, jobs=2, say=print)
+    assert total.kills >= KILLS
+    ways = {name.split()[2].strip(",") for name in total.counts if name.startswith("kill at")}
+    assert ways == {"time", "request", "step"}
+
+
 def exporting(deployment: Sandbox, folder: Path, *flags: str, file: str = "a.jsonl") -> Tool:
     """Return an export of everything into a folder of its own."""
     out = folder / "out"
@@ -102,28 +124,6 @@ def test_the_command_line_gives_up_with_5_and_no_file(
     assert files(tool) == []
     assert tool.run() == 0
     assert files(tool) == [file]
-
-
-@pytest.fixture(scope="module")
-def subject() -> Iterator[ExportSubject]:
-    """Exports by both doors; the endurance runs have all formats and more selections."""
-    with ExportSubject(("jsonl",), (SELECTIONS[0], SELECTIONS[4])) as entered:
-        yield entered
-
-
-def test_random_faults_lose_and_double_nothing(subject: ExportSubject) -> None:
-    """Two dozen runs with random plans over doors and selections: the whole file, or exit 5 and none."""
-    total = endure(subject, kills=0, faults=PLANS, seed=11, jobs=2, say=print)
-    assert total.fault_runs >= PLANS
-    assert sum(number for name, number in total.counts.items() if name in {f"fault {kind}" for kind in FAULTS}) > PLANS
-
-
-def test_random_kills_lose_and_double_nothing(subject: ExportSubject) -> None:
-    """A dozen kills by time, request and step: the final file is absent or whole, and run again it is whole."""
-    total = endure(subject, kills=KILLS, faults=0, seed=11, jobs=2, say=print)
-    assert total.kills >= KILLS
-    ways = {name.split()[2].strip(",") for name in total.counts if name.startswith("kill at")}
-    assert ways == {"time", "request", "step"}
 
 
 def test_a_kill_at_every_step_of_an_export(tmp_path: Path, deployment: Sandbox) -> None:

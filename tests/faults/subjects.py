@@ -78,10 +78,10 @@ class ExportCase:
 
     def check(self, code: int) -> None:
         """The file is the undisturbed one or none (or the old one); success and only success means whole."""
-        content = self.output.read_bytes() if self.output.exists() else b""
-        before = _OLD if self.overwrite else b""
-        if content not in (before, self.whole):
-            raise Violation(f"{self.output.name} is neither whole nor as before: {len(content)} bytes")
+        content = self.output.read_bytes() if self.output.exists() else None
+        if content not in (_OLD if self.overwrite else None, self.whole):
+            size = "gone" if content is None else f"{len(content)} bytes"
+            raise Violation(f"{self.output.name} is neither whole nor as before: {size}")
         if code == 0 and content != self.whole:
             raise Violation(f"exit 0, but {self.output.name} is not whole")
         if code not in (0, 5, KILLED):
