@@ -59,6 +59,11 @@ live: setup ## run the contract suite against your own deployment: CONVEX_MSGS_T
 endurance: setup ## 200 kills and 200 fault plans over export (minutes)
 	@PYTHONPATH=tests $(BIN)/python -m faults.endurance export --kills 200 --faults 200
 
+SCALE ?= 1
+.PHONY: scale
+scale: $(VENV)/installed ## export 1,000,000 rows and one session of 500,000; shows peak memory (minutes)
+	@$(BIN)/python benchmarks/scale.py --part $(SCALE)
+
 .PHONY: wheel
 wheel: $(VENV)/installed ## build a wheel into dist/
 	@$(PIP) wheel -qq --no-deps --no-build-isolation --wheel-dir dist .

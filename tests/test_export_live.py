@@ -1,0 +1,80 @@
+"""An export while the app goes on writing and erasing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sync_tool as cm
+from running import Sandbox, running_sandbox
+from sync_tool.deployment.client import Client
+from sync_tool.deployment.http import Patience
+from sync_tool.encoding.canonical import loads
+from sync_tool.jobs.export import export
+
+SESSIONS = [f"s{number:02}" for number in range(40)]
+
+
+@pytest.fixture(params=["functions", "system"])
+def writing(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Sandbox, str]]:
+    """A sandbox whose pages are small, so that many reads fall between the writes."""
+    with running_sandbox(tmp_path, "--slow-rows", "150") as sandbox:
+        yield sandbox, request.param
+
+
+def document(session: str, content: str) -> dict[str, Any]:
+    """A message as LangChain writes it."""
+    return {"sessionId": session, "message": {"type": "human", "data": {"content": content}}}
+
+
+def append(client: Client, session: str, contents: list[str]) -> list[str]:
+    """Write messages and return their ids."""
+    batch = {"sessionId": session, "documents": [document(session, content) for content in contents]}
+    ids: list[str] = client.mutation_value("convexMsgs:append", {"batches": [batch]})["results"][0]["ids"]
+    return ids
+
+
+def test_what_was_there_throughout_is_there_once_and_in_order(writing: tuple[Sandbox, str], tmp_path: Path) -> None:
+    """What existed before and after the export is in it exactly once and in order, whatever happens around it."""
+    sandbox, via = writing
+    client = Client(sandbox.url, sandbox.key)
+    kept: list[str] = []
+    for session in SESSIONS:
+        append(client, session, [f"goes {number}" for number in range(20)])
+        kept += append(client, session, [f"stays {number}" for number in range(60)])
+    stop = threading.Event()
+
+    def disturb() -> None:
+        own = Client(sandbox.url, sandbox.key)
+        for number in range(10_000):
+            if stop.is_set():
+                return
+            session = SESSIONS[number * 7 % len(SESSIONS)]
+            append(own, session, [f"new {number}"])
+            append(own, f"{session}+", [f"new {number}"])
+            if number % 3 == 0:  # never more than the twenty that may go
+                args = {"sessionId": session, "limit": 1.0}
+                if number < 3 * 20 * len(SESSIONS) // 40:
+                    own.mutation_value("convexMsgs:erase", args)
+
+    disturber = threading.Thread(target=disturb)
+    disturber.start()
+    try:
+        for round_ in range(4):
+            patience = Patience(concurrency=1 + round_ % 3)
+            with cm.connect(sandbox.url, key=sandbox.key, via=via, patience=patience) as history:  # type: ignore[arg-type]
+                export(history, tmp_path / f"{round_}.jsonl")
+    finally:
+        stop.set()
+        disturber.join()
+    for round_ in range(4):
+        rows = [loads(line) for line in (tmp_path / f"{round_}.jsonl").read_bytes().splitlines()]
+        ids = [row["_id"] for row in rows]
+        assert len(set(ids)) == len(ids)
+        assert [row["_id"] for row in rows if row["message"]["data"]["content"].startswith("stays")] == kept
+        places = [(row["sessionId"].encode(), row["_creationTime"], row["_id"]) for row in rows]
+        assert places == sorted(places)
