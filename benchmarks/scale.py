@@ -32,9 +32,8 @@ def main() -> int:
     options = parser.parse_args()
     good = True
     for rows, sessions in ((1_000_000, 20_000), (500_000, 1)):
-        rows, sessions = rows // options.part, max(1, sessions // options.part)
         with tempfile.TemporaryDirectory() as name:
-            good = measure(Path(name), rows, sessions, options.via) and good
+            good = measure(Path(name), rows // options.part, max(1, sessions // options.part), options.via) and good
     return 0 if good else 1
 
 
