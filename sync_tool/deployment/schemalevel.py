@@ -38,10 +38,10 @@ def schema_level(catalog: Catalog, names: Names) -> str:
 def _document_level(document: Validator, names: Names) -> str:
     if document.get("type") == "any":
         return LANGCHAIN
-    messages = _alternatives(_field(document, names.message_field))
+    messages = _field(document, names.message_field)
     if any(message.get("type") == "any" for message in messages):
         return LANGCHAIN
-    fields = [_data_level(data) for message in messages for data in _alternatives(_field(message, "data"))]
+    fields = [_data_level(data) for message in messages for data in _field(message, "data")]
     return next((level for level in (LANGCHAIN, DOCUMENTED) if level in fields), OTHER)
 
 
@@ -56,12 +56,13 @@ def _data_level(data: Validator) -> str:
     return DOCUMENTED if fields.keys() >= _DOCUMENTED_FIELDS else OTHER
 
 
-def _field(validator: Validator, name: str) -> Validator | None:
+def _field(validator: Validator, name: str) -> list[Validator]:
+    """Return what a field of an object may be; nothing where objects of this kind do not have it."""
     fields = validator.get("value")
     if validator.get("type") != "object" or not isinstance(fields, dict):
-        return None
+        return []
     found = fields.get(name)
-    return found.get("fieldType") if isinstance(found, dict) else None
+    return _alternatives(found.get("fieldType")) if isinstance(found, dict) else []
 
 
 def _alternatives(validator: Validator | None) -> list[Validator]:
