@@ -34,12 +34,17 @@ if TYPE_CHECKING:
         Unreachable,
         UsageError,
     )
+    from sync_tool.jobs.convert import ConvertReport, convert
     from sync_tool.jobs.doctor import doctor
     from sync_tool.jobs.export import ExportReport, export
     from sync_tool.jobs.history import History, Messages, Sessions
     from sync_tool.jobs.init import init
     from sync_tool.jobs.opening import connect
     from sync_tool.jobs.opening import open_address as open  # noqa: A004  # read as sync_tool.open
+    from sync_tool.jobs.restore import restore
+    from sync_tool.jobs.restore_report import RestorePlan, RestoreReport
+    from sync_tool.jobs.validate import validate
+    from sync_tool.jobs.validation import ValidationReport
     from sync_tool.model import Names, Row, SessionInfo
 
 _HOMES = {
@@ -48,18 +53,25 @@ _HOMES = {
         "ConvexMsgsError", "Damaged", "Differs", "Exit", "FunctionFailed", "Locked", "NoArchive",
         "OutputError", "PipeClosed", "Refused", "Unreachable", "UsageError",
     ),
+    "sync_tool.jobs.convert": ("ConvertReport", "convert"),
     "sync_tool.jobs.doctor": ("doctor",),
     "sync_tool.jobs.export": ("ExportReport", "export"),
     "sync_tool.jobs.history": ("History", "Messages", "Sessions"),
     "sync_tool.jobs.init": ("init",),
     "sync_tool.jobs.opening": ("connect",),
+    "sync_tool.jobs.restore": ("restore",),
+    "sync_tool.jobs.restore_report": ("RestorePlan", "RestoreReport"),
+    "sync_tool.jobs.validate": ("validate",),
+    "sync_tool.jobs.validation": ("ValidationReport",),
     "sync_tool.model": ("Names", "Row", "SessionInfo"),
 }  # fmt: skip
 
 __all__ = [
-    "ConvexMsgsError", "Damaged", "Differs", "Exit", "ExportReport", "FunctionFailed", "History", "Locked",
-    "Messages", "Names", "NoArchive", "OutputError", "Patience", "PipeClosed", "Refused", "Row", "SessionInfo",
-    "Sessions", "Unreachable", "UsageError", "__version__", "connect", "doctor", "export", "init", "open",
+    "ConvertReport", "ConvexMsgsError", "Damaged", "Differs", "Exit", "ExportReport", "FunctionFailed",
+    "History", "Locked", "Messages", "Names", "NoArchive", "OutputError", "Patience", "PipeClosed", "Refused",
+    "RestorePlan", "RestoreReport", "Row", "SessionInfo", "Sessions", "Unreachable", "UsageError", "ValidationReport",
+    "__version__", "connect", "convert",
+    "doctor", "export", "init", "open", "restore", "validate",
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import pytest
 from running import ROOT, Done, Sandbox, clean_environment, convex_msgs, running_sandbox
 
 FAST = {"CONVEX_MSGS_ATTEMPTS": "1"}
-EVERYTHING = ("jsonl", "jsonl.zst", "jsonl.gz", "parquet", "md")
+EVERYTHING = ("jsonl", "jsonl.zst", "jsonl.gz", "parquet", "zip", "md")
 
 
 def run(sandbox: Sandbox, folder: Path, *arguments: str, env: dict[str, str] | None = None) -> Done:
@@ -170,7 +170,7 @@ def slow_sandbox(tmp_path: Path) -> Iterator[Sandbox]:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "md"])
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "zip", "md"])
 def test_stopping_leaves_no_file(tmp_path: Path, slow_sandbox: Sandbox, number: int, code: int, suffix: str) -> None:
     """Ctrl-C and SIGTERM in the middle of an export: a line, the code of the signal, and nothing in the folder."""
     folder = tmp_path / "out"

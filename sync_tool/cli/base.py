@@ -14,7 +14,9 @@ COMMON_EXITS: Final = (Exit.DONE, Exit.FAULT, Exit.USAGE, Exit.INTERRUPTED, Exit
 
 SECTIONS: Final = {
     "Look": ("sessions", "doctor"),
-    "Move": ("export",),
+    "Move": ("export", "convert"),
+    "Keep": ("restore",),
+    "Check": ("validate",),
     "Try": ("sandbox", "init"),
 }
 """The commands, in the order and under the headings of ``--help``."""

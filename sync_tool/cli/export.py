@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     "-o",
     "output",
     metavar="FILE",
-    help="Where to; .jsonl .parquet .md, with .zst or .gz behind; a folder ends with /. Default: stdout.",
+    help="Where to; .jsonl .parquet .zip .md, .zst or .gz behind .jsonl and .md; a folder ends with /. Default stdout.",
 )
 @click.option(
     "-f",
     "--format",
     "kind",
-    type=click.Choice(["jsonl", "jsonl.zst", "jsonl.gz", "parquet", "md"]),
+    type=click.Choice(["jsonl", "jsonl.zst", "jsonl.gz", "parquet", "zip", "md"]),
     help="Where no name says it: stdout (jsonl without it) and folders (parquet without it).",
 )
 @click.option(

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_NAMES: Final = ("table", "index", "session_field", "message_field")
+_CONNECTING: Final = ("timeout", "attempts", "concurrency", "rate", "url", "env_file", "key_command", "via")
+
 
 def _option(section: str, *names: str, **settings: Any) -> Callable[[Any], Any]:
     """Make an option that the help shows under a heading of its own."""
@@ -34,6 +37,48 @@ def _take_settings(ctx: click.Context, parameter: click.Parameter, value: str | 
             if name.startswith("CONVEX_MSGS_"):
                 os.environ.setdefault(name, text)
     return value
+
+
+def _names(section: str) -> tuple[Callable[[Any], Any], ...]:
+    """Make the options that say what table, index and fields are called."""
+    return (
+        _option(
+            section,
+            "--table",
+            metavar="NAME",
+            envvar="CONVEX_MSGS_TABLE",
+            default="messages",
+            show_default=True,
+            help="The table.",
+        ),
+        _option(
+            section,
+            "--index",
+            metavar="NAME",
+            envvar="CONVEX_MSGS_INDEX",
+            default="bySessionId",
+            show_default=True,
+            help="Its index on exactly the session field.",
+        ),
+        _option(
+            section,
+            "--session-field",
+            metavar="NAME",
+            envvar="CONVEX_MSGS_SESSION_FIELD",
+            default="sessionId",
+            show_default=True,
+            help="The field that holds the session id.",
+        ),
+        _option(
+            section,
+            "--message-field",
+            metavar="NAME",
+            envvar="CONVEX_MSGS_MESSAGE_FIELD",
+            default="message",
+            show_default=True,
+            help="The field that holds the message.",
+        ),
+    )
 
 
 _MANNERS: Final = (
@@ -69,42 +114,7 @@ _CONNECTION: Final = (
         show_default=True,
         help="How to read: deployed functions, or the dashboard's queries (nothing deployed).",
     ),
-    _option(
-        "Which deployment",
-        "--table",
-        metavar="NAME",
-        envvar="CONVEX_MSGS_TABLE",
-        default="messages",
-        show_default=True,
-        help="The table.",
-    ),
-    _option(
-        "Which deployment",
-        "--index",
-        metavar="NAME",
-        envvar="CONVEX_MSGS_INDEX",
-        default="bySessionId",
-        show_default=True,
-        help="Its index on exactly the session field.",
-    ),
-    _option(
-        "Which deployment",
-        "--session-field",
-        metavar="NAME",
-        envvar="CONVEX_MSGS_SESSION_FIELD",
-        default="sessionId",
-        show_default=True,
-        help="The field that holds the session id.",
-    ),
-    _option(
-        "Which deployment",
-        "--message-field",
-        metavar="NAME",
-        envvar="CONVEX_MSGS_MESSAGE_FIELD",
-        default="message",
-        show_default=True,
-        help="The field that holds the message.",
-    ),
+    *_names("Which deployment"),
     _option(
         "Which deployment",
         "--timeout",
@@ -205,9 +215,22 @@ def connection(function: F) -> F:
 
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        click.get_current_context().find_root().obj.watch_retries()
         with connected(kwargs) as history:
             return function(*args, history=history, **kwargs)
+
+    return _decorated(wrapper, _CONNECTION)  # type: ignore[return-value]
+
+
+def connection_when_asked(function: F) -> F:
+    """Add the same options for commands that may do without; the function gets ``names`` and a call ``connect``."""
+
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        from sync_tool.model import Names
+
+        options = {name: kwargs.pop(name) for name in (*_NAMES, *_CONNECTING)}
+        kwargs["names"] = Names(*(options[name] for name in _NAMES))
+        return function(*args, connect=lambda: click.get_current_context().with_resource(connected(options)), **kwargs)
 
     return _decorated(wrapper, _CONNECTION)  # type: ignore[return-value]
 
@@ -219,7 +242,8 @@ def connected(options: dict[str, Any]) -> History:
     from sync_tool.jobs.selecting import parse_size
     from sync_tool.model import Names
 
-    names = Names(*(options.pop(name) for name in ("table", "index", "session_field", "message_field")))
+    click.get_current_context().find_root().obj.watch_retries()
+    names = Names(*(options.pop(name) for name in _NAMES))
     patience = Patience(
         read=options.pop("timeout"),
         attempts=options.pop("attempts"),
@@ -228,6 +252,18 @@ def connected(options: dict[str, Any]) -> History:
     )
     chosen = {name: options.pop(name) for name in ("url", "env_file", "key_command", "via")}
     return connect(**chosen, names=names, patience=patience)
+
+
+def names(function: F) -> F:
+    """Add the options for names alone, for commands that read files; the function gets them as ``names``."""
+
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        from sync_tool.model import Names
+
+        return function(*args, names=Names(*(kwargs.pop(name) for name in _NAMES)), **kwargs)
+
+    return _decorated(wrapper, _names("Names"))  # type: ignore[return-value]
 
 
 def selection(function: F) -> F:

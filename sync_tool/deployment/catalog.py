@@ -49,6 +49,15 @@ def read_catalog(client: Client) -> Catalog | None:
     )
 
 
+def table_numbers(client: Client) -> dict[int, str] | None:
+    """Return which table has which number, the one that its ids begin with; None where the key may not know."""
+    try:
+        mapping = client.query_value("_system/frontend/getTableMapping", {})
+    except FunctionFailed:
+        return None
+    return {int(number): name for number, name in mapping.items()}
+
+
 def check_names(catalog: Catalog, names: Names) -> None:
     """See that the table exists and that its index keeps sessions in time order.
 

@@ -65,6 +65,40 @@ class Client:
         """Run a mutation and return its result as a Convex value; repeated only if it certainly did not commit."""
         return loads(bytes(self._call("/api/mutation", path, args, writes=True)))
 
+    def post(self, path: str, body: dict[str, Any], *, writes: bool = False) -> Any:
+        """POST to an endpoint that is no function, and return the JSON that it answers.
+
+        Args:
+            path: such as ``/api/import/start_upload``.
+            body: JSON.
+            writes: True if a repetition would do it twice.
+
+        Raises:
+            Refused: the deployment said no.
+            Unreachable: no usable answer; with `writes` it is open whether it was done.
+        """
+        return self._json_of(self.http.post(path, msgspec.json.encode(body), writes=writes))
+
+    def post_bytes(self, path: str, data: bytes) -> Any:
+        """The same with bytes, and never done twice."""
+        return self._json_of(self.http.post(path, data, writes=True, media_type="application/octet-stream"))
+
+    def tell(self, path: str, body: dict[str, Any]) -> None:
+        """POST what may be said twice and is answered with nothing.
+
+        Raises:
+            Refused: the deployment said no.
+            Unreachable: no usable answer.
+        """
+        answer = self.http.tell(path, msgspec.json.encode(body))
+        if answer.status != 200:
+            raise self._refusal(answer)
+
+    def _json_of(self, answer: Answer) -> Any:
+        if answer.status != 200:
+            raise self._refusal(answer)
+        return self._decode(answer.body, _json)
+
     def get(self, path: str, *, text: bool = False) -> Any:
         """GET a resource, JSON or plain `text`; None where the deployment does not know the path."""
         answer = self.http.get(path, text=text)

@@ -8,17 +8,12 @@ answers that prove that nothing was committed.
 from __future__ import annotations
 
 import json
-import os
 import random
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-import certifi
 import stamina
 import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError
@@ -26,6 +21,7 @@ from urllib3.util import Timeout
 
 from sync_tool._version import __version__
 from sync_tool.deployment.gate import Gate
+from sync_tool.deployment.pool import make_pool
 from sync_tool.errors import ConvexMsgsError, Refused, Unreachable, UsageError
 
 _RETRIED: Final = frozenset({408, 421, 425, 429, 500, 502, 503, 504})
@@ -35,7 +31,6 @@ _UNCOMMITTED_CODES: Final = frozenset({
 })  # fmt: skip
 _MAX_WAIT: Final = 20.0
 _MAX_RETRY_AFTER: Final = 120.0
-_CA_VARIABLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +97,15 @@ class Http:
             "Accept-Encoding": "gzip, deflate",
         }
         self._gate = Gate(self._patience.concurrency)
-        self._pool = _make_pool(url, self._patience)
+        waits = Timeout(connect=self._patience.connect, read=self._patience.read)
+        self._pool = make_pool(url, waits, self._patience.concurrency)
 
     def get(self, path: str, *, text: bool = False) -> Answer:
         """GET `path` and return the answer, with retries; it is JSON, or plain `text`."""
         return self._request("GET", path, None, _text_again if text else _read_again)
 
-    def post(self, path: str, body: bytes, *, writes: bool = False) -> Answer:
-        """POST JSON and return the answer.
+    def post(self, path: str, body: bytes, *, writes: bool = False, media_type: str | None = None) -> Answer:
+        """POST JSON, or bytes of another media type, and return the answer, which is JSON.
 
         Args:
             path: such as ``/api/query``.
@@ -120,31 +116,50 @@ class Http:
             Unreachable: no usable answer after all attempts.
             Refused: the key was refused.
         """
-        return self._request("POST", path, body, _write_again if writes else _read_again)
+        return self._request("POST", path, body, _write_again if writes else _read_again, media_type)
+
+    def tell(self, path: str, body: bytes) -> Answer:
+        """POST JSON that may be repeated, as what it asks for is then done already; the answer may be empty."""
+        return self._request("POST", path, body, _status_again)
 
     def close(self) -> None:
         """Close all connections."""
         self._pool.clear()
 
-    def _request(self, method: str, path: str, body: bytes | None, again: Callable[[Answer], bool]) -> Answer:
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        again: Callable[[Answer], bool],
+        media_type: str | None = None,
+    ) -> Answer:
+        headers = self._headers if media_type is None else {**self._headers, "Content-Type": media_type}
         waits = stamina.retry_context(
             on=_wait_for, attempts=self._patience.attempts, timeout=None, wait_initial=0.2, wait_max=_MAX_WAIT
         )
         try:
             for attempt in waits:
                 with attempt:
-                    answer = self._once(method, path, body, again)
+                    answer = self._once(method, path, body, headers, again)
         except _TryAgain as error:
             raise self._unreachable(str(error)) from None
         if answer.status in (401, 403):
             raise _refused(answer)
         return answer
 
-    def _once(self, method: str, path: str, body: bytes | None, again: Callable[[Answer], bool]) -> Answer:
+    def _once(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: dict[str, str],
+        again: Callable[[Answer], bool],
+    ) -> Answer:
         try:
             with self._gate.passing():
                 response = self._pool.request(
-                    method, self.url + path, body=body, headers=self._headers, redirect=False, preload_content=False
+                    method, self.url + path, body=body, headers=headers, redirect=False, preload_content=False
                 )
                 data = _whole_body(response, self._patience.read)
         except LocationParseError as error:
@@ -177,6 +192,10 @@ def _read_again(answer: Answer) -> bool:
 def _text_again(answer: Answer) -> bool:
     """Version and instance name are plain text: only nothing at all, or a page of a proxy, is no answer."""
     return answer.status in _RETRIED or (answer.status == 200 and answer.body.strip()[:1] in (b"", b"<"))
+
+
+def _status_again(answer: Answer) -> bool:
+    return answer.status in _RETRIED or (answer.garbled and bool(answer.body))
 
 
 def _write_again(answer: Answer) -> bool:
@@ -258,25 +277,3 @@ def _plain(error: HTTPError) -> str:
     if isinstance(error, urllib3.exceptions.ProtocolError):
         return "the connection broke"
     return type(error).__name__
-
-
-def _make_pool(url: str, patience: Patience) -> urllib3.PoolManager:
-    """Make the pool; urllib3 itself looks at neither proxy nor CA variables."""
-    parts = urlsplit(url)
-    timeout = Timeout(connect=patience.connect, read=patience.read)
-    context = _tls() if parts.scheme == "https" else None
-    proxy = getproxies().get(parts.scheme)
-    if proxy and not proxy_bypass(parts.hostname or ""):
-        return urllib3.ProxyManager(
-            proxy, timeout=timeout, retries=False, maxsize=patience.concurrency, ssl_context=context
-        )
-    return urllib3.PoolManager(timeout=timeout, retries=False, maxsize=patience.concurrency, ssl_context=context)
-
-
-def _tls() -> ssl.SSLContext:
-    for name in _CA_VARIABLES:
-        if os.environ.get(name):
-            return ssl.create_default_context(cafile=os.environ[name])
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context

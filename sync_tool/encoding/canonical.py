@@ -6,9 +6,11 @@ as Convex does (``1e16``; orjson writes ``1e+16``): see ``tests/test_encoding.py
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
-from sync_tool.encoding.values import Value, decode, decode_export, encode
+from sync_tool.encoding.values import Json, Value, decode, decode_export, encode, encode_export
 
 _encoder = msgspec.json.Encoder(order="sorted")
 _decoder = msgspec.json.Decoder()
@@ -26,15 +28,39 @@ def dumps(value: Value) -> bytes:
         raise ValueError(f"text is not valid Unicode: {error.reason}") from None
 
 
+def dumps_export(value: Value) -> bytes:
+    """Return a Convex value in ``export_json``, sorted and compact: int64 as bare integers.
+
+    Raises:
+        ValueError: `value` holds something that is not a Convex value.
+    """
+    try:
+        return _encoder.encode(encode_export(value))
+    except UnicodeEncodeError as error:
+        raise ValueError(f"text is not valid Unicode: {error.reason}") from None
+
+
 def loads(data: bytes | str) -> Value:
     """Read one JSON text in ``convex_encoded_json``, canonical or not.
 
     Raises:
         ValueError: not JSON (``msgspec.DecodeError`` is a ``ValueError``), not UTF-8, or a wrong ``$`` tag.
     """
-    return decode(_decoder.decode(data))
+    return _shallow(decode, data)
 
 
 def loads_export(data: bytes | str) -> Value:
-    """Read one JSON text in ``export_json``, where a bare integer is an int64."""
-    return decode_export(_decoder.decode(data))
+    """Read one JSON text in ``export_json``, where a bare integer is an int64.
+
+    Raises:
+        ValueError: as `loads`, or an integer beyond 64 bits.
+    """
+    return _shallow(decode_export, data)
+
+
+def _shallow(read: Callable[[Json], Value], data: bytes | str) -> Value:
+    """Read JSON that is not nested deeper than Python can follow (Convex nests 16 deep at most)."""
+    try:
+        return read(_decoder.decode(data))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None

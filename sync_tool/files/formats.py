@@ -9,7 +9,8 @@ from sync_tool.errors import UsageError
 from sync_tool.files.output import COMPRESSIONS
 from sync_tool.model import Names, Page
 
-SUFFIXES: Final = {".jsonl": "jsonl", ".parquet": "parquet", ".md": "md"}
+SUFFIXES: Final = {".jsonl": "jsonl", ".parquet": "parquet", ".zip": "zip", ".md": "md"}
+_COMPRESSED_INSIDE: Final = {"parquet": "Parquet", "zip": "zip"}
 FORMATS: Final = tuple(SUFFIXES.values())
 
 
@@ -42,8 +43,8 @@ def format_of(path: Path, asked: str | None = None) -> str:
     if found and asked and found != asked:
         raise UsageError(f"{path.name!r} is {found}, but the format asked for is {asked}.")
     found = found or asked or ""
-    if stem is not path and found == "parquet":
-        raise UsageError("Parquet is compressed inside; leave out the second suffix.")
+    if stem is not path and found in _COMPRESSED_INSIDE:
+        raise UsageError(f"{_COMPRESSED_INSIDE[found]} is compressed inside; leave out the second suffix.")
     return found
 
 
@@ -57,6 +58,10 @@ def make_writer(kind: str, stream: BinaryIO, names: Names, origin: str) -> Write
         from sync_tool.files.parquet import ParquetWriter
 
         return ParquetWriter(stream, names, origin)
+    if kind == "zip":
+        from sync_tool.files.zip import ZipWriter
+
+        return ZipWriter(stream, names)
     from sync_tool.files.markdown import MarkdownWriter
 
     return MarkdownWriter(stream, origin)

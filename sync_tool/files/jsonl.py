@@ -42,23 +42,32 @@ def read_jsonl(path: Path, names: Names) -> Iterator[Page]:
         Damaged: a line that is not a JSON object in UTF-8, or bytes that do not decompress; says which line.
         UsageError: the file cannot be opened.
     """
+    with open_input(path) as stream:
+        yield from read_lines(stream, str(path), names)
+
+
+def read_lines(stream: BinaryIO, name: str, names: Names) -> Iterator[Page]:
+    """Yield the rows of an open JSONL file; `name` is what messages call it.
+
+    Raises:
+        Damaged: as `read_jsonl`.
+    """
     read_row = RowReader(names).row
     page = Page([], 0)
-    with open_input(path) as stream:
-        for number, line in enumerate(stream, 1):
-            text = line.strip()
-            if not text:
-                continue
-            try:
-                value = loads(text)
-                if type(value) is not dict:
-                    raise ValueError("not a JSON object")  # noqa: TRY301
-                page.rows.append(read_row(dumps(value)))
-            except ValueError as error:
-                raise Damaged(f"{path}, line {number}: {error}") from None
-            page.bytes += len(text)
-            if len(page.rows) == _LINES_A_PAGE:
-                yield page
-                page = Page([], 0)
+    for number, line in enumerate(stream, 1):
+        text = line.strip()
+        if not text:
+            continue
+        try:
+            value = loads(text)
+            if type(value) is not dict:
+                raise ValueError("not a JSON object")  # noqa: TRY301
+            page.rows.append(read_row(dumps(value)))
+        except ValueError as error:
+            raise Damaged(f"{name}, line {number}: {error}") from None
+        page.bytes += len(text)
+        if len(page.rows) == _LINES_A_PAGE:
+            yield page
+            page = Page([], 0)
     if page.rows:
         yield page

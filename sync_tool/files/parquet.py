@@ -116,6 +116,33 @@ def read_parquet(path: Path) -> tuple[Names, Iterator[Page]]:
     return names, _read_pages(file, path, names)
 
 
+def read_parquet_records(path: Path) -> Iterator[bytes | str]:
+    """Yield each row of a file as ``convex_encoded_json``, or as text why it cannot be put together.
+
+    Raises:
+        Damaged: not Parquet, or damaged.
+        UsageError: Parquet with other columns, or the file cannot be opened.
+    """
+    names, _ = read_parquet(path)
+    file = _open(path)
+    read = [name for name in COLUMNS if name in file.schema_arrow.names and name not in _NOT_READ]
+    try:
+        for batch in file.iter_batches(batch_size=_ROWS_A_PAGE, columns=read):
+            for row in range(batch.num_rows):
+                yield _record(batch.slice(row, 1), names)
+    except pa.ArrowException as error:
+        raise Damaged(f"{path} is damaged: {_first_line(error)}") from None
+
+
+def _record(batch: pa.RecordBatch, names: Names) -> bytes | str:
+    try:
+        return dumps(unflatten(batch.to_pylist()[0], names))
+    except pa.ArrowException:
+        raise
+    except ValueError as error:
+        return _first_line(error)
+
+
 def _open(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Unpack
 
 from sync_tool.errors import UsageError
 from sync_tool.files.formats import format_of, make_writer
 from sync_tool.files.output import check_output, new_file, standard_output
+from sync_tool.files.stored import StoredRows
 from sync_tool.jobs.export_folder import Layout, export_folder, is_folder
 from sync_tool.jobs.metering import Estimate, Meter, estimate_all, read_cap
 from sync_tool.jobs.partitions import PartitionBy
@@ -21,6 +23,7 @@ from sync_tool.jobs.selecting import SelectionKeywords, make_selection, parse_si
 from sync_tool.model import Page, Selection
 from sync_tool.pipeline import Totals, run
 from sync_tool.ports import Progress, Source
+from sync_tool.text import size
 
 STDOUT = "-"
 
@@ -73,7 +76,7 @@ def export(
         source: what `connect` or `open` returned.
         output: path of the file, whose suffix decides format and compression; ``-`` for standard output;
             a path that ends with ``/`` or names a folder makes a folder.
-        format: ``jsonl``, ``parquet`` or ``md``, where no suffix says it; folders are Parquet without it.
+        format: ``jsonl``, ``parquet``, ``zip`` or ``md``, where no suffix says it; folders are Parquet without it.
         partition_by: a folder with a file for each ``session`` or ``month``, or (``none``) parts by size.
         overwrite: replace an existing file or export.
         max_read: most bytes to read, such as ``250MB``. Without it 200 MB on a cloud plan without streaming.
@@ -111,6 +114,7 @@ class _Run:
     def into_file(self, path: Path | None, kind: str, *, overwrite: bool) -> ExportReport:
         """Write one file, or standard output if there is no path."""
         source = self._source
+        self._tell_of_sorting()
         with standard_output() if path is None else new_file(path, overwrite=overwrite) as stream:
             pages = source.pages(self._chosen) if self._chosen.everything else _begun(source.pages(self._chosen))
             meter = self._announce()
@@ -121,6 +125,7 @@ class _Run:
 
     def into_folder(self, folder: Path, kind: str, by: PartitionBy, *, overwrite: bool) -> ExportReport:
         """Write the files of a folder, those that are not there yet."""
+        self._tell_of_sorting()
         meter = self._announce()
         layout = Layout(folder, kind, by)
         totals, parts = export_folder(
@@ -128,6 +133,15 @@ class _Run:
         )
         files = tuple(FileReport(f"{folder / part.path}", part.bytes, part.rows) for part in parts)
         return self._report(totals, files, sessions_known=by != "month")
+
+    def _tell_of_sorting(self) -> None:
+        """Say what room files need that are not in order, before it is taken."""
+        needed = self._source.temporary_bytes() if isinstance(self._source, StoredRows) else 0
+        if needed:
+            self._progress.note(
+                f"{self._source.title}: the rows are not in order; sorting them takes up to about {size(needed)} "
+                f"in {gettempdir()} (another folder: TMPDIR)"
+            )
 
     def _announce(self) -> Meter:
         """Say what is read, and how much where that is everything."""

@@ -14,8 +14,10 @@ from sync_tool.model import Names
 if TYPE_CHECKING:
     from sync_tool.deployment.deployment import Via
     from sync_tool.deployment.http import Patience
+    from sync_tool.files.stored import StoredRows
 
 _LIVE: Final = "live"
+STDIN: Final = "-"
 
 
 def connect(
@@ -59,11 +61,11 @@ def connect(
 
 
 def open_address(address: str | Path, *, names: Names | None = None) -> History:
-    """Open whatever an address names: a file, or a deployment.
+    """Open whatever an address names: a file, a folder that an export wrote, or a deployment.
 
     Args:
-        address: a path; ``https://…``; ``@FILE`` (the deployment of an env file); ``live`` (of the
-            environment); ``env:NAME`` (an address held in a variable).
+        address: a path; ``-`` (JSONL on standard input); ``https://…``; ``@FILE`` (the deployment of an
+            env file); ``live`` (of the environment); ``env:NAME`` (an address held in a variable).
         names: table, index and field names other than LangChain's.
 
     Raises:
@@ -86,6 +88,25 @@ def open_address(address: str | Path, *, names: Names | None = None) -> History:
         return connect(env_file=text[1:], names=names)
     if text.startswith(("http://", "https://")):
         return connect(text, names=names)
+    return History(open_stored(text, names))
+
+
+def open_stored(path: str | Path, names: Names | None = None) -> StoredRows:
+    """Open a file, a folder that an export wrote, or ``-`` for JSONL on standard input.
+
+    Raises:
+        UsageError: nothing there, or nothing that can be read.
+        Damaged: a folder that is not as its manifest says.
+    """
+    if str(path) == STDIN:
+        from sync_tool.files.standardinput import StandardInput
+
+        return StandardInput(names)
+    where = Path(path).expanduser()
+    if where.is_dir():
+        from sync_tool.files.folder import MessageFolder
+
+        return MessageFolder(where)
     from sync_tool.files.source import MessageFile
 
-    return History(MessageFile(Path(text).expanduser(), names))
+    return MessageFile(where, names)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Final
 
 from sync_tool.encoding import sizes
@@ -19,8 +20,15 @@ _FIELD_NAME: Final = re.compile(r"(?!\$)[ -~]*")
 _TAGS: Final = ("$bytes", "$integer", "$float")
 
 
-def decode_strictly(json: Json, depth: int = 0) -> Value:
-    """Return the Convex value that ``convex_encoded_json`` spells.
+def _number(number: int) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        raise ValueError("Arbitrary precision JSON integers unsupported") from None
+
+
+def decode_strictly(json: Json, depth: int = 0, on_int: Callable[[int], Value] = _number) -> Value:
+    """Return the Convex value that ``convex_encoded_json`` spells, or another spelling if bare integers differ.
 
     Raises:
         ValueError: it spells none; the text is the backend's.
@@ -29,27 +37,20 @@ def decode_strictly(json: Json, depth: int = 0) -> Value:
     if kind is str or kind is float or json is None or kind is bool:
         return json
     if kind is int:
-        return _number(json)
+        return on_int(json)
     if depth >= MAX_VALUE_NESTING:
         raise ValueError(f"Value is too nested (more than maximum nesting {MAX_VALUE_NESTING})")
     if kind is list:
         if len(json) > sizes.MAX_ARRAY_ITEMS:
             limit = sizes.MAX_ARRAY_ITEMS
             raise ValueError(f"Array length is too long ({len(json)} > maximum length {limit})")
-        return [decode_strictly(item, depth + 1) for item in json]
+        return [decode_strictly(item, depth + 1, on_int) for item in json]
     if len(json) == 1 and next(iter(json)) in _TAGS:
         return _tagged(json)
-    return _object(json, depth)
+    return _object(json, depth, on_int)
 
 
-def _number(number: int) -> float:
-    try:
-        return float(number)
-    except OverflowError:
-        raise ValueError("Arbitrary precision JSON integers unsupported") from None
-
-
-def _object(json: dict[str, Json], depth: int) -> dict[str, Value]:
+def _object(json: dict[str, Json], depth: int, on_int: Callable[[int], Value]) -> dict[str, Value]:
     if len(json) > sizes.MAX_OBJECT_FIELDS:
         limit = sizes.MAX_OBJECT_FIELDS
         raise ValueError(f"Object has too many fields ({len(json)} > maximum number {limit})")
@@ -59,7 +60,7 @@ def _object(json: dict[str, Json], depth: int) -> dict[str, Value]:
         if len(name) > sizes.MAX_FIELD_NAME_BYTES:
             limit = sizes.MAX_FIELD_NAME_BYTES
             raise ValueError(f"Field name is too long ({len(name)} > maximum {limit})")
-    return {name: decode_strictly(item, depth + 1) for name, item in json.items()}
+    return {name: decode_strictly(item, depth + 1, on_int) for name, item in json.items()}
 
 
 def _name_fault(name: str) -> str:

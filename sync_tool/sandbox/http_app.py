@@ -10,6 +10,7 @@ from starlette.routing import Route
 from sync_tool.sandbox.http_border import guard
 from sync_tool.sandbox.http_deployment import DeploymentApi
 from sync_tool.sandbox.http_functions import FunctionApi
+from sync_tool.sandbox.http_imports import ImportApi
 from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.sync.endpoint import sync_routes
 
@@ -18,7 +19,11 @@ def http_app(instance: Instance) -> Starlette:
     """Return the application; browsers may call it from anywhere, as they may a deployment."""
     latency = instance.options.latency
     deployment = DeploymentApi(instance)
-    post = {**FunctionApi(instance).handlers(), "/api/deployment/url_for_key": deployment.url_for_key}
+    post = {
+        **FunctionApi(instance).handlers(),
+        **ImportApi(instance).handlers(),
+        "/api/deployment/url_for_key": deployment.url_for_key,
+    }
     routes = [
         *(Route(path, guard(handler, latency), methods=["POST"]) for path, handler in post.items()),
         *(Route(path, guard(handler, latency), methods=["GET"]) for path, handler in deployment.handlers().items()),

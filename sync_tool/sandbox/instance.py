@@ -20,7 +20,9 @@ from sync_tool.sandbox.functions import (
     langchain_db,
     system_cli,
     system_frontend,
+    system_imports,
 )
+from sync_tool.sandbox.imports.worker import Importer
 from sync_tool.sandbox.keys import KEY_VARIABLE, new_key
 from sync_tool.sandbox.loading import load_rows
 from sync_tool.sandbox.options import SandboxOptions
@@ -48,6 +50,7 @@ class Instance:
         caller: runs functions.
         snapshots: old states that can still be read.
         hub: tells connections of commits.
+        importer: takes snapshot imports through their states.
     """
 
     def __init__(self, options: SandboxOptions) -> None:
@@ -65,6 +68,7 @@ class Instance:
         self.caller = Caller(self.engine, Facts(options, schema, cursors, _deployed(options)), SYSTEM)
         self.snapshots = Snapshots(self.engine)
         self.hub = Hub(self.engine)
+        self.importer = Importer(self.engine)
         self._readers = ThreadPoolExecutor(_READERS, "reader")
         self._writer = ThreadPoolExecutor(1, "writer")
         self._actions = ThreadPoolExecutor(_ACTIONS, "action")
@@ -90,6 +94,7 @@ class Instance:
     def close(self) -> None:
         """Wait for what is running, and close the file."""
         self.caller.facts.closing.set()
+        self.importer.close()
         self._actions.shutdown()
         self._readers.shutdown()
         self._writer.shutdown()
@@ -111,7 +116,11 @@ class Instance:
         return key
 
 
-SYSTEM: Final[dict[str, Function]] = {**system_cli.FUNCTIONS, **system_frontend.FUNCTIONS}
+SYSTEM: Final[dict[str, Function]] = {
+    **system_cli.FUNCTIONS,
+    **system_frontend.FUNCTIONS,
+    **system_imports.FUNCTIONS,
+}
 
 
 def _deployed(options: SandboxOptions) -> dict[str, Function]:

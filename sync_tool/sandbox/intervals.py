@@ -19,6 +19,12 @@ _LAST: Final = b"\xff"
 CATALOG: Final = -1
 """Number of an index that does not exist, whose keys are the names of tables: for who reads which there are."""
 
+IMPORTS: Final = -2
+"""The same for snapshot imports; their ids are the keys."""
+
+EVERYTHING: Final = -3
+"""Stands, among what a commit touched, for all keys of all indexes."""
+
 
 class Interval(NamedTuple):
     """All keys of one index with ``start <= key < stop``."""
@@ -30,7 +36,7 @@ class Interval(NamedTuple):
 
     def holds(self, number: int, key: bytes) -> bool:
         """Whether a key of an index lies inside."""
-        return number == self.number and self.start <= key < self.stop
+        return number == EVERYTHING or (number == self.number and self.start <= key < self.stop)
 
 
 def key_of(values: Sequence[Value]) -> bytes:

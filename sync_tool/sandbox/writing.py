@@ -59,6 +59,11 @@ class WriteTransaction(Transaction):
         self.bytes_written = 0
 
     @property
+    def creation_time(self) -> float:
+        """The `_creationTime` of the next insert."""
+        return self._creation_time
+
+    @property
     def end_ns(self) -> int:
         """First moment, in nanoseconds, that lies after every creation time given out."""
         return int(self._creation_time * 1e6) + 1
@@ -129,6 +134,48 @@ class WriteTransaction(Transaction):
         for body, size, commit_number in old:
             self._store(table, canonical.loads(body), size, commit_number)
 
+    def replace_table(self, name: str, number: int | None) -> Table:
+        """Put an empty table in the place of the one of this name; the change log keeps what was in that.
+
+        Args:
+            name: of the table, which need not exist.
+            number: of the empty table; None for the one it has, else a fresh one.
+        """
+        old = self.tables.get(name)
+        if old is not None:
+            self._clear(old)
+        if old is not None and number in (None, old.number):
+            return old
+        if old is not None:
+            self.connection.execute("DELETE FROM tables WHERE number = ?", (old.number,))
+            del self._row_counts[old.number]
+        return self.new_table(name, number)
+
+    def _clear(self, table: Table) -> None:
+        documents = "FROM documents WHERE table_number = ?"
+        found = "json_extract(CAST(body AS TEXT), '$._id'), table_number"
+        number = (table.number,)
+        self._row_counts[table.number] -= self.row_count(table.name)
+        into = "INSERT OR REPLACE INTO revisions SELECT"
+        self.connection.execute(f"{into} commit_number, {found}, body {documents}", number)
+        gone = f"{into} {self._moment.commit_number}, {found}, NULL {documents}"
+        self.connection.execute(gone, number)
+        self.connection.execute(f"DELETE {documents}", number)
+        indexes = (table.by_id, table.by_id + INDEXES_PER_TABLE - 1)
+        self.connection.execute("DELETE FROM entries WHERE index_number BETWEEN ? AND ?", indexes)
+
+    def drop_revived(self) -> None:
+        """Take those out of the change log's deletions that this transaction put back under the same id."""
+        self.connection.create_function("id_key", 1, lambda text: key_of([text]), deterministic=True)
+        alive = f"SELECT 1 FROM entries WHERE index_number = table_number * {INDEXES_PER_TABLE} AND key = id_key(id)"  # noqa: S608
+        deleted = f"commit_number = {self._moment.commit_number} AND body IS NULL"
+        self.connection.execute(f"DELETE FROM revisions WHERE {deleted} AND EXISTS ({alive})")  # noqa: S608
+
+    def note(self, index: int, key: bytes) -> None:
+        """Tell those who watch that a key of an index was touched, and that there is something to commit."""
+        self.touched.append((index, key))
+        self._changed = True
+
     def forget(self) -> None:
         """Count writes from zero again, and tell nobody of them; only for what no function does: loading a file."""
         self.documents_written = self.bytes_written = 0
@@ -172,12 +219,13 @@ class WriteTransaction(Transaction):
         self._changed = True
         return keys
 
-    def new_table(self, name: str) -> Table:
-        """Make a table."""
+    def new_table(self, name: str, number: int | None = None) -> Table:
+        """Make a table, with a number of its own or the next one."""
         if name.startswith(_RESERVED) or not is_identifier(name):
             raise developer_error(f"Invalid table name: {name}")
         last = self.connection.execute("SELECT max(number) FROM tables").fetchone()[0]
-        table = Table(FIRST_TABLE if last is None else last + 1, name, self.declared.get(name, {}))
+        number = number or max(FIRST_TABLE, (last or 0) + 1)
+        table = Table(number, name, self.declared.get(name, {}))
         self.connection.execute("INSERT INTO tables VALUES (?, ?, 0)", (table.number, name))
         self.tables[name] = table
         self.touched.append((CATALOG, name.encode()))

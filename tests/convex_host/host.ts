@@ -13,7 +13,7 @@ import type { AddressInfo } from "node:net";
 import { jsonToConvex, type Value } from "convex/values";
 import shippedSchema from "../../convex/schema";
 import { call, type Kind, type Outcome, parsePath } from "./functions";
-import { DEFAULT_NAMING, insertRaw, openBackend } from "./memory";
+import { DEFAULT_NAMING, documentedSchema, insertRaw, openBackend } from "./memory";
 import { encode, FORMATS, toText } from "./values";
 
 const KEY = process.env.CONVEX_HOST_KEY ?? "host|0123";
@@ -113,12 +113,29 @@ async function callFunction(request: IncomingMessage, expected: Kind | null) {
   return { status: "error", errorMessage, ...errorData };
 }
 
-/** An empty database; rows of any shape go in unless `validate` asks for the shipped schema. */
+/** An empty database; rows of any shape go in unless `validate` asks for the shipped or the documented schema. */
 async function reset(request: IncomingMessage) {
   requireAdmin(request);
   const { schema = {}, validate = false } = await readBody(request);
-  backend = openBackend(validate ? shippedSchema : { ...DEFAULT_NAMING, ...schema });
+  const closed = validate === "documented" ? documentedSchema : shippedSchema;
+  backend = openBackend(validate ? closed : { ...DEFAULT_NAMING, ...schema });
   return { status: "success", value: null };
+}
+
+/** Which of some rows are taken: each in a transaction of its own, and for each null or what was said against it. */
+async function tryRows(request: IncomingMessage) {
+  requireAdmin(request);
+  const { table = DEFAULT_NAMING.table, rows } = await readBody(request);
+  const errors: (string | null)[] = [];
+  for (const row of rows) {
+    try {
+      await inTurn(() => insertRaw(backend, table, [jsonToConvex(row) as any]));
+      errors.push(null);
+    } catch (error) {
+      errors.push(String(error));
+    }
+  }
+  return { status: "success", value: { errors } };
 }
 
 /** Rows as they are, `_creationTime` included, as an import would put them there. */
@@ -150,6 +167,7 @@ const ROUTES: Record<string, (request: IncomingMessage) => unknown> = {
   "POST /api/function": (request) => callFunction(request, null),
   "POST /host/reset": reset,
   "POST /host/insert": insert,
+  "POST /host/try": tryRows,
 };
 
 function send(response: ServerResponse, status: number, body: unknown) {

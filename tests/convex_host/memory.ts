@@ -21,6 +21,22 @@ function openSchema({ table, index, sessionField }: Naming) {
   return defineSchema({ [table]: defineTable(v.any()).index(index, [sessionField]) });
 }
 
+/** The closed schema of LangChain's documentation: four fields and no more. */
+export const documentedSchema = defineSchema({
+  messages: defineTable({
+    sessionId: v.string(),
+    message: v.object({
+      type: v.string(),
+      data: v.object({
+        content: v.string(),
+        role: v.optional(v.string()),
+        name: v.optional(v.string()),
+        additional_kwargs: v.optional(v.any()),
+      }),
+    }),
+  }).index("bySessionId", ["sessionId"]),
+});
+
 /** An empty backend; with the open schema of a naming, or with a schema of one's own. */
 export function openBackend(schema: Naming | ReturnType<typeof defineSchema> = DEFAULT_NAMING) {
   // convex-test finds the root of the modules by a path that has "_generated" in it; nothing reads that file.

@@ -1,0 +1,110 @@
+"""``convex-msgs convert``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sync_tool.cli.base import Command
+from sync_tool.cli.options import manners, names, selection
+from sync_tool.cli.report import Shared
+from sync_tool.errors import Exit, UsageError
+
+if TYPE_CHECKING:
+    from sync_tool.jobs.convert import ConvertReport
+    from sync_tool.jobs.partitions import PartitionBy
+    from sync_tool.model import Names
+
+
+@click.command(
+    "convert",
+    cls=Command,
+    examples=(
+        "convex-msgs convert snapshot.zip -o messages.parquet     a zip of `npx convex export`, for DuckDB, pandas",
+        "convex-msgs convert snapshot.zip -s cust-42 -o chat.md   one session of it, to read",
+        "convex-msgs convert messages.jsonl -o messages.zip       what `npx convex import` takes, every type kept",
+        "convex-msgs convert july.parquet august.jsonl -o all.jsonl.zst",
+        "jq -c 'select(.message.type != \"tool\")' a.jsonl | convex-msgs convert - -o b.parquet",
+    ),
+    exits=(Exit.DAMAGED, Exit.LOCKED, Exit.PIPE_CLOSED),
+)
+@manners
+@click.argument("inputs", nargs=-1, required=True, metavar="IN…")
+@click.option(
+    "-o",
+    "output",
+    metavar="FILE",
+    help="Where to; .jsonl .parquet .zip .md, .zst or .gz behind .jsonl and .md; a folder ends with /. Default stdout.",
+)
+@click.option(
+    "-f",
+    "--format",
+    "kind",
+    type=click.Choice(["jsonl", "jsonl.zst", "jsonl.gz", "parquet", "zip", "md"]),
+    help="Where no name says it: stdout (jsonl without it) and folders (parquet without it).",
+)
+@click.option(
+    "--partition-by",
+    type=click.Choice(["none", "session", "month"]),
+    help="A folder: a file for each session or month, or (none) parts by size.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@selection
+@names
+@click.pass_obj
+def command(
+    shared: Shared,
+    inputs: tuple[str, ...],
+    output: str | None,
+    kind: str | None,
+    partition_by: PartitionBy | None,
+    overwrite: bool,
+    selection: dict[str, Any],
+    names: Names,
+) -> None:
+    """Write messages of files into another format: one session, a selection, or all.
+
+    IN is a JSONL, Parquet or zip file (also one of `npx convex export`), a folder that `export` wrote, or
+    - for JSONL on standard input. Several become one history in session order: rows with the same _id
+    and content count once; with the same _id and other content nothing is written. Files in no order
+    are sorted in the temporary folder, and the room that takes is said before.
+    """
+    from sync_tool.jobs.convert import convert
+    from sync_tool.jobs.export import STDOUT
+
+    to_stdout = output in (None, STDOUT)
+    if to_stdout and sys.stdout.isatty() and (not selection["sessions"] or kind in ("parquet", "zip")):
+        raise UsageError("that does not belong on a terminal.", hint=[("give", "-o FILE, or -s ID for one session")])
+    shared.json_on_stderr = to_stdout
+    report = convert(
+        inputs,
+        output or STDOUT,
+        format=kind,
+        partition_by=partition_by,
+        overwrite=overwrite,
+        names=names,
+        progress=shared,
+        **selection,
+    )
+    shared.finish(report, _said(report, None if to_stdout else output))
+
+
+def _said(report: ConvertReport, output: str | None) -> str:
+    from sync_tool.text import duration, plural, size
+
+    what = plural(report.rows, "message")
+    if report.sessions is not None:
+        what += f", {plural(report.sessions, 'session')}"
+    total = size(sum(file.bytes for file in report.files))
+    there = "stdout"
+    if output is not None:
+        files = total if len(report.files) == 1 else f"{plural(len(report.files), 'file')}, {total}"
+        there = f"{output} ({files})"
+    lines = [f"{what} -> {there} in {duration(report.seconds)}"]
+    if report.repeated:
+        lines.append(f"{plural(report.repeated, 'row')} stood there again, equal in _id and content, and counted once.")
+    if report.rows == 0:
+        lines.append("no message was selected.")
+    return "\n".join(lines)

@@ -1,0 +1,158 @@
+"""``convex-msgs validate``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from sync_tool.cli.base import Command
+from sync_tool.cli.options import connection_when_asked, manners, selection
+from sync_tool.cli.report import Shared
+from sync_tool.errors import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from sync_tool.jobs.history import History
+    from sync_tool.jobs.validation import Place, RuleCount, ValidationReport
+    from sync_tool.model import Names
+    from sync_tool.schema.rules import Language, Level
+
+_ID_COLUMNS: Final = 40
+
+
+@click.command(
+    "validate",
+    cls=Command,
+    examples=(
+        "convex-msgs validate history.jsonl                          every fault with file, line and path",
+        "convex-msgs validate a.jsonl.zst b.parquet --level loadable  can LangChain read all of it back?",
+        "convex-msgs validate history/ --max-errors 0                an export's folder; the summary only",
+        "convex-msgs validate --match 'cust-*' --env-file .env.msgs  rows of a deployment",
+    ),
+    exits=(Exit.SET_ASIDE, Exit.UNREACHABLE, Exit.REFUSED, Exit.DAMAGED),
+)
+@manners
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.option(
+    "--level",
+    type=click.Choice(["documented", "langchain", "loadable"]),
+    default="langchain",
+    show_default=True,
+    help="The four documented fields; all that LangChain writes; in addition what it can read back.",
+)
+@click.option(
+    "--language",
+    type=click.Choice(["js", "python"]),
+    default="js",
+    show_default=True,
+    help="Who shall read the messages, at the level loadable.",
+)
+@click.option(
+    "--max-errors",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="List at most N bad records; all are counted.",
+)
+@click.option(
+    "--max-unpacked", metavar="SIZE", help="Most that may come out of a compressed file. Default: 4 GiB or 200 times."
+)
+@click.option(
+    "--max-read", metavar="SIZE", envvar="CONVEX_MSGS_MAX_READ", help="Read at most this much of a deployment."
+)
+@selection
+@connection_when_asked
+@click.pass_obj
+def command(
+    shared: Shared,
+    files: tuple[str, ...],
+    level: Level,
+    language: Language,
+    max_errors: int,
+    max_unpacked: str | None,
+    max_read: str | None,
+    selection: dict[str, Any],
+    connect: Callable[[], History],
+    names: Names,
+) -> int:
+    """Check messages: files, folders that `export` wrote, - for standard input, or without any the deployment.
+
+    Every fault is listed with file, line, JSON path and rule, and the levels at which it would pass; then
+    faults and warnings are counted by rule. Nothing is changed. Exit code 3 if a record is bad.
+    """
+    from sync_tool.jobs.validate import validate
+
+    report = validate(
+        *(files or (connect(),)),
+        level=level,
+        language=language,
+        names=names,
+        max_errors=max_errors,
+        max_unpacked=max_unpacked,
+        max_read=max_read,
+        progress=shared,
+        **selection,
+    )
+    shared.close()
+    if shared.as_json:
+        shared.json(report)
+    elif report.exit_code or not shared.quiet:
+        for line in () if shared.quiet else _lines(report):
+            shared.data(line)
+        shared.data(_summary(report))
+    return report.exit_code
+
+
+def _lines(report: ValidationReport) -> Iterable[str]:
+    from sync_tool.text import plural
+
+    for record in report.records:
+        for fault in record.faults:
+            detail = f" ({fault.detail})" if fault.detail else ""
+            cure = f"; can be rewritten ({fault.rewrite})" if fault.rewrite else ""
+            yield (
+                f"{_at(record.place)}  {fault.path}  {fault.rule}: {fault.sentence}{detail}; "
+                f"passes at {_levels(fault.passes_at)}{cure}"
+            )
+    if report.bad_rows > len(report.records) > 0:
+        yield f"… and {plural(report.bad_rows - len(report.records), 'bad record')} more (--max-errors lists more)"
+    yield from _table("fault", report.faults)
+    yield from _table("warning", report.warnings)
+    for damaged in report.damaged:
+        yield f"damaged: {damaged.reason}"
+
+
+def _table(word: str, counts: tuple[RuleCount, ...]) -> Iterable[str]:
+    from sync_tool.text import plural
+
+    for count in counts:
+        detail = f" ({count.detail})" if count.detail else ""
+        head = f"{word:<7}  {count.rule:<16} {plural(count.records, 'record'):>13}"
+        yield f"{head}  e.g. {_at(count.example)}  {count.path}{detail}"
+
+
+def _summary(report: ValidationReport) -> str:
+    from sync_tool.text import duration, plural
+
+    bad = plural(report.bad_rows, "bad record") if report.bad_rows or report.damaged else "all good"
+    bad = "no record was found" if report.rows == 0 else bad
+    sessions = "more than a million sessions" if report.sessions is None else plural(report.sessions, "session")
+    done = f"{plural(report.rows, 'record')}, {sessions} at level {report.level}: {bad}, in {duration(report.seconds)}"
+    if report.damaged:
+        done += f"; {plural(len(report.damaged), 'source')} damaged, not read to the end"
+    return done + (f" [exit {report.exit_code}]" if report.exit_code else "")
+
+
+def _at(place: Place) -> str:
+    from sync_tool.text import one_line, shortened
+
+    where = place.id if place.line is None else f"{one_line(place.source)}:{place.line}"
+    session = "" if place.session is None else f" ({shortened(place.session, _ID_COLUMNS) or repr('')})"
+    return where + session
+
+
+def _levels(levels: tuple[Level, ...]) -> str:
+    return ", ".join(levels) or "no level"

@@ -1,0 +1,229 @@
+"""``validate``: are these good messages? Files, or the rows of a deployment, against a level."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, TypedDict, Unpack
+
+from sync_tool.errors import Damaged, UsageError
+from sync_tool.files.folder import MessageFolder
+from sync_tool.files.records import STDIN, Record, RecordFile
+from sync_tool.files.source import MessageFile
+from sync_tool.jobs.export import SILENT
+from sync_tool.jobs.history import History
+from sync_tool.jobs.metering import Meter, estimate_all, read_cap
+from sync_tool.jobs.opening import open_address
+from sync_tool.jobs.selecting import SelectionKeywords, make_selection, parse_size
+from sync_tool.jobs.validation import DamagedSource, Place, Tally, ValidationReport
+from sync_tool.model import Names, Row, Selection
+from sync_tool.ports import Progress
+from sync_tool.rowreader import RowReader
+from sync_tool.schema.check import Checker, Verdict
+from sync_tool.schema.rules import LANGUAGES, LEVELS, Language, Level
+from sync_tool.selecting import row_filter, unknown_session
+from sync_tool.text import one_line, plural
+
+_ADDRESSES: Final = ("@", "http://", "https://", "env:")
+LISTED: Final = 100
+"""How many bad records a report lists unless told otherwise; all are counted."""
+_STEP: Final = 1000
+"""Records between two signs of progress."""
+
+
+class ValidateOptions(TypedDict, total=False):
+    """The keywords of `validate` beside the level and the selection."""
+
+    names: Names | None
+    """Table, index and field names other than LangChain's; Parquet and deployments know theirs."""
+    max_errors: int
+    """Most bad records that are listed; all are counted."""
+    max_read: str | int | None
+    """Most bytes to read of a deployment, such as ``250MB``."""
+    max_unpacked: str | int | None
+    """Most bytes that may come out of a compressed file; without it 4 GiB or 200 times its size."""
+    progress: Progress | None
+
+
+class ValidateKeywords(SelectionKeywords, ValidateOptions, total=False):
+    """All keywords of `validate` beside the level."""
+
+
+def validate(
+    *sources: History | str | Path,
+    level: Level = "langchain",
+    language: Language = "js",
+    **keywords: Unpack[ValidateKeywords],
+) -> ValidationReport:
+    """Check records and say of every bad one why.
+
+    Args:
+        sources: files, folders that `export` wrote, ``-`` (JSONL on standard input), addresses of deployments, or
+            what `connect` and `open` returned.
+        level: ``documented``, ``langchain`` or ``loadable``.
+        language: who shall read the messages at the level ``loadable``: ``js`` or ``python``.
+        keywords: `ValidateOptions`, and those of a selection.
+
+    Raises:
+        UsageError: no source, one that is not there, an unknown level, language or session, more to read than
+            allowed.
+        Refused: the deployment refused.
+        Unreachable: the deployment gave no answer.
+    """
+    if not sources:
+        raise UsageError("nothing to validate.", hint=[("give", "files, or a deployment")])
+    if level not in LEVELS:
+        raise UsageError(f"there is no level {level!r}.", hint=[("levels", ", ".join(LEVELS))])
+    if language not in LANGUAGES:
+        raise UsageError(f"there is no language {language!r}.", hint=[("languages", ", ".join(LANGUAGES))])
+    started = time.monotonic()
+    with closing(_Run(level, language, make_selection(keywords), keywords)) as run:
+        opened = [part for source in sources for part in run.opened(source)]
+        run.progress.begin(f"{_titles(opened)} · level {level}", None)
+        for part in opened:
+            run.check(part)
+        run.require_sessions()
+    tally = run.tally
+    return ValidationReport(
+        level=level,
+        language=language,
+        sources=tuple(part.title for part in opened),
+        rows=tally.rows,
+        sessions=tally.sessions,
+        bad_rows=tally.bad_rows,
+        records=tuple(tally.records),
+        faults=tally.faults,
+        warnings=tally.warnings,
+        damaged=tuple(tally.damaged),
+        seconds=time.monotonic() - started,
+        exit_code=int(tally.exit_code),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A file, or a deployment."""
+
+    title: str
+    names: Names
+    records: Callable[[], Iterator[Record]]
+    live: bool = False
+
+
+class _Run:
+    """One validation under way."""
+
+    def __init__(self, level: Level, language: Language, chosen: Selection, options: ValidateOptions) -> None:
+        self._level = level
+        self._language = language
+        self._chosen = chosen
+        self._names = options.get("names") or Names()
+        self._max_read = parse_size(options.get("max_read"), "--max-read")
+        self._max_unpacked = parse_size(options.get("max_unpacked"), "--max-unpacked")
+        self._met: set[str] = set()
+        self._closing = ExitStack()
+        self.progress: Progress = options.get("progress") or SILENT
+        self.tally = Tally(options.get("max_errors", LISTED))
+
+    def close(self) -> None:
+        """Give back the connections that were made."""
+        self._closing.close()
+
+    def opened(self, source: History | str | Path) -> Iterator[_Part]:
+        """Yield the files that a source consists of, or the deployment."""
+        if not isinstance(source, History) and (str(source) == "live" or str(source).startswith(_ADDRESSES)):
+            source = self._closing.enter_context(open_address(source, names=self._names))
+        inner: object = source.source if isinstance(source, History) else source
+        if not isinstance(inner, MessageFile | MessageFolder) and isinstance(source, History):
+            yield self._live(source)
+            return
+        if isinstance(inner, str | Path) and str(inner) != STDIN and Path(inner).is_dir():
+            inner = MessageFolder(Path(inner))
+        if isinstance(inner, MessageFolder):
+            yield from (self._file(file.path, file.names) for file in inner.files)
+        elif isinstance(inner, MessageFile):
+            yield self._file(inner.path, inner.names)
+        elif isinstance(inner, str | Path):
+            yield self._file(inner, self._names)
+
+    def check(self, part: _Part) -> None:
+        """Check the records of a file or deployment; one that is damaged is noted, and the others go on."""
+        checker = Checker(self._level, part.names, self._language)
+        read_row = RowReader(part.names).row
+        keep = row_filter(replace(self._chosen, active_after=None))
+        try:
+            for number, record in enumerate(part.records(), 1):
+                row = _row(record, read_row)
+                if row is None or part.live or keep(row):
+                    self._add(part, record, row, checker)
+                if number % _STEP == 0:
+                    self.progress.advance(_STEP, 0)
+        except Damaged as error:
+            self.tally.damaged.append(DamagedSource(part.title, error.message))
+
+    def require_sessions(self) -> None:
+        """Raise a UsageError if a session asked for by its id was not met in files that could be read."""
+        missing = sorted(set(self._chosen.sessions) - self._met)
+        if missing and not self.tally.damaged:
+            raise unknown_session(missing[0], self._met)
+
+    def _add(self, part: _Part, record: Record, row: Row | None, checker: Checker) -> None:
+        session = row.session if row is not None and isinstance(row.session, str) else None
+        if session is not None and self._chosen.sessions:
+            self._met.add(session)
+        if session is not None and not _is_text(session):
+            session = one_line(session)
+        line = None if part.live else record.line
+        place = Place(part.title, line, one_line(row.id) if row is not None else "", session)
+        verdict = checker.check(record.raw) if record.raw else Verdict()
+        if record.fault is not None:
+            verdict = replace(verdict, faults=(record.fault, *verdict.faults), passes_at=())
+        self.tally.add(place, verdict)
+
+    def _file(self, path: str | Path, names: Names) -> _Part:
+        if self._chosen.active_after is not None:
+            raise UsageError(
+                "--active-after is for deployments: whether a session was active shows only at a file's end.",
+                hint=[("instead", "--after TIME, or -s ID")],
+            )
+        try:
+            file = RecordFile(path, names, unpacked_limit=self._max_unpacked)
+        except Damaged as error:
+            self.tally.damaged.append(DamagedSource(str(path), error.message))
+            return _Part(str(path), names, lambda: iter(()))
+        return _Part(file.title, file.names, file.records)
+
+    def _live(self, history: History) -> _Part:
+        source = history.source
+
+        def records() -> Iterator[Record]:
+            estimate = estimate_all(source) if self._chosen.everything else None
+            pages = Meter(read_cap(source, self._max_read), estimate).watch(source.pages(self._chosen))
+            rows = (row for page in pages for row in page.rows)
+            return (Record(number, row.raw) for number, row in enumerate(rows, 1))
+
+        return _Part(source.title, source.names, records, live=True)
+
+
+def _row(record: Record, read_row: Callable[[bytes], Row]) -> Row | None:
+    """Return a record as a row; None if it is none."""
+    try:
+        return read_row(record.raw) if record.raw else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_text(session: str) -> bool:
+    try:
+        session.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _titles(parts: Iterable[_Part]) -> str:
+    titles = [part.title for part in parts]
+    return one_line(titles[0]) if len(titles) == 1 else plural(len(titles), "file")
