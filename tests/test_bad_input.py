@@ -304,3 +304,13 @@ def test_no_temporary_files_of_ours_are_left(tmp_path: Path, sandbox: Sandbox) -
     env = {"TMPDIR": str(spool), "SQLITE_TMPDIR": str(spool)}
     assert run(sandbox, tmp_path, "export", "--after", "2026-01-01", "-o", "a.jsonl", env=env).code == 0
     assert files(spool) == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_can_complete(tmp_path: Path, shell: str) -> None:
+    """Each shell gets its script, and commands and options are offered."""
+    script = convex_msgs(cwd=tmp_path, env={"_CONVEX_MSGS_COMPLETE": f"{shell}_source"})
+    assert (script.code, b"_CONVEX_MSGS_COMPLETE" in script.out) == (0, True)
+    words = {"COMP_WORDS": "convex-msgs export --part", "COMP_CWORD": "2" if shell != "fish" else "--part"}
+    offered = convex_msgs(cwd=tmp_path, env={"_CONVEX_MSGS_COMPLETE": f"{shell}_complete", **words})
+    assert b"--partition-by" in offered.out
