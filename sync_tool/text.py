@@ -25,7 +25,7 @@ def harmless(text: str) -> str:
 
 def shortened(text: str, width: int) -> str:
     """Return `text` on one line of at most `width` terminal columns, cut with an ellipsis."""
-    text = " ".join(one_line(text.strip()).split())
+    text = one_line(" ".join(text.split()))
     if columns(text) <= width:
         return text
     kept = text[: width - 2]

@@ -121,10 +121,11 @@ def test_a_contradiction_of_name_and_format_is_exit_2(tmp_path: Path, sandbox: S
 def test_a_full_disk_is_exit_2_and_leaves_nothing(tmp_path: Path, sandbox: Sandbox, suffix: str) -> None:
     """When the file cannot grow there is an error and neither the file nor a temporary one."""
     command = [sys.executable, "-m", "sync_tool", "export", "-o", f"a.{suffix}", "--env-file", str(sandbox.env_file)]
+    environment = clean_environment({"PYTHONPATH": str(ROOT)})
     done = subprocess.run(
         command,
         cwd=tmp_path,
-        env=clean_environment({"PYTHONPATH": str(ROOT)}),
+        env={name: value for name, value in environment.items() if "COVERAGE" not in name},  # it would write, too
         capture_output=True,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, 16_384)),

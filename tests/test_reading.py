@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import sync_tool as cm
 from running import ROOT, Sandbox, running_sandbox
+from sync_tool.deployment import reading
 from sync_tool.deployment.ranges import KeyRange
 from sync_tool.deployment.system import SystemDoor
 from sync_tool.encoding.canonical import dumps
@@ -24,14 +25,17 @@ SESSIONS = list(dict.fromkeys(row.session for row in ROWS))
 TIMES = sorted(row.time for row in ROWS)
 
 
-@pytest.fixture(scope="session", params=["functions", "system", "file"])
-def history(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[cm.History]:
-    """The same messages, three ways."""
-    if request.param == "file":
+@pytest.fixture(params=["functions", "system", "functions, cut", "system, cut", "file"])
+def history(request: pytest.FixtureRequest, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[cm.History]:
+    """The same messages five ways: through each door, in one piece and cut into many, and from a file."""
+    via, _, cut = request.param.partition(", ")
+    if via == "file":
         yield cm.open(SAMPLE)
-    else:
-        with cm.connect(sandbox.url, key=sandbox.key, via=request.param) as connected:
-            yield connected
+        return
+    if cut:
+        monkeypatch.setattr(reading, "_ROWS_A_PIECE", 40)
+    with cm.connect(sandbox.url, key=sandbox.key, via=via) as connected:
+        yield connected
 
 
 def ids(rows: Any) -> list[str]:
@@ -186,6 +190,21 @@ def test_a_page_that_is_refused_shrinks(tmp_path: Path, flags: tuple[str, ...], 
         cm.connect(slow.url, key=slow.key, via=via) as connected,
     ):
         assert ids(connected.messages()) == ids(ROWS)
+
+
+@pytest.mark.parametrize("via", ["functions", "system"])
+def test_pieces_hold_every_row_once(sandbox: Sandbox, via: Any) -> None:
+    """Wherever a table or a prefix of it is cut, the pieces together are its rows in order; and there are many."""
+    door = cm.connect(sandbox.url, key=sandbox.key, via=via).source.door  # type: ignore[attr-defined]
+    for where in (KeyRange(), KeyRange(first="cust-", stop="cust."), KeyRange(first="h", stop="i")):
+        expected = [
+            row.id
+            for row in ROWS
+            if where.first is None or (isinstance(row.session, str) and where.first <= row.session < (where.stop or ""))
+        ]
+        pieces = door.pieces(where, 200)
+        assert [row.id for piece in pieces for page in door.pages(piece) for row in page.rows] == expected
+        assert len(pieces) > (1 if via == "functions" or where.first != "h" else 0)
 
 
 def test_a_cursor_that_dies_is_no_gap(sandbox: Sandbox) -> None:
