@@ -134,6 +134,17 @@ def test_a_full_disk_is_exit_2_and_leaves_nothing(tmp_path: Path, sandbox: Sandb
     assert files(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "magic"), [("jsonl.zst", b"\x28\xb5\x2f\xfd"), ("jsonl.gz", b"\x1f\x8b"), ("jsonl", b"{")]
+)
+def test_formats_without_a_suffix_are_what_was_asked(tmp_path: Path, sandbox: Sandbox, kind: str, magic: bytes) -> None:
+    """-f decides for standard output and for names that say nothing; nothing else is ever written instead."""
+    done = run(sandbox, tmp_path, "export", "-s", "cust-88", "-f", kind)
+    assert (done.code, done.out[: len(magic)]) == (0, magic)
+    assert run(sandbox, tmp_path, "export", "-s", "cust-88", "-f", kind, "-o", "chat.out").code == 0
+    assert (tmp_path / "chat.out").read_bytes()[: len(magic)] == magic
+
+
 def test_a_full_disk_behind_stdout_is_exit_2(tmp_path: Path, sandbox: Sandbox) -> None:
     """Standard output that takes no more is an error too, not a short file that looks whole."""
     command = [sys.executable, "-m", "sync_tool", "export", "--env-file", str(sandbox.env_file)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -63,18 +62,16 @@ class MessageFile:
 
     def pages(self, selection: Selection, resume: Position | None = None) -> Iterator[Page]:
         """Yield the selected rows in session order (`sync_tool.ports.Source`)."""
-        self._require(selection.sessions)
+        if not selection.settled:
+            self._require(selection.sessions)
         selection = self.settled(selection)
         found: Iterable[Page] = filtered(self._stored(), selection)
         return numbered(after(found if self._in_order else in_session_order(found, self.names), resume))
 
-    def span(self) -> tuple[float, float] | None:
-        """Return the oldest and the newest creation time; None if there are no rows."""
-        oldest, newest = math.inf, -math.inf
-        for page in self._stored():
-            for row in page.rows:  # comparing with NaN, the time of a row without one, changes nothing
-                oldest, newest = min(oldest, row.time), max(newest, row.time)
-        return (oldest, newest) if oldest <= newest else None
+    def next_time(self, since: float) -> float | None:
+        """Return the first creation time at or after `since`; None if there is none."""
+        times = (row.time for page in self._stored() for row in page.rows if row.time >= since)
+        return min(times, default=None)
 
     def sessions(self, selection: Selection, *, count: bool = False) -> Iterator[SessionInfo]:
         """Yield the selected sessions in order."""
@@ -139,7 +136,7 @@ class MessageFile:
             for row in page.rows
             if row.time >= since and isinstance(row.session, str) and chosen(row.session)
         }
-        return replace(selection, active_after=None, sessions=tuple(active), nothing=not active)
+        return replace(selection, active_after=None, sessions=tuple(active), settled=True, nothing=not active)
 
     def _require(self, sessions: Iterable[str]) -> None:
         missing = set(sessions)
