@@ -106,9 +106,17 @@ class Unreachable(ConvexMsgsError):
 
 
 class Refused(ConvexMsgsError):
-    """The deployment said no: key, rights, a limit or the plan."""
+    """The deployment said no: key, rights, a limit or the plan.
+
+    Attributes:
+        code: the deployment's own short word for it, such as ``OperationNotPermitted``; empty if it had none.
+    """
 
     exit_code = Exit.REFUSED
+
+    def __init__(self, message: str, *, code: str = "", hint: Hint = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
 
 
 class FunctionFailed(Refused):
@@ -116,17 +124,18 @@ class FunctionFailed(Refused):
 
     Attributes:
         data: the data of a ConvexError, or None where the failure was none.
+        code: the ``code`` in that data; empty where there is none.
     """
 
     def __init__(self, message: str, *, data: Any = None, hint: Hint = ()) -> None:
-        super().__init__(message, hint=hint)
+        code = data.get("code") if isinstance(data, dict) else None
+        super().__init__(message, code=code if isinstance(code, str) else "", hint=hint)
         self.data = data
 
-    @property
-    def code(self) -> str | None:
-        """The ``code`` in the ConvexError's data, where there is one."""
-        code = self.data.get("code") if isinstance(self.data, dict) else None
-        return code if isinstance(code, str) else None
+
+def only_this_refused(error: Refused) -> bool:
+    """Tell whether only the thing asked for is refused (a missing function or right), and not the key as such."""
+    return isinstance(error, FunctionFailed) or error.code == "OperationNotPermitted"
 
 
 class Damaged(ConvexMsgsError):

@@ -38,8 +38,8 @@ class Source(Protocol):
     def settled(self, selection: Selection) -> Selection:
         """Return the same selection with `active_after` replaced by the sessions it stands for."""
 
-    def span(self) -> tuple[float, float] | None:
-        """Return the oldest and the newest creation time, ms since 1970; None if there are no rows."""
+    def next_time(self, since: float) -> float | None:
+        """Return the first creation time at or after `since`, ms since 1970; None if there is none."""
 
     def sessions(self, selection: Selection, *, count: bool) -> Iterator[SessionInfo]:
         """Yield the selected sessions in order; with `count` each message is read and counted."""

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from sync_tool.encoding.order import MISSING
-from sync_tool.encoding.values import decode
+from sync_tool.encoding.order import MISSING, same_value
+from sync_tool.encoding.values import Value, decode
+from sync_tool.errors import Unreachable
 from sync_tool.model import Names, Page, Row
 
 
@@ -45,18 +46,32 @@ class RowReader:
         )
 
     def page(self, documents: Iterable[msgspec.Raw]) -> Page:
-        """Return documents that arrived together as a page."""
-        rows = [self.row(bytes(raw)) for raw in documents]
+        """Return documents that a deployment sent together as a page.
+
+        Raises:
+            Unreachable: they are not what a deployment sends: no objects, or not UTF-8.
+        """
+        try:
+            rows = [self.row(_checked(bytes(raw))) for raw in documents]
+        except ValueError as error:
+            raise Unreachable(f"a page of the deployment came garbled: {error}.") from None
         return Page(rows, sum(len(row.raw) for row in rows))
+
+
+def _checked(raw: bytes) -> bytes:
+    """See that bytes which nobody decodes are UTF-8."""
+    if not raw.isascii():
+        raw.decode("utf-8")
+    return raw
 
 
 def numbered(pages: Iterable[Page]) -> Iterator[Page]:
     """Number the rows of pages in session order within their sessions, from 1."""
-    current: object = object()
+    current: Value = None
     n = 0
     for page in pages:
         for row in page.rows:
-            if row.session != current or type(row.session) is not type(current):
+            if n == 0 or not same_value(row.session, current):
                 current, n = row.session, 0
             n += 1
             row.n = n

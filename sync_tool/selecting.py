@@ -12,7 +12,7 @@ from typing import Final
 from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
-from sync_tool.encoding.order import sort_key
+from sync_tool.encoding.order import same_value, sort_key
 from sync_tool.errors import UsageError
 from sync_tool.model import Page, Position, Row, Selection, SessionInfo
 
@@ -70,7 +70,7 @@ def sessions_of(pages: Iterable[Page]) -> Iterator[SessionInfo]:
     current: SessionInfo | None = None
     for page in pages:
         for row in page.rows:
-            if current is None or row.session != current.session or type(row.session) is not type(current.session):
+            if current is None or not same_value(row.session, current.session):
                 if current is not None:
                     yield current
                 current = SessionInfo(row.session, row.time, row.time, 0)
@@ -81,7 +81,9 @@ def sessions_of(pages: Iterable[Page]) -> Iterator[SessionInfo]:
 
 def unknown_session(session: str, candidates: Iterable[str]) -> UsageError:
     """Return the error that names the three ids most like `session`."""
-    found = process.extract(session, set(candidates), scorer=Indel.normalized_similarity, limit=_NEAREST)
+    found = process.extract(
+        session, list(dict.fromkeys(candidates)), scorer=Indel.normalized_similarity, limit=_NEAREST
+    )
     near = sorted((candidate for candidate, _, _ in found), key=sort_key)
     if not near:
         return UsageError(f"no session {session!r}: there are no sessions.", hint=[("", "nothing was written.")])

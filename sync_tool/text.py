@@ -11,6 +11,7 @@ from wcwidth import wcswidth
 _BIDI: Final = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _HOSTILE = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff{_BIDI}\ud800-\udfff]")
 _HOSTILE_IN_TEXT = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI}\ufeff\ud800-\udfff]")
+_HOSTILE_IN_JSON = re.compile(f"[\x7f-\x9f\u2028\u2029\ufeff{_BIDI}]")
 
 
 def one_line(text: str) -> str:
@@ -23,9 +24,14 @@ def harmless(text: str) -> str:
     return _HOSTILE_IN_TEXT.sub(_spelled, text.replace("\r\n", "\n"))
 
 
+def harmless_json(text: str) -> str:
+    """Return JSON text that means the same, with the characters that terminals act upon spelled as escapes."""
+    return _HOSTILE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
 def shortened(text: str, width: int) -> str:
     """Return `text` on one line of at most `width` terminal columns, cut with an ellipsis."""
-    text = " ".join(one_line(text.strip()).split())
+    text = one_line(" ".join(text.split()))
     if columns(text) <= width:
         return text
     kept = text[: width - 2]

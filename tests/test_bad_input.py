@@ -121,16 +121,28 @@ def test_a_contradiction_of_name_and_format_is_exit_2(tmp_path: Path, sandbox: S
 def test_a_full_disk_is_exit_2_and_leaves_nothing(tmp_path: Path, sandbox: Sandbox, suffix: str) -> None:
     """When the file cannot grow there is an error and neither the file nor a temporary one."""
     command = [sys.executable, "-m", "sync_tool", "export", "-o", f"a.{suffix}", "--env-file", str(sandbox.env_file)]
+    environment = clean_environment({"PYTHONPATH": str(ROOT)})
     done = subprocess.run(
         command,
         cwd=tmp_path,
-        env=clean_environment({"PYTHONPATH": str(ROOT)}),
+        env={name: value for name, value in environment.items() if "COVERAGE" not in name},  # it would write, too
         capture_output=True,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, 16_384)),
     )
     assert_error(Done(done.returncode, done.stdout, done.stderr.decode()), 2, f"cannot write a.{suffix}")
     assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "magic"), [("jsonl.zst", b"\x28\xb5\x2f\xfd"), ("jsonl.gz", b"\x1f\x8b"), ("jsonl", b"{")]
+)
+def test_formats_without_a_suffix_are_what_was_asked(tmp_path: Path, sandbox: Sandbox, kind: str, magic: bytes) -> None:
+    """-f decides for standard output and for names that say nothing; nothing else is ever written instead."""
+    done = run(sandbox, tmp_path, "export", "-s", "cust-88", "-f", kind)
+    assert (done.code, done.out[: len(magic)]) == (0, magic)
+    assert run(sandbox, tmp_path, "export", "-s", "cust-88", "-f", kind, "-o", "chat.out").code == 0
+    assert (tmp_path / "chat.out").read_bytes()[: len(magic)] == magic
 
 
 def test_a_full_disk_behind_stdout_is_exit_2(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -304,3 +316,13 @@ def test_no_temporary_files_of_ours_are_left(tmp_path: Path, sandbox: Sandbox) -
     env = {"TMPDIR": str(spool), "SQLITE_TMPDIR": str(spool)}
     assert run(sandbox, tmp_path, "export", "--after", "2026-01-01", "-o", "a.jsonl", env=env).code == 0
     assert files(spool) == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_can_complete(tmp_path: Path, shell: str) -> None:
+    """Each shell gets its script, and commands and options are offered."""
+    script = convex_msgs(cwd=tmp_path, env={"_CONVEX_MSGS_COMPLETE": f"{shell}_source"})
+    assert (script.code, b"_CONVEX_MSGS_COMPLETE" in script.out) == (0, True)
+    words = {"COMP_WORDS": "convex-msgs export --part", "COMP_CWORD": "2" if shell != "fish" else "--part"}
+    offered = convex_msgs(cwd=tmp_path, env={"_CONVEX_MSGS_COMPLETE": f"{shell}_complete", **words})
+    assert b"--partition-by" in offered.out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 import sync_tool as cm
 from running import ROOT, Sandbox, convex_msgs
+from sync_tool.deployment import reading
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.errors import OutputError, UsageError
 from sync_tool.files.manifest import JOURNAL, MANIFEST
@@ -107,7 +109,8 @@ def test_finished_parts_are_kept(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(partitions, "_ROWS_A_PART", 300)
         for stop in stops:
-            before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.jsonl*") if path.name != JOURNAL}
+            finished = sorted(path for path in folder.rglob("*.jsonl*") if path.name != JOURNAL)
+            before = {path: path.stat().st_mtime_ns for path in finished[: -1 if by == "month" else None]}
             try:
                 export(_Stopping(history.source, stop), folder, format=kind, partition_by=by, **few)  # type: ignore[arg-type]
             except _Stopped:
@@ -147,6 +150,35 @@ class _Stopping:
                 yield Page([row], len(row.raw))
 
 
+def test_a_part_that_was_taken_away_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished part that is missing or cut when the export goes on is made anew, and so is all behind it."""
+    monkeypatch.setattr(partitions, "_ROWS_A_PART", 200)
+    history = cm.open(SAMPLE)
+    for damage in (Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])):
+        folder = tmp_path / damage.__name__
+        with pytest.raises(_Stopped):
+            export(_Stopping(history.source, 1500), folder, format="jsonl", partition_by="none")  # type: ignore[arg-type]
+        damage(folder / "part-00002.jsonl")
+        export(history, folder, format="jsonl", partition_by="none")
+        assert lines_of(folder, manifest(folder)) == LINES
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
+    """While one export writes a folder another one is told so, and nothing is written twice."""
+    history = cm.open(SAMPLE)
+
+    class Intruding(_Stopping):
+        def pages(self, *arguments: Any) -> Iterator[Page]:
+            for number, page in enumerate(super().pages(*arguments)):
+                if number == 700:
+                    with pytest.raises(cm.Locked, match="another run"):
+                        export(history, tmp_path, format="jsonl", partition_by="session")
+                yield page
+
+    export(Intruding(history.source, 10_000), tmp_path, format="jsonl", partition_by="session")  # type: ignore[arg-type]
+    assert lines_of(tmp_path, manifest(tmp_path)) == LINES
+
+
 def test_another_export_does_not_go_on_there(tmp_path: Path) -> None:
     """A folder with an unfinished export of something else is refused and left as it is."""
     history = cm.open(SAMPLE)
@@ -159,22 +191,100 @@ def test_another_export_does_not_go_on_there(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
-    """Nothing is written among somebody's own files, with or without overwriting."""
-    (tmp_path / "mine.txt").write_text("x")
-    for overwrite in (False, True):
-        with pytest.raises(OutputError, match=r"is not empty \(it holds mine\.txt\)"):
-            export(cm.open(SAMPLE), tmp_path, partition_by="month", overwrite=overwrite)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    """Nothing is written among somebody's own files, with or without overwriting; a foreign manifest is one, too."""
+    for name, content in (
+        ("mine.txt", "x"),
+        (MANIFEST, '{"parts":[{"path":"mine.txt"}]}'),
+        (MANIFEST, '{"name":"pwa"}'),
+    ):
+        (tmp_path / name).write_text(content)
+        for overwrite in (False, True):
+            with pytest.raises(OutputError, match=r"is not empty"):
+                export(cm.open(SAMPLE), tmp_path, partition_by="month", overwrite=overwrite)
+        assert (tmp_path / "mine.txt").read_text() == "x"
 
 
-def test_a_complete_export_is_replaced_only_when_asked(tmp_path: Path) -> None:
-    """Exit 2 without --overwrite; with it the old files are gone and the new ones complete."""
+def test_a_complete_export_is_replaced_only_by_a_complete_one(tmp_path: Path) -> None:
+    """Exit 2 without --overwrite; with it the old export stays until the new one is whole, and then is gone."""
     history = cm.open(SAMPLE)
-    export(history, tmp_path, format="jsonl", partition_by="session")
+    folder = tmp_path / "out"
+    export(history, folder, format="jsonl", partition_by="session")
+    old = manifest(folder)
     with pytest.raises(OutputError, match="holds a complete export"):
-        export(history, tmp_path, format="jsonl", partition_by="session")
-    export(history, tmp_path, partition_by="month", overwrite=True, sessions=["cust-42"])
-    assert [part["label"] for part in manifest(tmp_path)["parts"]] == ["2026-08"]
+        export(history, folder, format="jsonl", partition_by="session")
+    with pytest.raises(UsageError, match="no session 'nope'"):
+        export(history, folder, partition_by="month", overwrite=True, sessions=["nope"])
+    with pytest.raises(_Stopped):
+        export(_Stopping(history.source, 300), folder, format="jsonl", overwrite=True)  # type: ignore[arg-type]
+    assert manifest(folder) == old
+    (tmp_path / ".out.part" / JOURNAL).unlink()
+    for path in (tmp_path / ".out.part").iterdir():
+        path.unlink()
+    export(history, folder, partition_by="month", overwrite=True, sessions=["cust-42"])
+    assert [part["label"] for part in manifest(folder)["parts"]] == ["2026-08"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"other files beside an export \(notes\.txt\)"):
+        export(history, folder, partition_by="month", overwrite=True)
+
+
+def test_a_swap_that_was_cut_in_two_is_mended(tmp_path: Path) -> None:
+    """Killed between the two renames of a replacement, the next run finds the old export again."""
+    history = cm.open(SAMPLE)
+    folder = tmp_path / "out"
+    export(history, folder, partition_by="month", sessions=["cust-42"])
+    folder.rename(tmp_path / ".out.old")
+    with pytest.raises(OutputError, match="holds a complete export"):
+        export(history, folder, partition_by="month", sessions=["cust-42"])
+    manifest(folder)
+
+
+def test_a_wrong_session_does_not_block_the_folder(tmp_path: Path, history: cm.History) -> None:
+    """After a mistyped id the corrected command works in the same folder."""
+    with pytest.raises(UsageError, match="no session 'cust42'"):
+        export(history, tmp_path / "out", partition_by="session", sessions=["cust42"])
+    report = export(history, tmp_path / "out", partition_by="session", sessions=["cust-42"])
+    assert report.rows == 412
+
+
+def test_relative_times_go_on_as_they_began(tmp_path: Path) -> None:
+    """`--after 400d` run again a little later is the same export; other words are another."""
+    history = cm.open(SAMPLE)
+    with pytest.raises(_Stopped):
+        export(_Stopping(history.source, 300), tmp_path, format="jsonl", partition_by="session", after="400d")  # type: ignore[arg-type]
+    export(history, tmp_path, format="jsonl", partition_by="session", after="400d")
+    assert manifest(tmp_path)["rows"] == len(lines_of(tmp_path, manifest(tmp_path)))
+
+
+def test_sessions_that_are_no_strings_have_files_of_their_own(tmp_path: Path) -> None:
+    """NaN, both zeros, true, null, missing, lists: each its file, none lost; a row of the year 9999 is no trouble."""
+    values = [math.nan, 0.0, -0.0, True, None, [1.0], [True], 1, b"x", "s"]
+    rows = [
+        {"_creationTime": 1.7e12 + n, "_id": f"{n}", "sessionId": value} for n, value in enumerate([*values, *values])
+    ]
+    rows += [{"_creationTime": 253_402_300_799_000.0, "_id": "late"}, {"_creationTime": 2.0**52, "_id": "later"}]
+    (tmp_path / "odd.jsonl").write_bytes(b"\n".join(map(dumps, rows)))
+    for by, files in (("session", len(values) + 1), ("month", 3)):
+        folder = tmp_path / by
+        report = export(cm.open(tmp_path / "odd.jsonl"), folder, format="jsonl", partition_by=by)  # type: ignore[arg-type]
+        found = manifest(folder)
+        assert sorted(lines_of(folder, found)) == sorted(map(dumps, rows))
+        assert (report.rows, len(found["parts"])) == (len(rows), files)
+
+
+@pytest.mark.parametrize("via", ["functions", "system"])
+def test_going_on_in_pieces_doubles_nothing(
+    tmp_path: Path, sandbox: Sandbox, via: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut into many pieces for several readers, an export that goes on still holds every row once and in order."""
+    monkeypatch.setattr(reading, "_ROWS_A_PIECE", 40)
+    monkeypatch.setattr(partitions, "_ROWS_A_PART", 150)
+    with cm.connect(sandbox.url, key=sandbox.key, via=via) as connected:
+        for stop in (170, 500, 901):
+            with pytest.raises(_Stopped):
+                export(_Stopping(connected.source, stop), f"{tmp_path}/out/", format="jsonl")  # type: ignore[arg-type]
+        export(connected, f"{tmp_path}/out/", format="jsonl")
+    assert lines_of(tmp_path / "out", manifest(tmp_path / "out")) == LINES
 
 
 def test_the_command_line_makes_folders(tmp_path: Path, sandbox: Sandbox) -> None:

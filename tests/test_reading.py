@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import sync_tool as cm
 from running import ROOT, Sandbox, running_sandbox
-from sync_tool.deployment.ranges import KeyRange
+from sync_tool.deployment import reading
+from sync_tool.deployment.ranges import KeyRange, TimeRange
 from sync_tool.deployment.system import SystemDoor
 from sync_tool.encoding.canonical import dumps
 from sync_tool.errors import FunctionFailed, UsageError
@@ -24,14 +25,17 @@ SESSIONS = list(dict.fromkeys(row.session for row in ROWS))
 TIMES = sorted(row.time for row in ROWS)
 
 
-@pytest.fixture(scope="session", params=["functions", "system", "file"])
-def history(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[cm.History]:
-    """The same messages, three ways."""
-    if request.param == "file":
+@pytest.fixture(params=["functions", "system", "functions, cut", "system, cut", "file"])
+def history(request: pytest.FixtureRequest, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[cm.History]:
+    """The same messages five ways: through each door, in one piece and cut into many, and from a file."""
+    via, _, cut = request.param.partition(", ")
+    if via == "file":
         yield cm.open(SAMPLE)
-    else:
-        with cm.connect(sandbox.url, key=sandbox.key, via=request.param) as connected:
-            yield connected
+        return
+    if cut:
+        monkeypatch.setattr(reading, "_ROWS_A_PIECE", 40)
+    with cm.connect(sandbox.url, key=sandbox.key, via=via) as connected:
+        yield connected
 
 
 def ids(rows: Any) -> list[str]:
@@ -188,8 +192,38 @@ def test_a_page_that_is_refused_shrinks(tmp_path: Path, flags: tuple[str, ...], 
         assert ids(connected.messages()) == ids(ROWS)
 
 
-def test_a_cursor_that_dies_is_no_gap(sandbox: Sandbox) -> None:
-    """When the system door's cursor becomes invalid in the middle, reading goes on by key."""
+@pytest.mark.parametrize("via", ["functions", "system"])
+def test_pieces_hold_every_row_once(sandbox: Sandbox, via: Any) -> None:
+    """Wherever a table or a prefix of it is cut, the pieces together are its rows in order; and there are many."""
+    door = cm.connect(sandbox.url, key=sandbox.key, via=via).source.door  # type: ignore[attr-defined]
+    for where in (KeyRange(), KeyRange(first="cust-", stop="cust."), KeyRange(first="h", stop="i")):
+        expected = [
+            row.id
+            for row in ROWS
+            if where.first is None or (isinstance(row.session, str) and where.first <= row.session < (where.stop or ""))
+        ]
+        pieces = door.pieces(where, 200)
+        assert [row.id for piece in pieces for page in door.pages(piece) for row in page.rows] == expected
+        assert len(pieces) > (1 if via == "functions" or where.first != "h" else 0)
+
+
+@pytest.mark.parametrize("via", ["functions", "system"])
+def test_readers_in_threads_shrink_together(tmp_path: Path, via: Any) -> None:
+    """Where only two rows a call are let through, several readers with one page size between them still get there."""
+    (tmp_path / "rows.jsonl").write_bytes(b"".join(row.raw + b"\n" for row in ROWS[:300]))
+    with (
+        running_sandbox(tmp_path, "--load", str(tmp_path / "rows.jsonl"), "--slow-rows", "2") as slow,
+        pytest.MonkeyPatch.context() as patch,
+        cm.connect(slow.url, key=slow.key, via=via) as connected,
+    ):
+        patch.setattr(reading, "_ROWS_A_PIECE", 40)
+        assert ids(connected.messages(match=["*"])) == [row.id for row in ROWS[:300] if isinstance(row.session, str)]
+
+
+@pytest.mark.parametrize("where", [KeyRange(), TimeRange(after=TIMES[300])], ids=["sessions", "times"])
+@pytest.mark.parametrize("data", [{"isConvexSystemError": True, "paginationError": "InvalidCursor"}, None], ids=str)
+def test_a_cursor_that_dies_is_no_gap(sandbox: Sandbox, where: Any, data: Any) -> None:
+    """When the system door's cursor dies in the middle, said or redacted, reading goes on by key or by time."""
     client = cm.connect(sandbox.url, key=sandbox.key).source.client  # type: ignore[attr-defined]
     door = SystemDoor(client, cm.Names(), 100)
     real = door._ask
@@ -198,11 +232,14 @@ def test_a_cursor_that_dies_is_no_gap(sandbox: Sandbox) -> None:
     def ask(index: str, clauses: Any, cursor: str | None, newest_first: bool, rows: int) -> Any:
         nonlocal calls
         calls += 1
-        if calls % 3 == 0 and cursor is not None:
-            raise FunctionFailed(
-                "InvalidCursor", data={"isConvexSystemError": True, "paginationError": "InvalidCursor"}
-            )
+        if cursor is not None and calls > 4:  # the pass is as good as over; only a new one helps
+            calls = 0 if rows == 1 or data else calls
+            raise FunctionFailed("Server Error", data=data)
         return real(index, clauses, cursor, newest_first, rows)
 
     door._ask = ask  # type: ignore[method-assign]
-    assert [row.id for page in door.pages(KeyRange()) for row in page.rows] == ids(ROWS)
+    if isinstance(where, KeyRange):
+        assert [row.id for page in door.pages(where) for row in page.rows] == ids(ROWS)
+    else:
+        expected = sorted((row.time, row.id) for row in ROWS if row.time >= TIMES[300])
+        assert [(row.time, row.id) for page in door.by_time(where) for row in page.rows] == expected

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from sync_tool.errors import EXIT_CODES, Exit
+from sync_tool.errors import EXIT_CODES, Exit, UsageError
 
 COMMON_EXITS: Final = (Exit.DONE, Exit.FAULT, Exit.USAGE, Exit.INTERRUPTED, Exit.TERMINATED)
 
@@ -52,6 +52,19 @@ class Command(click.Command):
         super().__init__(*args, **kwargs)
         self.examples = tuple(examples)
         self.exits = tuple(sorted({*COMMON_EXITS, *exits}))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; text that is not Unicode would fail at the first place that sends or stores it."""
+        rest = super().parse_args(ctx, args)
+        for name, value in ctx.params.items():
+            for text in value if isinstance(value, tuple) else (value,):
+                if isinstance(text, str) and any("\ud800" <= letter <= "\udfff" for letter in text):
+                    raise UsageError(f"{self._shown(name)} {text!r} is not valid Unicode.")
+        return rest
+
+    def _shown(self, name: str) -> str:
+        found = next(parameter for parameter in self.params if parameter.name == name)
+        return found.opts[-1] if isinstance(found, click.Option) else name.upper()
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own options first, then each group of shared ones under its heading."""

@@ -9,13 +9,22 @@ import click
 
 from sync_tool.cli.base import Command
 from sync_tool.cli.options import connection, manners, selection
-from sync_tool.cli.report import Shared
+from sync_tool.cli.report import Shared, is_terminal
 from sync_tool.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from sync_tool.jobs.export import ExportReport
     from sync_tool.jobs.history import History
     from sync_tool.jobs.partitions import PartitionBy
+
+
+def _take_output(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Keep errors off standard output from the start if the data goes there."""
+    if value == "":
+        raise UsageError("-o is empty.", hint=[("give", "-o FILE, or leave -o out for standard output")])
+    if isinstance(shared := ctx.find_root().obj, Shared):  # none while a shell completes
+        shared.json_on_stderr = value in (None, "-")
+    return value
 
 
 @click.command(
@@ -35,6 +44,8 @@ if TYPE_CHECKING:
     "-o",
     "output",
     metavar="FILE",
+    is_eager=True,
+    callback=_take_output,
     help="Where to; .jsonl .parquet .zip .md, .zst or .gz behind .jsonl and .md; a folder ends with /. Default stdout.",
 )
 @click.option(
@@ -77,12 +88,11 @@ def command(
     from sync_tool.text import duration, plural
 
     to_stdout = output in (None, STDOUT)
-    if to_stdout and sys.stdout.isatty() and not selection["sessions"]:
+    if to_stdout and is_terminal(sys.stdout) and not selection["sessions"]:
         raise UsageError(
             "a whole history does not belong on a terminal.",
             hint=[("give", "-o FILE, or -s ID for one session")],
         )
-    shared.json_on_stderr = to_stdout
     report = export(
         history.source,
         output or STDOUT,

@@ -282,9 +282,11 @@ def selection(function: F) -> F:
 
 
 def _ids_from(name: str) -> list[str]:
+    if name == "-" and sys.stdin is None:
+        raise UsageError("--sessions-from -: standard input is closed.")
     try:
         text = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        ids = [line for line in text.decode("utf-8").splitlines() if line]
+        ids = [line for line in (line.removesuffix("\r") for line in text.decode("utf-8-sig").split("\n")) if line]
     except OSError as error:
         raise UsageError(f"cannot read {name}: {error.strerror}.") from None
     except UnicodeDecodeError:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import orjson
 
-from sync_tool.errors import ConvexMsgsError, PipeClosed
-from sync_tool.text import harmless
+from sync_tool.errors import ConvexMsgsError, OutputError
+from sync_tool.text import harmless, harmless_json
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether a standard stream is there and a terminal."""
+    return stream is not None and stream.isatty()
 
 
 class Shared:
@@ -74,16 +80,20 @@ class Shared:
     def json(self, report: object) -> None:
         """Print a report as one JSON object."""
         text = orjson.dumps(report, option=orjson.OPT_NON_STR_KEYS).decode()
-        if self.json_on_stderr:
-            sys.stderr.write(text + "\n")
-        else:
-            self._out(text)
+        stream = sys.stderr if self.json_on_stderr else sys.stdout
+        if is_terminal(stream):
+            text = harmless_json(text)
+        if stream is sys.stdout:
+            self._out(text, json=True)
+        elif stream is not None:
+            _write(stream, text, json=True)
 
     def error(self, error: ConvexMsgsError) -> None:
         """Print an error: what happened, and as labelled lines what to do about it."""
         self.close()
         if self.as_json:
-            self.json({"error": error.message, "hint": error.hint, "exit_code": int(error.exit_code)})
+            said = {"error": harmless(error.message), "hint": harmless(error.hint)}
+            self.json({**said, "exit_code": int(error.exit_code)})
             return
         lines = [f"error: {error.message}"]
         if not self.quiet:
@@ -96,11 +106,33 @@ class Shared:
             self._bar.close()
             self._bar = None
 
-    def _out(self, text: str) -> None:
+    def flush(self) -> None:
+        """See that everything on stdout was taken.
+
+        Raises:
+            PipeClosed: the reader went away.
+            OutputError: it could not be written.
+        """
+        if sys.stdout is not None:
+            try:
+                sys.stdout.flush()
+            except OSError as error:
+                raise self._not_written(error) from None
+
+    def _out(self, text: str, *, json: bool = False) -> None:
+        if sys.stdout is None:
+            self.json_on_stderr = True
+            raise OutputError("standard output is closed.")
         try:
-            sys.stdout.write(text + "\n")
-        except BrokenPipeError:
-            raise PipeClosed("standard output was closed.") from None
+            _write(sys.stdout, text, json=json)
+        except OSError as error:
+            raise self._not_written(error) from None
+
+    def _not_written(self, error: OSError) -> ConvexMsgsError:
+        from sync_tool.files.output import translate
+
+        self.json_on_stderr = True
+        return translate(error, Path("standard output"))
 
     def _line(self, level: str, text: str) -> None:
         text = harmless(text)
@@ -108,4 +140,14 @@ class Shared:
             text = orjson.dumps({"level": level, "message": text}).decode()
         if self._bar is not None:
             self._bar.clear()
-        sys.stderr.write(text + "\n")
+        if sys.stderr is not None:
+            sys.stderr.write(text + "\n")
+
+
+def _write(stream: TextIO, text: str, *, json: bool) -> None:
+    """Write a line; JSON is UTF-8, whatever the terminal's encoding."""
+    if json:
+        stream.flush()
+        stream.buffer.write(text.encode() + b"\n")
+    else:
+        stream.write(text + "\n")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sync_tool.deployment.client import Client
-from sync_tool.errors import FunctionFailed, UsageError
+from sync_tool.errors import Refused, UsageError, only_this_refused
 from sync_tool.model import Names
 
 
@@ -40,7 +40,9 @@ def read_catalog(client: Client) -> Catalog | None:
         schemas = client.query_value("_system/frontend/getSchemas", {})
         opts = {"paginationOpts": {"numItems": 1000.0, "cursor": None}}
         tables = client.query_value("_system/cli/tables", opts)
-    except FunctionFailed:
+    except Refused as error:
+        if not only_this_refused(error):
+            raise
         return None
     active = schemas.get("active")
     return Catalog(
@@ -53,7 +55,9 @@ def table_numbers(client: Client) -> dict[int, str] | None:
     """Return which table has which number, the one that its ids begin with; None where the key may not know."""
     try:
         mapping = client.query_value("_system/frontend/getTableMapping", {})
-    except FunctionFailed:
+    except Refused as error:
+        if not only_this_refused(error):
+            raise
         return None
     return {int(number): name for number, name in mapping.items()}
 

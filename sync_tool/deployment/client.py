@@ -59,11 +59,11 @@ class Client:
 
     def query_value(self, path: str, args: dict[str, Any]) -> Any:
         """Run a query and return its result as a Convex value."""
-        return loads(bytes(self._call("/api/query", path, args, writes=False)))
+        return self._value(self._call("/api/query", path, args, writes=False))
 
     def mutation_value(self, path: str, args: dict[str, Any]) -> Any:
         """Run a mutation and return its result as a Convex value; repeated only if it certainly did not commit."""
-        return loads(bytes(self._call("/api/mutation", path, args, writes=True)))
+        return self._value(self._call("/api/mutation", path, args, writes=True))
 
     def post(self, path: str, body: dict[str, Any], *, writes: bool = False) -> Any:
         """POST to an endpoint that is no function, and return the JSON that it answers.
@@ -121,21 +121,30 @@ class Client:
             raise self._refusal(answer)
         envelope = self._decode(answer.body, _envelope)
         if envelope.status != "success":
-            data = loads(bytes(envelope.error_data)) if bytes(envelope.error_data) else None
+            data = self._value(envelope.error_data) if bytes(envelope.error_data) else None
             raise FunctionFailed(_first_line(envelope.error_message, data), data=data)
         return envelope.value
 
     def _decode(self, body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
         try:
             return decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            start = bytes(memoryview(body)[:60]).decode("utf-8", "replace")
-            raise Unreachable(f"{self.url} does not answer as a Convex deployment does: {start!r}…") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise self._strange(body) from None
+
+    def _value(self, body: msgspec.Raw) -> Any:
+        try:
+            return loads(bytes(body))
+        except (ValueError, RecursionError):
+            raise self._strange(body) from None
+
+    def _strange(self, body: bytes | msgspec.Raw) -> Unreachable:
+        start = bytes(memoryview(body)[:60]).decode("utf-8", "replace")
+        return Unreachable(f"{self.url} does not answer as a Convex deployment does: {start!r}…")
 
     def _refusal(self, answer: Answer) -> Refused:
         said = f"{answer.code}: {answer.message}" if answer.code else f"HTTP {answer.status}"
         hint = [("check", f"is {self.url} really a Convex deployment?")] if answer.status == 404 else []
-        return Refused(f"the deployment refused the request: {said}", hint=hint)
+        return Refused(f"the deployment refused the request: {said}", code=answer.code, hint=hint)
 
 
 def _first_line(message: str, data: Any) -> str:

@@ -16,6 +16,7 @@ from sync_tool.deployment.reading import Reader, require_session
 from sync_tool.deployment.recent import RECENT_ROWS, recent_sessions
 from sync_tool.deployment.settings import Target
 from sync_tool.deployment.system import SystemDoor
+from sync_tool.encoding.order import sort_key
 from sync_tool.errors import FunctionFailed, Refused
 from sync_tool.model import Names, Page, Position, Selection, SessionInfo
 from sync_tool.selecting import session_filter, sessions_of
@@ -77,7 +78,9 @@ class Deployment:
         """
         try:
             functions = self.client.query_value("_system/cli/modules:apiSpec", {})
-        except FunctionFailed:
+        except Refused as error:
+            if not _only_this(error):
+                raise
             return self._answers_info()
         wanted = (f"{MODULE}.js:page", f"{MODULE}:page")
         return any(function.get("identifier") in wanted for function in functions) and self._answers_info()
@@ -124,13 +127,10 @@ class Deployment:
         """Return the same selection with `active_after` replaced by the sessions it stands for."""
         return self._reader().settled(selection)
 
-    def span(self) -> tuple[float, float] | None:
-        """Return the oldest and the newest creation time; None if there are no rows."""
-        ends = []
-        for newest_first in (False, True):
-            page = next(self._make_door(1).by_time(TimeRange(newest_first=newest_first)), None)
-            ends += [row.time for row in page.rows[:1]] if page else []
-        return (ends[0], ends[1]) if ends else None
+    def next_time(self, since: float) -> float | None:
+        """Return the first creation time at or after `since`, ms since 1970; None if there is none."""
+        page = next(self._make_door(1).by_time(TimeRange(after=since)), None)
+        return page.rows[0].time if page and page.rows else None
 
     def _reader(self) -> Reader:
         return Reader(self.door, self.names, self._patience, self.count)
@@ -142,9 +142,9 @@ class Deployment:
             return
         chosen = session_filter(selection)
         if selection.sessions:
-            for where in key_ranges(selection):
-                require_session(self.door, where.session or "")
-                yield from self.door.sessions(where.session, f"{where.session}\0")
+            for session in filter(chosen, dict.fromkeys(sorted(selection.sessions, key=sort_key))):
+                require_session(self.door, session)
+                yield self.door.session(session)
             return
         for where in key_ranges(selection):
             yield from (info for info in self.door.sessions(where.first, where.stop) if chosen(info.session))
@@ -163,7 +163,9 @@ class Deployment:
         """Return the table's row count from the deployment's statistics; None where it does not tell."""
         try:
             return int(self.client.query_value("_system/cli/tableSize", {"tableName": self.names.table}))
-        except FunctionFailed:
+        except Refused as error:
+            if not _only_this(error):
+                raise
             return None
 
     def close(self) -> None:
@@ -173,6 +175,13 @@ class Deployment:
     def _answers_info(self) -> bool:
         try:
             self.client.query_value(f"{MODULE}:info", {})
-        except FunctionFailed:
+        except Refused as error:
+            if not _only_this(error):
+                raise
             return False
         return True
+
+
+def _only_this(error: Refused) -> bool:
+    """Tell whether only the thing asked for is refused (a missing function or right), and not the key as such."""
+    return isinstance(error, FunctionFailed) or error.code == "OperationNotPermitted"

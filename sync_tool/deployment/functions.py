@@ -11,7 +11,7 @@ from sync_tool.deployment.client import Client
 from sync_tool.deployment.pace import Pace
 from sync_tool.deployment.ranges import KeyRange, TimeRange, cut
 from sync_tool.encoding.canonical import loads
-from sync_tool.encoding.order import MISSING, sort_key
+from sync_tool.encoding.order import MISSING
 from sync_tool.errors import Unreachable
 from sync_tool.model import Names, Page, Position, SessionInfo
 from sync_tool.rowreader import RowReader
@@ -71,7 +71,7 @@ class FunctionsDoor:
         after: dict[str, Any] = {}
         if first is not None:
             if self.has_session(first):
-                yield self._one_session(first)
+                yield self.session(first)
             after = {"after": first}
         while True:
             args = {**after, "limit": float(_SESSIONS_A_CALL), "times": True}
@@ -92,13 +92,8 @@ class FunctionsDoor:
     def pieces(self, where: KeyRange, count: int) -> list[KeyRange]:
         """Cut a range of sessions into up to `count` parts of about equal row count, giant sessions included."""
         answer = self._client.query_value(f"{MODULE}:bounds", self._args({"n": float(min(count, _MOST_PROBES))}))
-        low, high = sort_key(where.first or ""), sort_key(where.stop) if where.stop is not None else None
-        points = dict.fromkeys(
-            Position(found.get("sessionId", MISSING), found["creationTime"], "")
-            for found in answer["bounds"]
-            if where.first is None or (low <= sort_key(found.get("sessionId", MISSING)) < (high or b"\xff"))
-        )
-        return cut(where, points)
+        points = [Position(found.get("sessionId", MISSING), found["creationTime"], "") for found in answer["bounds"]]
+        return cut(where, [point for n, point in enumerate(points) if n == 0 or point.key() != points[n - 1].key()])
 
     def neighbours(self, session: str) -> list[str]:
         """Return ids of sessions near `session` in the index, and of the first ones of all."""
@@ -112,7 +107,8 @@ class FunctionsDoor:
                 break
         return near
 
-    def _one_session(self, session: str) -> SessionInfo:
+    def session(self, session: str) -> SessionInfo:
+        """Return a session with its first and last time."""
         return SessionInfo(session, self._edge(session, "asc"), self._edge(session, "desc"))
 
     def _edge(self, session: str, order: str) -> float | None:

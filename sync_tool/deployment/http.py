@@ -8,11 +8,13 @@ answers that prove that nothing was committed.
 from __future__ import annotations
 
 import json
+import math
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urljoin, urlsplit
 
 import stamina
 import urllib3
@@ -21,7 +23,7 @@ from urllib3.util import Timeout
 
 from sync_tool._version import __version__
 from sync_tool.deployment.gate import Gate
-from sync_tool.deployment.pool import make_pool
+from sync_tool.deployment.pool import make_pool, never_sent, wants_proxy_login, what_failed
 from sync_tool.errors import ConvexMsgsError, Refused, Unreachable, UsageError
 
 _RETRIED: Final = frozenset({408, 421, 425, 429, 500, 502, 503, 504})
@@ -29,13 +31,19 @@ _UNCOMMITTED_CODES: Final = frozenset({
     "OptimisticConcurrencyControlFailure", "ExpiredInQueue", "WorkerOverloaded", "IsolateNotClean",
     "InitialPermitTimeoutError", "ExecuteFullError", "UpstreamConnectError",
 })  # fmt: skip
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_WAIT: Final = 20.0
 _MAX_RETRY_AFTER: Final = 120.0
+_MAX_TIMEOUT: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How to treat a deployment: how long to wait for it (seconds), and how much to ask of it."""
+    """How to treat a deployment: how long to wait for it (seconds), and how much to ask of it.
+
+    Raises:
+        UsageError: a number that nothing could be read with.
+    """
 
     connect: float = 10.0
     read: float = 120.0
@@ -44,6 +52,17 @@ class Patience:
     """Calls at a time; halved whenever the deployment says that there are too many."""
     bytes_per_second: float | None = None
     """Most bytes of documents to read a second, on average."""
+
+    def __post_init__(self) -> None:
+        for name in ("connect", "read"):
+            if not 0 < getattr(self, name) <= _MAX_TIMEOUT:  # nor NaN
+                raise UsageError(f"the timeout ({name}) must be more than 0 and at most {_MAX_TIMEOUT:,.0f} seconds.")
+        for name in ("attempts", "concurrency"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 1.")
+        rate = self.bytes_per_second
+        if rate is not None and not (math.isfinite(rate) and rate >= 1):
+            raise UsageError("the rate must be at least 1 byte a second.", hint=[("like", "2MiB/s")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +92,7 @@ class Answer:
     def _error(self) -> dict[str, object]:
         try:
             error = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return error if isinstance(error, dict) else {}
 
@@ -97,8 +116,8 @@ class Http:
             "Accept-Encoding": "gzip, deflate",
         }
         self._gate = Gate(self._patience.concurrency)
-        waits = Timeout(connect=self._patience.connect, read=self._patience.read)
-        self._pool = make_pool(url, waits, self._patience.concurrency)
+        timeout = Timeout(connect=self._patience.connect, read=self._patience.read)
+        self._pool = make_pool(url, timeout, self._patience.concurrency)
 
     def get(self, path: str, *, text: bool = False) -> Answer:
         """GET `path` and return the answer, with retries; it is JSON, or plain `text`."""
@@ -165,10 +184,15 @@ class Http:
         except LocationParseError as error:
             raise UsageError(f"{self.url!r} is not the URL of a deployment: {error}.") from None
         except HTTPError as error:
-            if again is _write_again and not _never_sent(error):
-                raise self._unreachable(_plain(error)) from None
-            raise _TryAgain(_plain(error)) from None
+            if wants_proxy_login(error):
+                raise _proxy_login() from None
+            what = what_failed(error, self._pool.proxy)
+            if again is _write_again and not never_sent(error):
+                raise self._unreachable(what) from None
+            raise _TryAgain(what) from None
         answer = Answer(response.status, data)
+        if answer.status in _REDIRECTS or answer.status == 407:
+            raise self._redirected(response.headers) if answer.status != 407 else _proxy_login()
         if answer.status == 429:
             self._gate.too_many()
         if again(answer):
@@ -177,6 +201,14 @@ class Http:
             raise self._unreachable(_said(answer))
         self._gate.went_well()
         return answer
+
+    def _redirected(self, headers: urllib3.HTTPHeaderDict) -> Refused:
+        try:
+            to = urlsplit(urljoin(self.url, headers.get("Location", "")))
+            there = f"{to.scheme}://{to.netloc.rpartition('@')[2]}"
+        except ValueError:
+            there = "elsewhere"
+        return Refused(f"{self.url} redirects to {there}.", hint=[("use that URL", "--url URL, or its variable")])
 
     def _unreachable(self, what: str) -> ConvexMsgsError:
         return Unreachable(
@@ -229,8 +261,11 @@ def _whole_body(response: urllib3.BaseHTTPResponse, seconds: float) -> bytes:
     return b"".join(chunks)
 
 
-def _never_sent(error: HTTPError) -> bool:
-    return isinstance(error, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
+def _proxy_login() -> Refused:
+    return Refused(
+        "the proxy wants another login than it got (HTTP 407).",
+        hint=[("set", "HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"), ("or except", "the host, in NO_PROXY")],
+    )
 
 
 def _wait_for(error: Exception) -> bool | float:
@@ -243,37 +278,21 @@ def _wait_for(error: Exception) -> bool | float:
 def _retry_after(headers: urllib3.HTTPHeaderDict) -> float | None:
     try:
         return min(urllib3.Retry().parse_retry_after(headers["Retry-After"]), _MAX_RETRY_AFTER)
-    except (KeyError, urllib3.exceptions.InvalidHeader):
+    except (KeyError, ValueError, OverflowError, urllib3.exceptions.InvalidHeader):
         return None
 
 
 def _refused(answer: Answer) -> Refused:
     said = answer.message or answer.code or f"HTTP {answer.status}"
     if answer.code == "OperationNotPermitted":
-        return Refused(f"the key may not do this: {said}", hint=[("check", "convex-msgs doctor")])
+        return Refused(f"the key may not do this: {said}", code=answer.code, hint=[("check", "convex-msgs doctor")])
     if answer.code == "StreamingExportNotEnabled":
-        return Refused("the plan of this deployment does not include streaming export.")
+        return Refused("the plan of this deployment does not include streaming export.", code=answer.code)
     return Refused(
         f"the deployment refused the key ({answer.code or answer.status}).",
+        code=answer.code,
         hint=[
             ("it may be", "of another deployment, deleted, or cut off (quote the '|' in the shell)"),
             ("make one", "npx convex deployment token create convex-msgs --prod --save-env .env.msgs"),
         ],
     )
-
-
-def _plain(error: HTTPError) -> str:
-    """Say what failed in a few words; urllib3's own texts repeat the pool and the URL."""
-    if isinstance(error, urllib3.exceptions.NameResolutionError):
-        return "its name is not known here (DNS)"
-    if isinstance(error, urllib3.exceptions.NewConnectionError):
-        return "connection refused"
-    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
-        return "no connection in time"
-    if isinstance(error, urllib3.exceptions.ReadTimeoutError) or type(error) is urllib3.exceptions.TimeoutError:
-        return "no answer in time"
-    if isinstance(error, urllib3.exceptions.SSLError):
-        return f"its certificate or TLS was not accepted ({error.args[0]})"
-    if isinstance(error, urllib3.exceptions.ProtocolError):
-        return "the connection broke"
-    return type(error).__name__

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.http import Http, Patience
 from sync_tool.deployment.keys import Key
-from sync_tool.deployment.settings import Target
+from sync_tool.deployment.settings import Target, clean_url
 from sync_tool.errors import ConvexMsgsError, Refused, UsageError
 
 
@@ -44,9 +44,9 @@ def find_url(target: Target, patience: Patience) -> str:
     try:
         answer = asked.post("/api/deployment/url_for_key", json.dumps({"deployKey": target.key.secret}).encode())
         url = json.loads(answer.body)
-        if answer.status == 200 and isinstance(url, str) and url.startswith("http"):
-            return url.rstrip("/")
-    except (ConvexMsgsError, ValueError):
+        if answer.status == 200 and isinstance(url, str):
+            return clean_url(url)
+    except (ConvexMsgsError, ValueError, RecursionError):
         pass
     finally:
         asked.close()

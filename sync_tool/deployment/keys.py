@@ -55,7 +55,7 @@ def parse_key(text: str, origin: str) -> Key:
     parts = head.split(":")
     if not bar:
         raise _not_a_key(origin, "no key of one deployment: those have the form name|secret (quote the '|')")
-    if not secret or not parts[-1] or any(character.isspace() for character in text):
+    if not secret or not parts[-1] or " " in text or not (text.isascii() and text.isprintable()):
         raise _not_a_key(origin, "cut off: a name and a secret belong around the '|' (quote it in the shell)")
     if parts[0] == "project" or len(parts) > 2:
         raise _not_a_key(origin, f"a key of the project {':'.join(parts[1:])!r}; it names no deployment")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -15,7 +16,7 @@ _GOOD_PAGES_BEFORE_MORE: Final = 8
 
 
 class Pace:
-    """The page size of one reader.
+    """The page size of a door's readers, in whatever threads.
 
     A deployment refuses a page that is too large or takes too long by failing the function, and in
     production all it says is "Server Error". So every failure without a code of its own halves the page,
@@ -26,6 +27,7 @@ class Pace:
         self.rows = min(rows, MAX_ROWS)
         self._most = self.rows
         self._good = 0
+        self._lock = threading.Lock()
 
     def call(self, ask: Callable[[int], T]) -> T:
         """Call `ask` with a number of rows until it is not refused.
@@ -34,22 +36,29 @@ class Pace:
             FunctionFailed: refused even for one row, or for a reason that fewer rows cannot change.
         """
         while True:
+            rows = self.rows
             try:
-                answer = ask(self.rows)
+                answer = ask(rows)
             except FunctionFailed as error:
-                if self.rows == 1 or not _may_be_size(error):
+                if rows == 1 or not _may_be_size(error):
                     raise
-                self.rows = max(1, self.rows // 2)
-                self._good = 0
+                self._shrink(rows)
                 continue
             self._grow()
             return answer
 
-    def _grow(self) -> None:
-        self._good += 1
-        if self._good >= _GOOD_PAGES_BEFORE_MORE and self.rows < self._most:
-            self.rows = min(self._most, self.rows * 2)
+    def _shrink(self, refused: int) -> None:
+        """Ask for half of what was refused; another reader may have gone further down meanwhile."""
+        with self._lock:
+            self.rows = max(1, min(self.rows, refused // 2))
             self._good = 0
+
+    def _grow(self) -> None:
+        with self._lock:
+            self._good += 1
+            if self._good >= _GOOD_PAGES_BEFORE_MORE and self.rows < self._most:
+                self.rows = min(self._most, self.rows * 2)
+                self._good = 0
 
 
 def _may_be_size(error: FunctionFailed) -> bool:

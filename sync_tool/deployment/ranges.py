@@ -77,12 +77,21 @@ def _after_prefix(prefix: str) -> str | None:
 
 
 def cut(where: KeyRange, points: Iterable[Position]) -> list[KeyRange]:
-    """Cut a range of sessions at positions that are in order and lie inside it."""
+    """Cut a range of sessions at positions that are in order; those that do not lie inside it are passed over."""
     pieces = []
-    for point in points:
+    for point in [point for point in points if _inside(point, where)]:
         pieces.append(replace(where, until=point))
         where = replace(where, resume=point)
     return [*pieces, where]
+
+
+def _inside(point: Position, where: KeyRange) -> bool:
+    if where.resume is not None and point.key() <= where.resume.key():
+        return False
+    session = sort_key(point.session)
+    if where.first is not None and session < sort_key(where.first):
+        return False
+    return where.stop is None or session < sort_key(where.stop)
 
 
 def resumed(ranges: Iterable[KeyRange], resume: Position | None) -> list[KeyRange]:

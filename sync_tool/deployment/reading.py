@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -13,6 +12,7 @@ from sync_tool.deployment.gate import Throttle
 from sync_tool.deployment.http import Patience
 from sync_tool.deployment.ranges import KeyRange, TimeRange, key_ranges, resumed
 from sync_tool.deployment.system import SystemDoor
+from sync_tool.errors import FunctionFailed
 from sync_tool.model import Names, Page, Position, Selection
 from sync_tool.ordered import Piece, in_order
 from sync_tool.rowreader import numbered
@@ -51,7 +51,8 @@ class Reader:
         if selection.nothing:
             return
         if selection.sessions:
-            self._require(selection.sessions)
+            if not selection.settled:
+                self._require(selection.sessions)
             yield from self._ranges(resumed(key_ranges(selection), resume))
         elif selection.windowed:
             window = partial(self._door.by_time, TimeRange(selection.after, selection.before))
@@ -80,7 +81,7 @@ class Reader:
         for page in self._read([partial(self._door.by_time, TimeRange(after=selection.active_after))]):
             active.update(row.session for row in page.rows if isinstance(row.session, str) and chosen(row.session))
             yield Page([], page.bytes)
-        return replace(selection, active_after=None, sessions=tuple(active), nothing=not active)
+        return replace(selection, active_after=None, sessions=tuple(active), settled=True, nothing=not active)
 
     def _ranges(self, ranges: Iterable[KeyRange]) -> Iterator[Page]:
         return self._read([partial(self._door.pages, where) for where in ranges])
@@ -98,13 +99,20 @@ class Reader:
         rows = self._count() if self._workers > 1 else None
         if rows is None or rows < 2 * _ROWS_A_PIECE:
             return [where]
-        return self._door.pieces(where, rows // _ROWS_A_PIECE)
+        try:
+            return self._door.pieces(where, rows // _ROWS_A_PIECE)
+        except FunctionFailed:  # too slow for that, or an older function: one reader will do
+            return [where]
 
     def _require(self, sessions: Sequence[str]) -> None:
         """Refuse a session that does not exist before anything is written."""
-        with ThreadPoolExecutor(self._workers) as pool:
-            for _ in pool.map(partial(require_session, self._door), sorted(set(sessions))):
-                pass
+
+        def check(session: str) -> Iterator[Page]:
+            require_session(self._door, session)
+            return iter(())
+
+        for _ in in_order([partial(check, session) for session in sorted(set(sessions))], self._workers):
+            pass
 
 
 def require_session(door: Door, session: str) -> None:

@@ -26,6 +26,7 @@ _SELF_HOSTED_URL: Final = "CONVEX_SELF_HOSTED_URL"
 _APP_URL_PREFIXES: Final = ("", "NEXT_PUBLIC_", "VITE_", "PUBLIC_", "REACT_APP_", "EXPO_PUBLIC_")
 _IGNORED_KEY: Final = "<ignore_deploy_key>"
 _KEY_COMMAND_SECONDS: Final = 60
+_GIVEN: Final = "the argument 'key'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,13 @@ class Settings:
         """Return settings in which `key` is the one that counts."""
         others = {name: found for name, found in self.values.items() if name not in (*_KEY_VARIABLES, _ADMIN_KEY)}
         name = _KEY_VARIABLES[0]
-        return Settings({**others, name: (key, "the key given")}, self.looked_in, self.directory)
+        return Settings({**others, name: (key, _GIVEN)}, self.looked_in, self.directory)
 
     def origin(self, name: str) -> str:
         """Return where a variable was found, for messages."""
         place = self.values[name][1]
+        if place == _GIVEN:
+            return place
         return name if place == "environment" else f"{name} of {place}"
 
 
@@ -97,16 +100,17 @@ def find_target(settings: Settings, url: str | None = None, key_command: str | N
     Raises:
         UsageError: no key, a token that is no key, no URL, or a URL of another deployment than the key's.
     """
+    url = clean_url(url) if url else None
     key = _find_key(settings, key_command)
     local = None if key else _local_deployment(settings)
     if local:
-        return Target(local.key, _clean_url(url) if url else local.url)
+        return Target(local.key, url or local.url)
     if key is None:
         raise _no_key(settings)
-    host = settings.get("CONVEX_PROVISION_HOST") or "https://api.convex.dev"
+    host = clean_url(settings.get("CONVEX_PROVISION_HOST") or "https://api.convex.dev")
     if url:
         _refuse_contradiction(key, url, "--url")
-        return Target(key, _clean_url(url), host)
+        return Target(key, url, host)
     if key.type:
         own = settings.get(_SELF_HOSTED_URL)
         if own:
@@ -130,25 +134,38 @@ def _find_url(settings: Settings) -> str:
     for name in (_SELF_HOSTED_URL, *(f"{prefix}CONVEX_URL" for prefix in _APP_URL_PREFIXES)):
         url = settings.get(name)
         if url:
-            return _clean_url(url)
+            return clean_url(url)
     raise UsageError(
         "no URL: this key is of a self-hosted deployment and does not say where that is.",
         hint=[("set", f"{_SELF_HOSTED_URL}, or give --url https://…")],
     )
 
 
-def _clean_url(url: str) -> str:
-    parts = urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"{url!r} is not the URL of a deployment.", hint=[("like", "https://NAME.convex.cloud")])
-    if parts.password:
-        raise UsageError("the URL holds a password; keys belong into the environment or an env file.")
+def clean_url(url: str) -> str:
+    """Return a base URL without a trailing slash.
+
+    Raises:
+        UsageError: it is none, or holds a user or a password.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        shown = f"…@{url.rpartition('@')[2]}" if "@" in url else url  # what is before it may be a password
+        raise UsageError(f"{shown!r} is not the URL of a deployment.", hint=[("like", "https://NAME.convex.cloud")])
+    if "@" in parts.netloc:
+        raise UsageError("the URL holds a user or a password; keys belong into the environment or an env file.")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
 def cloud_name(url: str) -> str | None:
     """Return the deployment that a Convex cloud URL names; None for a custom domain or another host."""
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return None
     return host.split(".")[0] if host.endswith((".convex.cloud", ".convex.site")) else None
 
 
@@ -214,7 +231,9 @@ def _run_key_command(command: str) -> str:
         )
     except subprocess.CalledProcessError as error:
         raise UsageError(f"--key-command ended with exit code {error.returncode}.") from None
-    except (subprocess.TimeoutExpired, UnicodeDecodeError):
+    except UnicodeDecodeError:
+        raise UsageError("--key-command printed something that is not text.") from None
+    except subprocess.TimeoutExpired:
         raise UsageError(f"--key-command gave no key within {_KEY_COMMAND_SECONDS} s.") from None
     if not done.stdout.strip():
         raise UsageError("--key-command printed nothing.")

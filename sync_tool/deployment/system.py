@@ -21,7 +21,7 @@ from sync_tool.deployment.client import Client
 from sync_tool.deployment.pace import Pace
 from sync_tool.deployment.ranges import KeyRange, TimeRange, cut
 from sync_tool.encoding.ids import ALPHABET
-from sync_tool.encoding.order import MISSING, sort_key
+from sync_tool.encoding.order import MISSING, same_value, sort_key
 from sync_tool.encoding.values import Json, Value, encode
 from sync_tool.errors import FunctionFailed
 from sync_tool.model import Names, Page, Position, Row, SessionInfo
@@ -76,20 +76,40 @@ class SystemDoor:
                         last = page.rows[-1] if page.rows else last
                         yield page
             except FunctionFailed as error:
-                if last is None or where.newest_first or not _cursor_died(error):
+                if last is None or where.newest_first or not _may_be_cursor(error):
                     raise
                 where = replace(where, resume=last.position)
             else:
                 return
 
     def by_time(self, where: TimeRange) -> Iterator[Page]:
-        """Yield the rows of all sessions in the order of their creation."""
-        clauses = _range(_bound("gte", where.after), _bound("lt", where.before))
-        return self._walk("by_creation_time", clauses, where.newest_first)
+        """Yield the rows of all sessions in the order of their creation; a dead cursor is no end here either."""
+        resume: tuple[float, str] | None = None
+        while True:
+            last: Row | None = None
+            clauses = _range(_bound("gte", where.after), _bound("lt", where.before))
+            try:
+                for page in self._walk("by_creation_time", clauses, where.newest_first):
+                    page.rows = [row for row in page.rows if resume is None or (row.time, row.id) > resume]
+                    last = page.rows[-1] if page.rows else last
+                    yield page
+            except FunctionFailed as error:
+                if last is None or where.newest_first or not _may_be_cursor(error):
+                    raise
+                where, resume = replace(where, after=last.time), (last.time, last.id)
+            else:
+                return
 
     def sessions(self, first: str | None, stop: str | None) -> Iterator[SessionInfo]:
         """Yield the sessions from `first` up to (not with) `stop`; reads every row of them."""
-        return sessions_of(self.pages(KeyRange(first=first, stop=stop)))
+        return self._listed(KeyRange(first=first, stop=stop))
+
+    def session(self, session: str) -> SessionInfo:
+        """Return a session with its first and last time; reads every row of it."""
+        return next(self._listed(KeyRange(session=session)), SessionInfo(session))
+
+    def _listed(self, where: KeyRange) -> Iterator[SessionInfo]:
+        return (replace(info, count=None) for info in sessions_of(self.pages(where)))
 
     def has_session(self, session: str) -> bool:
         """Tell whether the session holds at least one message."""
@@ -109,8 +129,7 @@ class SystemDoor:
             probe = first[:shared] + "".join(random.choices(ALPHABET, k=8))  # noqa: S311
             answer = self._ask("by_id", _range(("gte", probe), None), None, False, 1)
             sessions.update(row.session for row in self._reader.page(answer.page).rows if isinstance(row.session, str))
-        inside = (session for session in sessions if _between(session, where))
-        return cut(where, [Position(session, _BEFORE_ALL_TIMES, "") for session in sorted(inside, key=sort_key)])
+        return cut(where, [Position(session, _BEFORE_ALL_TIMES, "") for session in sorted(sessions, key=sort_key)])
 
     def _edge_ids(self, *, newest_first: bool) -> list[str]:
         answer = self._ask("by_id", [], None, newest_first, 1)
@@ -203,18 +222,17 @@ def _spelled(value: Value) -> Json:
     return _UNDEFINED if value is MISSING else encode(value)
 
 
-def _between(session: str, where: KeyRange) -> bool:
-    """Tell whether a cut at this session lies inside the range."""
-    return (where.first is None or session > where.first) and (where.stop is None or session < where.stop)
-
-
 def _after(row: Row, resume: Position | None) -> bool:
-    if resume is None or row.session != resume.session or row.time > resume.time:
+    if resume is None or row.time > resume.time or not same_value(row.session, resume.session):
         return True
     return row.time == resume.time and row.id > resume.id
 
 
-def _cursor_died(error: FunctionFailed) -> bool:
-    if isinstance(error.data, dict) and error.data.get("paginationError") == "InvalidCursor":
-        return True
-    return "parse cursor" in error.message  # after a change of the deployment's secret
+def _may_be_cursor(error: FunctionFailed) -> bool:
+    """Tell whether a failure behind the first page may be the cursor's.
+
+    In production a dead cursor may say no more than "Server Error". By then the page has shrunk to one row,
+    so size is not the reason; going on by key shows what is.
+    """
+    died = isinstance(error.data, dict) and error.data.get("paginationError") == "InvalidCursor"
+    return died or error.data is None

@@ -55,6 +55,13 @@ def sort_key(value: Value) -> bytes:
     raise ValueError(f"{kind.__name__} is not a Convex value")
 
 
+def same_value(left: Value, right: Value) -> bool:
+    """Tell whether an index takes two values for the same: NaN is itself, 0.0 is not -0.0, 1 is not True."""
+    if type(left) is str and type(right) is str:
+        return left == right
+    return sort_key(left) == sort_key(right)
+
+
 def _field_key(name: str, item: Value) -> bytes:
     return b"\x06" + _terminated(name.encode()) + sort_key(item)
 

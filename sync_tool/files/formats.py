@@ -40,16 +40,39 @@ def format_of(path: Path, asked: str | None = None) -> str:
             f"cannot tell the format of {path.name!r}.",
             hint=[("known", f"{' '.join(SUFFIXES)}, and .zst or .gz behind")],
         )
-    if found and asked and found != asked:
-        raise UsageError(f"{path.name!r} is {found}, but the format asked for is {asked}.")
+    kind, _, squeezed = (asked or "").partition(".")
+    suffix = path.suffix if stem is not path else ""
+    if found and asked and (found != kind or (squeezed and suffix != f".{squeezed}")):
+        raise UsageError(f"{path.name!r} is {found}{suffix}, but the format asked for is {asked}.")
+    if found is None and suffix and squeezed and suffix != f".{squeezed}":
+        raise UsageError(f"{path.name!r} ends with {suffix}, but the format asked for is {asked}.")
     found = found or asked or ""
     if stem is not path and found in _COMPRESSED_INSIDE:
         raise UsageError(f"{_COMPRESSED_INSIDE[found]} is compressed inside; leave out the second suffix.")
     return found
 
 
+def names_a_format(path: Path) -> bool:
+    """Tell whether the suffix of a path is that of a format."""
+    stem = path.with_suffix("") if path.suffix in COMPRESSIONS else path
+    return stem.suffix in SUFFIXES
+
+
+def added_compression(kind: str, path: Path | None) -> Path:
+    """Return a name whose suffix is the compression that `kind` asks for and that of `path` does not give already."""
+    _, _, squeezed = kind.partition(".")
+    if not squeezed or (path is not None and path.suffix == f".{squeezed}"):
+        return Path("plain")
+    return Path(f"stream.{squeezed}")
+
+
 def make_writer(kind: str, stream: BinaryIO, names: Names, origin: str) -> Writer:
-    """Return a writer of format `kind`; `origin` says where the rows are from."""
+    """Return a writer of format `kind` (its compression is not looked at); `origin` says where rows are from.
+
+    Raises:
+        UsageError: there is no such format.
+    """
+    kind = kind.partition(".")[0]
     if kind == "jsonl":
         from sync_tool.files.jsonl import JsonlWriter
 
@@ -62,6 +85,8 @@ def make_writer(kind: str, stream: BinaryIO, names: Names, origin: str) -> Write
         from sync_tool.files.zip import ZipWriter
 
         return ZipWriter(stream, names)
-    from sync_tool.files.markdown import MarkdownWriter
+    if kind == "md":
+        from sync_tool.files.markdown import MarkdownWriter
 
-    return MarkdownWriter(stream, origin)
+        return MarkdownWriter(stream, origin)
+    raise UsageError(f"there is no format {kind!r}.", hint=[("known", ", ".join(FORMATS))])

@@ -62,7 +62,7 @@ class _Transcript:
         self._title = first.session if isinstance(first.session, str) else repr(first.session)
         self._first = self._last = first.time
         self._count = 0
-        self._calls: dict[str, str] = {}
+        self._calls: list[tuple[str, str]] = []
         self._body = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed in close()
 
     def add(self, row: Row) -> None:
@@ -81,7 +81,7 @@ class _Transcript:
         if text or not calls:
             self._block(f"**{_speaker(row, data)}** {_time(row)}  {text}".rstrip())
         for position, call in enumerate(calls):
-            self._calls[str(call.get("id") or position)] = _call(call)
+            self._calls.append((str(call.get("id") or position), _call(call)))
 
     def copy_to(self, stream: BinaryIO, origin: str) -> None:
         """Write heading and body."""
@@ -97,14 +97,16 @@ class _Transcript:
         self._body.close()
 
     def _add_result(self, row: Row, data: dict[str, Any]) -> None:
-        waiting = self._calls.pop(str(data.get("tool_call_id")), None)
-        call = waiting or f"> tool {one_line(str(data.get('name') or data.get('tool_call_id') or '?'))}"
+        asked = str(data.get("tool_call_id"))
+        place = next((place for place, (id_, _) in enumerate(self._calls) if id_ == asked), None)
+        call = self._calls.pop(place)[1] if place is not None else ""
+        call = call or f"> tool {one_line(str(data.get('name') or data.get('tool_call_id') or '?'))}"
         failed = "error: " if data.get("status") == "error" else ""
         self._block(f"{call} -> {failed}{shortened(_text(row, data), _FOLDED)}")
 
     def _flush_calls(self) -> None:
         """Write the calls that nobody answered."""
-        for call in self._calls.values():
+        for _, call in self._calls:
             self._block(call)
         self._calls.clear()
 
@@ -124,8 +126,10 @@ def _kind(row: Row) -> str:
 def _speaker(row: Row, data: dict[str, Any]) -> str:
     kind = data.get("role") if _kind(row) in ("generic", "chat") else _kind(row)
     name = data.get("name")
-    shown = one_line(str(kind or "unknown")).replace("*", "")
-    return f"{shown} ({one_line(name)})" if isinstance(name, str) and name else shown
+    shown = str(kind or "unknown")
+    if isinstance(name, str) and name:
+        shown = f"{shown} ({name})"
+    return one_line(shown).replace("*", "")  # or it could end the mark early and go on as another speaker
 
 
 def _time(row: Row) -> str:

@@ -14,7 +14,7 @@ from sync_tool.encoding.canonical import dumps
 from sync_tool.encoding.order import MISSING
 from sync_tool.encoding.values import Value
 
-_PLAIN = re.compile(r"[a-z0-9_][a-z0-9._-]{0,99}(?<![.])")
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}(?<![.])")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 _UNSAFE = re.compile(r"[^a-z0-9_-]+")
 _READABLE_LETTERS: Final = 40
@@ -27,6 +27,6 @@ def safe_name(session: Value) -> str:
     if isinstance(session, str) and _PLAIN.fullmatch(session) and not _DEVICES.fullmatch(session):
         return session
     readable = session if isinstance(session, str) else "no-id" if session is MISSING else type(session).__name__
-    readable = _UNSAFE.sub("_", readable.lower()).strip("_")[:_READABLE_LETTERS]
+    readable = _UNSAFE.sub("_", readable.lower()).strip("_-")[:_READABLE_LETTERS] or "session"
     content = b"" if session is MISSING else dumps(session)
     return f"{readable}{_MARK}{blake2b(content, digest_size=8).hexdigest()}"

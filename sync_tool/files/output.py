@@ -9,20 +9,28 @@ from __future__ import annotations
 import errno
 import fcntl
 import gzip
+import hashlib
+import io
 import os
+import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 import zstandard
 
 from sync_tool.errors import ConvexMsgsError, Locked, OutputError, PipeClosed
+from sync_tool.text import harmless_json
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 COMPRESSIONS: Final = {".zst": "zstd", ".gz": "gzip"}
 _ZSTD_LEVEL: Final = 3
 _BUFFER: Final = 1 << 20
+_LONGEST_NAME: Final = 200
 
 
 @contextmanager
@@ -36,24 +44,19 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
         Locked: another run is writing the same file.
     """
     check_output(path, overwrite=overwrite)
-    temporary = path.with_name(f".{path.name}.part")
+    final = Path(os.path.realpath(path))  # what a symbolic link names is written, and the link stays
+    temporary = _temporary(final)
     try:
-        with _own(temporary) as raw:
+        with _own(temporary, final.name) as raw:
             with compressed(raw, path) as stream:
                 yield stream
             raw.flush()
             os.fsync(raw.fileno())
             check_output(path, overwrite=overwrite)
-            temporary.rename(path)
-            _sync_folder(path.parent)
+            temporary.rename(final)
+            _sync_folder(final.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise translate(error, path) from None
-    except Locked:
-        raise
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
@@ -64,14 +67,32 @@ def standard_output() -> Iterator[BinaryIO]:
         PipeClosed: the reader went away.
         OutputError: it cannot be written, for example because the disk behind it is full.
     """
+    if sys.stdout is None:
+        raise OutputError("standard output is closed.", hint=[("give", "-o FILE")])
     stream = sys.stdout.buffer
     try:
-        yield stream
+        yield cast("BinaryIO", _Terminal(stream)) if stream.isatty() else stream
         stream.flush()
-    except BrokenPipeError:
-        raise PipeClosed("standard output was closed.") from None
     except OSError as error:
         raise translate(error, Path("standard output")) from None
+
+
+class _Terminal(io.RawIOBase):
+    """A terminal, to which no character goes that could change what it shows."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Buffer, /) -> int:
+        """Write JSON with such characters spelled as escapes."""
+        text = bytes(data).decode("utf-8", "surrogateescape")
+        self._stream.write(harmless_json(text).encode("utf-8", "surrogateescape"))
+        return len(memoryview(data))
 
 
 @contextmanager
@@ -90,6 +111,8 @@ def compressed(raw: BinaryIO, path: Path) -> Iterator[BinaryIO]:
 
 def translate(error: OSError, path: Path) -> ConvexMsgsError:
     """Return our error for what the operating system said about writing `path`."""
+    if error.errno == errno.EPIPE:
+        return PipeClosed(f"{path} was closed.")
     if error.errno == errno.ENOSPC:
         return OutputError(f"no space left for {path}; nothing was written under that name.")
     if error.errno == errno.ENOENT:
@@ -98,28 +121,75 @@ def translate(error: OSError, path: Path) -> ConvexMsgsError:
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
-    """Refuse what can be seen to be no good before anything is read: a folder, an existing file.
+    """Refuse what can be seen to be no good before anything is read: a folder, a device, an existing file.
 
     Raises:
         OutputError: says which.
     """
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise translate(error, path) from None
+    except ValueError:
+        raise OutputError(f"{str(path)!r} cannot be the name of a file.") from None
+    if stat.S_ISDIR(mode):
         raise OutputError(f"{path} is a folder.", hint=[("give", "the name of a file")])
-    if not overwrite and path.exists():
+    if not stat.S_ISREG(mode):
+        raise OutputError(f"{path} is no file but a device or a pipe.", hint=[("instead", f"-o - > {path}")])
+    if not overwrite:
         raise OutputError(f"{path} exists; nothing was written.", hint=[("replace it", "--overwrite")])
 
 
+def _temporary(path: Path) -> Path:
+    """Return the hidden name beside a file, within the length that names may have."""
+    name = path.name
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+    return path.with_name(f".{name}.part")
+
+
 @contextmanager
-def _own(temporary: Path) -> Iterator[BinaryIO]:
-    """Open the temporary file and lock it; the lock dies with the process."""
-    handle = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o600)
-    with open(handle, "wb", buffering=_BUFFER) as raw:  # noqa: PTH123  # a handle, not a path
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Locked(f"another run is writing {temporary.name[1:].removesuffix('.part')}.") from None
-        os.ftruncate(handle, 0)
-        yield raw
+def _own(temporary: Path, name: str) -> Iterator[BinaryIO]:
+    """Open the temporary file and lock it; the lock dies with the process.
+
+    After an error the file is removed, but only by the run whose lock it is.
+    """
+    while True:
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o600)
+        with open(handle, "wb", buffering=_BUFFER) as raw:  # noqa: PTH123  # a handle, not a path
+            lock(handle, name)
+            if not _is_still(handle, temporary):
+                continue  # another run renamed it between our opening and our lock: that file is finished
+            try:
+                os.ftruncate(handle, 0)
+                yield raw
+            except BaseException:
+                with suppress(OSError):
+                    temporary.unlink()
+                raise
+            return
+
+
+def lock(handle: int, name: str) -> None:
+    """Lock an open file for this process alone.
+
+    Raises:
+        Locked: another process holds it.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise Locked(f"another run is writing {name}.") from None
+
+
+def _is_still(handle: int, path: Path) -> bool:
+    """Tell whether a path still names an open file."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

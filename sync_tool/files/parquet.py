@@ -1,7 +1,7 @@
 """Parquet: the flat columns of `sync_tool.rows`, zstd, and the deployment's names in the metadata.
 
 Plain strings: pandas and Polars stumble over Arrow's dictionary and JSON types, and Parquet makes
-dictionaries by itself. The only module that imports pyarrow.
+dictionaries by itself. With `sync_tool.files.arrow` the only module that imports pyarrow.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import pyarrow.parquet as pq
 from sync_tool._version import __version__
 from sync_tool.encoding.canonical import dumps
 from sync_tool.errors import Damaged, UsageError
+from sync_tool.files.arrow import array_of
 from sync_tool.model import Names, Page
 from sync_tool.rowreader import RowReader
 from sync_tool.rows import COLUMNS, flatten, unflatten
 
 FORMAT_VERSION: Final = 1
 _METADATA: Final = b"convex-msgs"
-_ROWS_A_GROUP: Final = 65_536
-_GROUP_BYTES: Final = 32 << 20
+_ROWS_A_GROUP: Final = 16_384
+_GROUP_BYTES: Final = 16 << 20
 _ROWS_A_PAGE: Final = 1000
 _NOT_READ: Final = frozenset({"created_at", "n", "model", "input_tokens", "output_tokens"})
 """Derived columns. (A date past 9999 could not even be looked at.)"""
@@ -181,7 +182,9 @@ def _names_in(schema: pa.Schema) -> Names:
 
 
 def _batch(page: Page, schema: pa.Schema, names: Names) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist([flatten(row.value, names, row.n) for row in page.rows], schema)
+    rows = [flatten(row.value, names, row.n) for row in page.rows]
+    columns = [array_of([row[field.name] for row in rows], field.type) for field in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _first_line(error: Exception) -> str:

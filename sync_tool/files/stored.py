@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -58,7 +57,8 @@ class StoredRows(ABC):
 
     def pages(self, selection: Selection, resume: Position | None = None) -> Iterator[Page]:
         """Yield the selected rows in session order (`sync_tool.ports.Source`)."""
-        self._require(selection.sessions)
+        if not selection.settled:
+            self._require(selection.sessions)
         selection = self.settled(selection)
         found: Iterable[Page] = filtered(self.stored(), selection)
         ordered = found if self._in_order else in_session_order(found, self.names)
@@ -68,13 +68,10 @@ class StoredRows(ABC):
         """Return about how much room in the temporary folder `pages` needs for sorting; 0 where all is in order."""
         return 0 if self._in_order else round(self.unpacked_bytes() * _SORTING_TAKES)
 
-    def span(self) -> tuple[float, float] | None:
-        """Return the oldest and the newest creation time; None if there are no rows."""
-        oldest, newest = math.inf, -math.inf
-        for page in self.stored():
-            for row in page.rows:  # comparing with NaN, the time of a row without one, changes nothing
-                oldest, newest = min(oldest, row.time), max(newest, row.time)
-        return (oldest, newest) if oldest <= newest else None
+    def next_time(self, since: float) -> float | None:
+        """Return the first creation time at or after `since`; None if there is none."""
+        times = (row.time for page in self.stored() for row in page.rows if row.time >= since)
+        return min(times, default=None)
 
     def sessions(self, selection: Selection, *, count: bool = False) -> Iterator[SessionInfo]:
         """Yield the selected sessions in order."""
@@ -107,7 +104,7 @@ class StoredRows(ABC):
             for row in page.rows
             if row.time >= since and isinstance(row.session, str) and chosen(row.session)
         }
-        return replace(selection, active_after=None, sessions=tuple(active), nothing=not active)
+        return replace(selection, active_after=None, sessions=tuple(active), settled=True, nothing=not active)
 
     def _once(self, pages: Iterable[Page]) -> Iterable[Page]:
         """Leave out of pages in session order what counts only once."""

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from sync_tool.deployment.catalog import check_names
 from sync_tool.deployment.deployment import Deployment
 from sync_tool.deployment.schemalevel import DOCUMENTED, OTHER, schema_level
-from sync_tool.errors import ConvexMsgsError, Exit, FunctionFailed, UsageError
+from sync_tool.errors import ConvexMsgsError, Exit, Refused, UsageError, only_this_refused
 from sync_tool.jobs.history import History
 
 Verdict = Literal["ok", "--", "warn", "fail"]
@@ -112,7 +112,9 @@ def _ways(deployment: Deployment) -> Iterator[Finding]:
     try:
         deployment.client.query_value("_system/cli/tables", {"paginationOpts": {"numItems": 1.0, "cursor": None}})
         yield Finding("ok", "read: system queries (nothing needs to be deployed)")
-    except FunctionFailed as error:
+    except Refused as error:
+        if not only_this_refused(error):
+            raise
         yield Finding("--", f"read: system queries refused: {error.message}")
     if deployment.has_functions:
         yield Finding("ok", "read: functions (convexMsgs is deployed)")

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Unpack
 
 from sync_tool.errors import UsageError
-from sync_tool.files.formats import format_of, make_writer
-from sync_tool.files.output import check_output, new_file, standard_output
+from sync_tool.files.formats import added_compression, format_of, make_writer, names_a_format
+from sync_tool.files.output import check_output, compressed, new_file, standard_output
 from sync_tool.files.stored import StoredRows
-from sync_tool.jobs.export_folder import Layout, export_folder, is_folder
+from sync_tool.jobs.export_folder import Layout, Task, export_folder, is_folder
 from sync_tool.jobs.metering import Estimate, Meter, estimate_all, read_cap
 from sync_tool.jobs.partitions import PartitionBy
 from sync_tool.jobs.selecting import SelectionKeywords, make_selection, parse_size
-from sync_tool.model import Page, Selection
+from sync_tool.model import Page
 from sync_tool.pipeline import Totals, run
 from sync_tool.ports import Progress, Source
 from sync_tool.text import size
@@ -89,8 +88,12 @@ def export(
         Unreachable: the deployment gave no answer.
     """
     cap = parse_size(max_read, "--max-read")
-    job = _Run(getattr(source, "source", source), make_selection(selection), progress or SILENT, cap)
+    job = _Run(getattr(source, "source", source), selection, progress or SILENT, cap)
+    if not str(output):
+        raise UsageError("the output has no name.", hint=[("give", "-o FILE, or - for standard output")])
     if str(output) != STDOUT and is_folder(output, partition_by):
+        if partition_by is not None and names_a_format(Path(output)):
+            raise UsageError(f"{output} is the name of a file, but --partition-by makes a folder.")
         return job.into_folder(Path(output), format or "parquet", partition_by or "none", overwrite=overwrite)
     if str(output) == STDOUT:
         if partition_by is not None:
@@ -103,9 +106,12 @@ def export(
 class _Run:
     """One export under way."""
 
-    def __init__(self, source: Source, chosen: Selection, progress: Progress, cap: int | None) -> None:
+    def __init__(self, source: Source, asked: SelectionKeywords, progress: Progress, cap: int | None) -> None:
         self._source = source
-        self._chosen = chosen
+        self._chosen = make_selection(asked)
+        self._asked = {
+            name: value if isinstance(value, float) else str(value) for name, value in asked.items() if value
+        }
         self._progress = progress
         self._cap = cap
         self._started, self._clock = datetime.now(UTC), time.monotonic()
@@ -115,10 +121,12 @@ class _Run:
         """Write one file, or standard output if there is no path."""
         source = self._source
         self._tell_of_sorting()
-        with standard_output() if path is None else new_file(path, overwrite=overwrite) as stream:
-            pages = source.pages(self._chosen) if self._chosen.everything else _begun(source.pages(self._chosen))
+        opened = standard_output() if path is None else new_file(path, overwrite=overwrite)
+        with opened as raw, compressed(raw, added_compression(kind, path)) as stream:
+            read = source.pages(self._chosen)
+            pages = _joined(None, read) if self._chosen.everything else _begun(read)
             meter = self._announce()
-            with closing(make_writer(kind, stream, source.names, source.title)) as writer:
+            with closing(make_writer(kind, stream, source.names, source.title)) as writer, closing(pages):
                 totals = run(meter.watch(pages), writer, self._progress)
         files = () if path is None else (FileReport(str(path), path.stat().st_size, totals.rows),)
         return self._report(totals, files)
@@ -128,9 +136,8 @@ class _Run:
         self._tell_of_sorting()
         meter = self._announce()
         layout = Layout(folder, kind, by)
-        totals, parts = export_folder(
-            self._source, self._chosen, layout, meter.watch, self._progress, overwrite=overwrite
-        )
+        task = Task(self._source, self._chosen, self._asked, meter.watch)
+        totals, parts = export_folder(task, layout, self._progress, overwrite=overwrite)
         files = tuple(FileReport(f"{folder / part.path}", part.bytes, part.rows) for part in parts)
         return self._report(totals, files, sessions_known=by != "month")
 
@@ -167,10 +174,15 @@ class _Run:
         )
 
 
-def _begun(pages: Iterator[Page]) -> Iterator[Page]:
+def _begun(pages: Iterator[Page]) -> Generator[Page]:
     """Read the first page, which shows that there is something to read, and return all pages."""
-    first = next(pages, None)
-    return iter(()) if first is None else chain((first,), pages)
+    return _joined(next(pages, None), pages)
+
+
+def _joined(first: Page | None, rest: Iterator[Page]) -> Generator[Page]:
+    if first is not None:
+        yield first
+    yield from rest  # which passes on that nobody wants more, unlike itertools.chain
 
 
 class _Silent:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from sync_tool.encoding.order import MISSING
 from sync_tool.encoding.values import encode
+from sync_tool.errors import UsageError
 from sync_tool.jobs.selecting import SelectionKeywords, make_selection
 from sync_tool.model import Names, Row, Selection, SessionInfo
 from sync_tool.ports import Source
@@ -63,6 +64,8 @@ class History:
             selection: which sessions; all without it.
         """
         if recent is not None:
+            if count or selection:
+                raise UsageError("the newest sessions of all are listed; that does not go with a selection or count.")
             return Sessions(self.source.recent_sessions(recent), recent=True)
         return Sessions(self.source.sessions(make_selection(selection), count=count))
 

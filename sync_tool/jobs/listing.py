@@ -33,4 +33,4 @@ def list_sessions(
         title += " · nothing deployed there is needed or changed"
     progress.begin(title, None)
     progress.detail(source.way)
-    return history.sessions(recent, count=count, **selection)
+    return history.sessions(recent) if recent is not None else history.sessions(count=count, **selection)

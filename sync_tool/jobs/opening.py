@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from sync_tool.errors import UsageError
 from sync_tool.jobs.history import History
@@ -47,17 +46,12 @@ def connect(
         Unreachable: no answer.
     """
     from sync_tool.deployment.deployment import Deployment
-    from sync_tool.deployment.keys import parse_key
-    from sync_tool.deployment.settings import Target, find_target, load_settings
+    from sync_tool.deployment.settings import Settings, find_target, load_settings
 
-    if key is not None and url is not None:
-        target = Target(parse_key(key, "key"), url.rstrip("/"))
-    else:
-        settings = load_settings(env_file)
-        if key is not None:
-            settings = settings.with_key(key)
-        target = find_target(settings, url, key_command)
-    return History(Deployment(target, names, via=via, patience=patience))
+    settings = Settings({}) if key is not None and url is not None else load_settings(env_file)
+    if key is not None:
+        settings, key_command = settings.with_key(key), None
+    return History(Deployment(find_target(settings, url, key_command), names, via=via, patience=patience))
 
 
 def open_address(address: str | Path, *, names: Names | None = None) -> History:
@@ -77,7 +71,7 @@ def open_address(address: str | Path, *, names: Names | None = None) -> History:
         if not held:
             raise UsageError(f"{text}: there is no variable {text[4:]!r}, or it is empty.")
         text = held
-    elif "://" in text and urlsplit(text).password:
+    elif "@" in text.partition("://")[2].partition("/")[0]:
         raise UsageError(
             "an address with a password does not belong on a command line.",
             hint=[("put it", "into a variable: env:NAME")],

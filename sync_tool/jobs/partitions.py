@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Literal
 
+from sync_tool.encoding.order import same_value
 from sync_tool.encoding.values import Value, decode, encode
 from sync_tool.files.manifest import Part
 from sync_tool.files.names import safe_name
@@ -36,17 +37,21 @@ class Portion:
     """The session id as ``convex_encoded_json``, where the file is one session."""
 
 
-def portions(source: Source, selection: Selection, by: PartitionBy, done: list[Part]) -> Iterator[Portion]:
+Read = Callable[[Selection, Position | None], Iterator[Page]]
+"""Reads the selected rows behind a position."""
+
+
+def portions(source: Source, read: Read, selection: Selection, by: PartitionBy, done: list[Part]) -> Iterator[Portion]:
     """Yield what is left to write; each portion is to be used up before the next one is asked for."""
     if by == "month":
-        return _months(source, selection, {part.label for part in done})
+        return _months(source, read, selection, {part.label for part in done})
     last = done[-1].last if done else None
     resume = None if last is None else Position(MISSING if last[0] is None else decode(last[0]["id"]), last[1], last[2])
     if by == "session":
         if resume is not None:
             resume = resume._replace(time=_AFTER_ALL_TIMES, id="")
-        return _sessions(source.pages(selection, resume))
-    pages = source.pages(selection, resume)
+        return _sessions(read(selection, resume))
+    pages = read(selection, resume)
     if resume is not None and last is not None:
         pages = _numbered_on(pages, resume.session, last[3])
     return _parts(pages, len(done))
@@ -62,7 +67,7 @@ def _numbered_on(pages: Iterable[Page], session: Value, n: int) -> Iterator[Page
     """Go on counting in the session that the last finished part ended in."""
     for page in pages:
         for row in page.rows:
-            if row.session == session and type(row.session) is type(session):
+            if same_value(row.session, session):
                 row.n += n
         yield page
 
@@ -84,31 +89,29 @@ def _sessions(pages: Iterable[Page]) -> Iterator[Portion]:
         yield Portion(safe_name(session), safe_name(session), rest.of_session(), encoded)
 
 
-def _months(source: Source, selection: Selection, done: set[str]) -> Iterator[Portion]:
+def _months(source: Source, read: Read, selection: Selection, done: set[str]) -> Iterator[Portion]:
+    """Yield the months that hold rows; from one to the next by asking for the next row, however far it is."""
     selection = source.settled(selection)
-    span = source.span()
-    if span is None or selection.nothing:
-        return
-    start = max(span[0], selection.after or 0.0)
-    end = min(span[1] + 1.0, _AFTER_ALL_TIMES if selection.before is None else selection.before)
-    for label, month_start, month_end in _calendar(start, end):
-        window = replace(selection, after=max(start, month_start), before=min(end, month_end))
-        rest = _Stream(source.pages(window)) if label not in done else None
-        if rest is not None and rest.more():
-            yield Portion(f"month={label}/part-0", label, rest.up_to(None, None))
+    end = _AFTER_ALL_TIMES if selection.before is None else selection.before
+    start = None if selection.nothing else source.next_time(selection.after or 0.0)
+    while start is not None and start < end:
+        label, month_end = _month_of(start)
+        if label not in done:
+            rest = _Stream(read(replace(selection, after=start, before=min(end, month_end)), None))
+            if rest.more():
+                yield Portion(f"month={label}/part-0", label, rest.up_to(None, None))
+        start = source.next_time(month_end) if month_end < end else None
 
 
-def _calendar(start: float, end: float) -> Iterator[tuple[str, float, float]]:
-    """Yield the months that [start, end) touches: name, first ms, first ms after."""
-    while start < end:
-        date = moment(start)
-        if date is None:
-            yield _UNDATED, start, end
-            return
-        following = (date.year + date.month // 12, date.month % 12 + 1)
-        month_end = _YEAR_10000_MS if following[0] > 9999 else datetime(*following, 1, tzinfo=UTC).timestamp() * 1000
-        yield f"{date:%Y-%m}", datetime(date.year, date.month, 1, tzinfo=UTC).timestamp() * 1000, month_end
-        start = month_end
+def _month_of(time: float) -> tuple[str, float]:
+    """Return the name of the month of a time, and the first ms after it."""
+    date = moment(time)
+    if date is None:
+        return _UNDATED, _AFTER_ALL_TIMES
+    if (date.year, date.month) == (9999, 12):
+        return "9999-12", _YEAR_10000_MS
+    following = datetime(date.year + date.month // 12, date.month % 12 + 1, 1, tzinfo=UTC)
+    return f"{date:%Y-%m}", following.timestamp() * 1000
 
 
 class _Stream:

@@ -21,9 +21,9 @@ _SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(k|m|g|t)?(i?)b?$", re.IGNORECASE)
 class SelectionKeywords(TypedDict, total=False):
     """The keywords that every job takes to select messages."""
 
-    sessions: Iterable[str]
-    match: Iterable[str]
-    exclude: Iterable[str]
+    sessions: str | Iterable[str]
+    match: str | Iterable[str]
+    exclude: str | Iterable[str]
     after: When
     before: When
     active_after: When
@@ -36,9 +36,9 @@ def make_selection(keywords: SelectionKeywords) -> Selection:
         UsageError: a time that cannot be read, or an empty window.
     """
     selection = Selection(
-        sessions=tuple(keywords.get("sessions", ())),
-        match=tuple(keywords.get("match", ())),
-        exclude=tuple(keywords.get("exclude", ())),
+        sessions=_each(keywords.get("sessions", ())),
+        match=_each(keywords.get("match", ())),
+        exclude=_each(keywords.get("exclude", ())),
         after=parse_when(keywords.get("after"), "--after"),
         before=parse_when(keywords.get("before"), "--before"),
         active_after=parse_when(keywords.get("active_after"), "--active-after"),
@@ -78,6 +78,11 @@ def parse_size(text: str | float | None, name: str) -> int | None:
         raise UsageError(f"{name} {text!r} is not a size.", hint=[("like", "250MB or 2GiB")])
     power = "kmgt".index(match[2].lower()) + 1 if match[2] else 0
     return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+
+
+def _each(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Return several texts as a tuple; a single one is one, not its letters."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _parse_text(text: str, name: str) -> datetime:
