@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -13,6 +14,10 @@ from pathlib import Path
 import pytest
 
 from running import ROOT, Done, Sandbox, clean_environment, convex_msgs, running_sandbox
+from sync_tool.cli.options import _ids_from
+from sync_tool.errors import Locked, OutputError
+from sync_tool.files.output import new_file
+from sync_tool.text import harmless_json
 
 FAST = {"CONVEX_MSGS_ATTEMPTS": "1"}
 EVERYTHING = ("jsonl", "jsonl.zst", "jsonl.gz", "parquet", "zip", "md")
@@ -326,3 +331,93 @@ def test_shells_can_complete(tmp_path: Path, shell: str) -> None:
     words = {"COMP_WORDS": "convex-msgs export --part", "COMP_CWORD": "2" if shell != "fish" else "--part"}
     offered = convex_msgs(cwd=tmp_path, env={"_CONVEX_MSGS_COMPLETE": f"{shell}_complete", **words})
     assert b"--partition-by" in offered.out
+
+
+@pytest.mark.parametrize("output", ["plain/x.jsonl", "a" * 300 + ".jsonl", "", "pipe.jsonl"])
+def test_a_place_that_cannot_be_written_is_exit_2(tmp_path: Path, sandbox: Sandbox, output: str) -> None:
+    """A file in place of a folder, a name too long, no name, a pipe: one line, and nothing is left or replaced."""
+    (tmp_path / "plain").touch()
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    assert_error(run(sandbox, tmp_path, "export", "-s", "cust-88", "-o", output, "--overwrite"), 2)
+    assert files(tmp_path) == ["pipe.jsonl", "plain"]
+    assert (tmp_path / "pipe.jsonl").is_fifo()
+
+
+def test_long_names_and_links_are_written(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A name of the greatest length works, and a link stays one: what it names is written."""
+    (tmp_path / "link.jsonl").symlink_to("target.jsonl")
+    for name in ("link.jsonl", "a" * 249 + ".jsonl"):
+        assert run(sandbox, tmp_path, "export", "-s", "cust-88", "-o", name).code == 0
+    assert (tmp_path / "link.jsonl").is_symlink()
+    assert files(tmp_path) == ["a" * 249 + ".jsonl", "link.jsonl", "target.jsonl"]
+
+
+def test_a_failed_run_keeps_the_temporary_file_of_another(tmp_path: Path) -> None:
+    """Whoever does not hold the lock removes nothing, and takes the name over only when it is free."""
+    path = tmp_path / "a.jsonl"
+    with new_file(path) as stream:
+        stream.write(b"first")
+        with pytest.raises(Locked, match=r"a\.jsonl"), new_file(path):
+            pass
+        assert files(tmp_path) == [".a.jsonl.part"]
+    assert path.read_bytes() == b"first"
+    with pytest.raises(OutputError, match="cannot be the name"), new_file(tmp_path / "a\0b"):
+        pass
+
+
+def test_arguments_that_are_not_unicode_are_exit_2(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Bytes of another encoding are named with their option."""
+    assert_error(run(sandbox, tmp_path, "export", "-s", "\udcff"), 2, "--session", "not valid Unicode")
+    assert_error(run(sandbox, tmp_path, "sessions", "--match", "\udcff"), 2, "--match", "not valid Unicode")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ("sessions >&-", 2, "standard output is closed"),
+        ("sessions --json >&-", 2, "standard output is closed"),
+        ("export -s cust-88 >&-", 2, "standard output is closed"),
+        ("export --sessions-from - <&-", 2, "standard input is closed"),
+        ("export -s nope 2>&-", 2, ""),
+        ("sessions > /dev/full", 2, "no space left"),
+        ("sessions --json > /dev/full", 2, "no space left"),
+        ("--help > /dev/full", 2, "no space left"),
+    ],
+)
+def test_streams_that_cannot_be_used(tmp_path: Path, sandbox: Sandbox, arguments: str, code: int, said: str) -> None:
+    """Closed and full standard streams end with a message where there is a place for one, and never a traceback."""
+    env = clean_environment({"PYTHONPATH": str(ROOT), "CONVEX_MSGS_ENV_FILE": str(sandbox.env_file)})
+    command = f"{sys.executable} -m sync_tool {arguments}"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=env, capture_output=True, check=False)
+    assert done.returncode == code
+    assert said in done.stderr.decode()
+    assert b"Traceback" not in done.stderr + done.stdout
+
+
+def test_terminals_of_another_encoding(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Text is spelled with escapes, JSON stays UTF-8."""
+    env = {"PYTHONIOENCODING": "ascii"}
+    assert b"\\u304a" in run(sandbox, tmp_path, "sessions", env=env).out
+    found = json.loads(run(sandbox, tmp_path, "sessions", "--json", env=env).out)
+    assert "お客様-5" in [one["session"] for one in found["sessions"]]
+
+
+def test_an_error_while_connecting_stays_out_of_the_data(tmp_path: Path, sandbox: Sandbox) -> None:
+    """With --json and data on standard output the error goes to stderr, from the first moment."""
+    done = convex_msgs("export", "--json", "--env-file", "missing.env", cwd=tmp_path)
+    assert (done.code, done.out) == (2, b"")
+    done = convex_msgs("export", "--json", "--url", "http://127.0.0.1:9", cwd=tmp_path, env=FAST)
+    assert (done.code, done.out, json.loads(done.err)["exit_code"]) == (2, b"", 2)
+
+
+def test_ids_in_a_file_are_cut_at_line_ends_only(tmp_path: Path) -> None:
+    """A byte order mark and CR LF go; every other odd character belongs to the id."""
+    (tmp_path / "ids").write_bytes("\ufeffa\u2028b\r\nc\x85d\x0c\n\n".encode())
+    assert _ids_from(str(tmp_path / "ids")) == ["a\u2028b", "c\x85d\x0c"]
+
+
+def test_json_on_a_terminal_is_harmless() -> None:
+    """The characters that a terminal acts upon are spelled as escapes, which mean the same."""
+    text = json.dumps("\x9b31m \u202e \x7f é", ensure_ascii=False)
+    assert harmless_json(text) == '"\\u009b31m \\u202e \\u007f é"'
+    assert json.loads(harmless_json(text)) == json.loads(text)

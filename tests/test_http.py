@@ -6,15 +6,19 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import stamina
 
+from sync_tool.deployment.catalog import read_catalog
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.http import Patience
-from sync_tool.errors import FunctionFailed, Refused, Unreachable
+from sync_tool.errors import FunctionFailed, Refused, Unreachable, UsageError
+from sync_tool.jobs.doctor import doctor
+from sync_tool.jobs.opening import connect
 
 OK = (200, {"status": "success", "value": 7.0})
 KEY = "prod:tall-forest-123|c2VjcmV0LXNlY3JldA=="
@@ -40,7 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Deployment
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"null"
         self.server.requests.append({"path": self.path, "headers": dict(self.headers), "body": json.loads(body)})
         step = self.server.script.pop(0)
         if step == "reset":
@@ -145,7 +149,9 @@ def test_a_write_that_may_have_been_done_is_not_repeated(deployment: Deployment,
     assert len(deployment.requests) == 1
 
 
-@pytest.mark.parametrize(("value", "seconds"), [("7", 7.0), ("0", 0.0), ("999999", 120.0), ("soon", None)])
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("7", 7.0), ("0", 0.0), ("999999", 120.0), ("soon", None), ("9" * 5000, None)]
+)
 def test_retry_after_is_honoured_within_reason(value: str, seconds: float | None) -> None:
     """The server's own wait is taken, at most two minutes; nonsense is ignored."""
     from urllib3 import HTTPHeaderDict
@@ -153,6 +159,117 @@ def test_retry_after_is_honoured_within_reason(value: str, seconds: float | None
     from sync_tool.deployment.http import _retry_after
 
     assert _retry_after(HTTPHeaderDict({"Retry-After": value})) == seconds
+
+
+@pytest.mark.parametrize("status", [200, 403, 500])
+def test_json_nested_without_end_is_no_traceback(deployment: Deployment, client: Client, status: int) -> None:
+    """Neither an answer nor an error body can exhaust the stack."""
+    deep = b"[" * 100_000 + b"]" * 100_000
+    inner = b'{"status":"success","value":' + deep + b"}"
+    for body in (deep, inner):
+        deployment.script = [(status, body)] * 4
+        with pytest.raises((Unreachable, Refused)):
+            client.query_value("a:b", {})
+
+
+@pytest.mark.parametrize("location", ["https://user:pa55@new.example/api?k=1", "https://new.example"])
+def test_a_redirect_is_refused_with_where_it_goes(deployment: Deployment, client: Client, location: str) -> None:
+    """The new host is named, nothing else of the address is, and the key is not sent there."""
+    deployment.script = [(301, b"", {"Location": location})]
+    with pytest.raises(Refused, match=r"redirects to https://new\.example\.$"):
+        client.query_value("a:b", {})
+    deployment.script = [(302, b"", {"Location": "http://[::1"})]
+    with pytest.raises(Refused, match="elsewhere"):
+        client.query_value("a:b", {})
+
+
+def test_a_right_that_is_missing_is_not_a_bad_key(deployment: Deployment, client: Client) -> None:
+    """A catalog that the key may not see is None; a refused key stays an error; both say the code."""
+    deployment.script = [(403, {"code": "OperationNotPermitted", "message": "no ViewData"})]
+    assert read_catalog(client) is None
+    deployment.script = [(403, {"code": "BadAdminKey", "message": ""})]
+    with pytest.raises(Refused) as caught:
+        read_catalog(client)
+    assert caught.value.code == "BadAdminKey"
+
+
+def test_doctor_looks_at_a_key_with_few_rights(deployment: Deployment) -> None:
+    """A key that may do next to nothing gets a report, not an error: what it may not is marked as not there."""
+    deployment.script = [(403, {"code": "OperationNotPermitted", "message": "no"})] * 20
+    with connect(deployment.url, key="chat|c2Vjc") as history:
+        report = doctor(history)
+    verdicts = [finding.verdict for finding in report.findings]
+    assert "warn" in verdicts
+    assert "--" in verdicts
+    assert any("may not" in finding.text for finding in report.findings)
+
+
+def test_a_proxy_gets_its_login(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """User and password of the variable are sent, with or without a scheme in it; 407 says what to do."""
+    host = deployment.url.removeprefix("http://")
+    for proxy in (f"http://me:p%40ss@{host}", f"me:p%40ss@{host}"):
+        monkeypatch.setenv("http_proxy", proxy)
+        deployment.script = [OK, (407, b"")]
+        client = Client("http://chat.invalid", KEY)
+        assert client.query_value("a:b", {}) == 7.0
+        assert deployment.requests[-1]["headers"]["proxy-authorization"] == "Basic bWU6cEBzcw=="
+        with pytest.raises(Refused, match="proxy wants another login") as caught:
+            client.query_value("a:b", {})
+        assert "ss@" not in caught.value.message + caught.value.hint
+
+
+def test_a_tunnel_without_login_is_refused(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTPS through a proxy that answers CONNECT with 407 says the same as plain HTTP."""
+    monkeypatch.setattr(_Handler, "do_CONNECT", lambda self: self.send_error(407), raising=False)
+    monkeypatch.setenv("https_proxy", deployment.url)
+    with pytest.raises(Refused, match="proxy wants another login"):
+        Client("https://chat.invalid", KEY).query_value("a:b", {})
+
+
+def test_a_proxy_that_refuses_is_named_without_its_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only its host and port are shown."""
+    monkeypatch.setenv("http_proxy", "me:pa55@127.0.0.1:9")
+    with stamina.set_testing(True, attempts=1), pytest.raises(Unreachable, match=r"proxy 127\.0\.0\.1:9: c") as caught:
+        Client("http://chat.invalid", KEY).query_value("a:b", {})
+    assert "pa55" not in caught.value.message
+
+
+@pytest.mark.parametrize("proxy", ["socks5://me:pa55@h:1", "http://[::1", "http://h:99999", "http://"])
+def test_a_proxy_that_cannot_be_used_is_said(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is named, the login is not shown."""
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(UsageError, match="HTTP_PROXY") as caught:
+        Client("http://chat.invalid", KEY)
+    assert "pa55" not in caught.value.message
+
+
+def test_certificates_that_cannot_be_read_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable and the file are named, whether it is missing or something else."""
+    (tmp_path / "text.pem").write_text("hello")
+    for name in ("missing.pem", "text.pem"):
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / name))
+        with pytest.raises(UsageError, match=f"SSL_CERT_FILE names .*{name}"):
+            Client("https://chat.invalid", KEY)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"concurrency": 0},
+        {"attempts": 0},
+        {"read": float("inf")},
+        {"read": float("nan")},
+        {"connect": 1e12},
+        {"connect": 0},
+        {"bytes_per_second": 0},
+        {"bytes_per_second": float("nan")},
+    ],
+    ids=str,
+)
+def test_patience_that_cannot_work_is_refused(numbers: dict[str, Any]) -> None:
+    """Nothing hangs or fails later for a number that was wrong from the start."""
+    with pytest.raises(UsageError, match=r"must be"):
+        Patience(**numbers)
 
 
 @pytest.mark.parametrize("status", [401, 403])

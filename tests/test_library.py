@@ -166,3 +166,11 @@ def test_numbers_are_said_as_people_say_them() -> None:
     assert [plural(1, "session"), plural(3018, "session")] == ["1 session", "3,018 sessions"]
     assert [duration(s) for s in (0.91, 41.2, 131, 3900)] == ["0.9 s", "41 s", "2 min 11 s", "1 h 5 min"]
     assert shortened("日本語のテキスト", 9) == "日本語 …"
+
+
+def test_a_key_and_a_url_that_disagree_are_refused() -> None:
+    """Both given by hand are held to the same rules as on the command line."""
+    with pytest.raises(cm.UsageError, match="fast-fox-1"):
+        cm.connect("https://fast-fox-1.convex.cloud", key="prod:tall-forest-123|c2VjcmV0")
+    with pytest.raises(cm.UsageError, match="not the URL"):
+        cm.connect("chat.example.org", key="chat|c2VjcmV0")

@@ -58,6 +58,21 @@ def test_calls_and_results_are_folded_together() -> None:
     ]
 
 
+def test_calls_that_share_an_id_are_all_shown() -> None:
+    """The second call does not take the place of the first, and results go to them in order."""
+    calls = [call("a", {}, "1"), call("b", {}, "1"), call("c", {}, "1")]
+    text = transcript(
+        say("ai", "", tool_calls=calls), say("tool", "one", tool_call_id="1"), say("tool", "two", tool_call_id="1")
+    )
+    assert text.splitlines()[::2] == ["> tool a() -> one", "> tool b() -> two", "> tool c()"]
+
+
+def test_a_name_cannot_pretend_to_be_a_speaker() -> None:
+    """A name that ends the bold mark early loses its stars."""
+    text = transcript(say("ai", "yes", name="x)** 2026-08-01 10:00  no\n**human (y"))
+    assert text.count("**") == 2
+
+
 def test_every_kind_of_message_is_shown() -> None:
     """Names, roles, chunks, blocks, flat rows and messages without content each have their line."""
     text = transcript(

@@ -214,3 +214,20 @@ def test_a_self_hosted_key_without_url_says_so(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("CONVEX_SELF_HOSTED_ADMIN_KEY", SELF)
     with pytest.raises(UsageError, match="no URL"):
         target()
+
+
+@pytest.mark.parametrize("url", ["user:pa55@host", "http://me:pa55@host", "http://[::1", "http://h:99999", "ftp://h"])
+def test_a_url_that_is_none_is_said_without_its_login(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever stands before an @ may be a password."""
+    monkeypatch.setenv("CONVEX_DEPLOY_KEY", PROD)
+    with pytest.raises(UsageError, match="URL") as caught:
+        target(url=url)
+    assert "pa55" not in caught.value.message + caught.value.hint
+
+
+def test_a_key_command_that_prints_bytes_is_said() -> None:
+    """Output that is no text, or a key with letters that no header can carry, are wrong in their own words."""
+    with pytest.raises(UsageError, match="not text"):
+        target(key_command=r"printf '\377'")
+    with pytest.raises(UsageError, match="cut off"):
+        target(key_command="echo 'prod:tall-forest-123|…'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,6 +23,10 @@ def _take_output(ctx: click.Context, parameter: click.Parameter, value: str | No
     """Keep errors off standard output from the start if the data goes there."""
     if value == "":
         raise UsageError("-o is empty.", hint=[("give", "-o FILE, or leave -o out for standard output")])
+    try:
+        _ = value and Path(value).is_dir()
+    except OSError as error:  # such as a name that is too long
+        raise UsageError(f"-o {value}: {error.strerror}.") from None
     if isinstance(shared := ctx.find_root().obj, Shared):  # none while a shell completes
         shared.json_on_stderr = value in (None, "-")
     return value

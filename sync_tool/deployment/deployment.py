@@ -17,7 +17,7 @@ from sync_tool.deployment.recent import RECENT_ROWS, recent_sessions
 from sync_tool.deployment.settings import Target
 from sync_tool.deployment.system import SystemDoor
 from sync_tool.encoding.order import sort_key
-from sync_tool.errors import FunctionFailed, Refused
+from sync_tool.errors import Refused, only_this_refused
 from sync_tool.model import Names, Page, Position, Selection, SessionInfo
 from sync_tool.selecting import session_filter, sessions_of
 
@@ -79,7 +79,7 @@ class Deployment:
         try:
             functions = self.client.query_value("_system/cli/modules:apiSpec", {})
         except Refused as error:
-            if not _only_this(error):
+            if not only_this_refused(error):
                 raise
             return self._answers_info()
         wanted = (f"{MODULE}.js:page", f"{MODULE}:page")
@@ -164,7 +164,7 @@ class Deployment:
         try:
             return int(self.client.query_value("_system/cli/tableSize", {"tableName": self.names.table}))
         except Refused as error:
-            if not _only_this(error):
+            if not only_this_refused(error):
                 raise
             return None
 
@@ -176,12 +176,7 @@ class Deployment:
         try:
             self.client.query_value(f"{MODULE}:info", {})
         except Refused as error:
-            if not _only_this(error):
+            if not only_this_refused(error):
                 raise
             return False
         return True
-
-
-def _only_this(error: Refused) -> bool:
-    """Tell whether only the thing asked for is refused (a missing function or right), and not the key as such."""
-    return isinstance(error, FunctionFailed) or error.code == "OperationNotPermitted"

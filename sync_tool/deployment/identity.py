@@ -10,7 +10,7 @@ from sync_tool.deployment.client import Client
 from sync_tool.deployment.http import Http, Patience
 from sync_tool.deployment.keys import Key
 from sync_tool.deployment.settings import Target, clean_url
-from sync_tool.errors import ConvexMsgsError, Refused, UsageError
+from sync_tool.errors import ConvexMsgsError, Refused, UsageError, only_this_refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,11 @@ def identify(client: Client, key: Key) -> Identity:
     """
     try:
         info = client.get("/api/v1/deployment_info")
-    except Refused:
-        _refuse_other_instance(client, key)
-        raise
+    except Refused as error:
+        if not only_this_refused(error):
+            _refuse_other_instance(client, key)
+            raise
+        info = None
     if info is None and key.type:  # a backend older than deployment_info
         return Identity(key.type, key.name)
     if isinstance(info, dict) and info.get("kind") == "cloud":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import takewhile
@@ -77,13 +78,12 @@ class Journal:
         if not self._path.exists():
             _refuse_used(folder)
         self._file = self._path.open("ab")
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._file.close)
             lock(self._file.fileno(), str(folder))
             self._path.chmod(0o600)
             self._load()
-        except BaseException:
-            self._file.close()
-            raise
+            undo.pop_all()  # all went well: it stays open
 
     def add(self, path: Path, counts: Counts, *, label: str, session: Any = None, last: Any = None) -> Part:
         """Record a part that is complete on disk."""
