@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from sync_tool.cli.base import SectionedOption
+from sync_tool.cli import declared
 from sync_tool.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,179 +20,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _NAMES: Final = ("table", "index", "session_field", "message_field")
 _CONNECTING: Final = ("timeout", "attempts", "concurrency", "rate", "url", "env_file", "key_command", "via")
-
-
-def _option(section: str, *names: str, **settings: Any) -> Callable[[Any], Any]:
-    """Make an option that the help shows under a heading of its own."""
-    return click.option(*names, cls=SectionedOption, section=section, show_envvar="envvar" in settings, **settings)
-
-
-def _take_settings(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Let the env file set our own variables too, where the environment does not."""
-    if value:
-        from sync_tool.deployment.settings import load_settings
-
-        for name, (text, _) in load_settings(value).values.items():
-            if name.startswith("CONVEX_MSGS_"):
-                os.environ.setdefault(name, text)
-    return value
-
-
-def _names(section: str) -> tuple[Callable[[Any], Any], ...]:
-    """Make the options that say what table, index and fields are called."""
-    return (
-        _option(
-            section,
-            "--table",
-            metavar="NAME",
-            envvar="CONVEX_MSGS_TABLE",
-            default="messages",
-            show_default=True,
-            help="The table.",
-        ),
-        _option(
-            section,
-            "--index",
-            metavar="NAME",
-            envvar="CONVEX_MSGS_INDEX",
-            default="bySessionId",
-            show_default=True,
-            help="Its index on exactly the session field.",
-        ),
-        _option(
-            section,
-            "--session-field",
-            metavar="NAME",
-            envvar="CONVEX_MSGS_SESSION_FIELD",
-            default="sessionId",
-            show_default=True,
-            help="The field that holds the session id.",
-        ),
-        _option(
-            section,
-            "--message-field",
-            metavar="NAME",
-            envvar="CONVEX_MSGS_MESSAGE_FIELD",
-            default="message",
-            show_default=True,
-            help="The field that holds the message.",
-        ),
-    )
-
-
-_MANNERS: Final = (
-    _option("Manners", "-q", "--quiet", is_flag=True, help="Print nothing on success, one line on anything else."),
-    _option("Manners", "-v", "--verbose", is_flag=True, help="Say which way is taken and why, and every retry."),
-    _option("Manners", "--json", "as_json", is_flag=True, help="Print the report as one JSON object."),
-    _option("Manners", "--log-json", is_flag=True, help="Write notes and errors on stderr as JSON lines."),
-)
-
-_CONNECTION: Final = (
-    _option(
-        "Which deployment",
-        "--env-file",
-        metavar="FILE",
-        envvar="CONVEX_MSGS_ENV_FILE",
-        is_eager=True,
-        callback=_take_settings,
-        help="Take the key (and URL) from this file alone.",
-    ),
-    _option("Which deployment", "--url", metavar="URL", help="The deployment's URL, where the key does not say it."),
-    _option(
-        "Which deployment",
-        "--key-command",
-        metavar="COMMAND",
-        envvar="CONVEX_MSGS_KEY_COMMAND",
-        help="A command that prints the key.",
-    ),
-    _option(
-        "Which deployment",
-        "--via",
-        type=click.Choice(["auto", "functions", "system"]),
-        default="auto",
-        show_default=True,
-        help="How to read: deployed functions, or the dashboard's queries (nothing deployed).",
-    ),
-    *_names("Which deployment"),
-    _option(
-        "Which deployment",
-        "--timeout",
-        metavar="SECONDS",
-        type=click.FloatRange(min=0.1),
-        envvar="CONVEX_MSGS_TIMEOUT",
-        default=120.0,
-        show_default=True,
-        help="How long one answer may take.",
-    ),
-    _option(
-        "Which deployment",
-        "--concurrency",
-        metavar="N",
-        type=click.IntRange(min=1, max=64),
-        envvar="CONVEX_MSGS_CONCURRENCY",
-        default=4,
-        show_default=True,
-        help="Calls at a time; halved when the deployment says that there are too many.",
-    ),
-    _option(
-        "Which deployment",
-        "--rate",
-        metavar="SIZE",
-        envvar="CONVEX_MSGS_RATE",
-        help="Read at most this much a second, such as 2MiB/s.",
-    ),
-    _option(
-        "Which deployment",
-        "--attempts",
-        metavar="N",
-        type=click.IntRange(min=1),
-        envvar="CONVEX_MSGS_ATTEMPTS",
-        default=6,
-        show_default=True,
-        help="How often a request is tried.",
-    ),
-)
-
-_SELECTION: Final = (
-    _option(
-        "Which messages",
-        "-s",
-        "--session",
-        "sessions",
-        metavar="ID",
-        multiple=True,
-        help="This session (repeatable; any characters).",
-    ),
-    _option(
-        "Which messages",
-        "--match",
-        metavar="GLOB",
-        multiple=True,
-        help="Sessions whose id matches, such as 'cust-*' (repeatable).",
-    ),
-    _option(
-        "Which messages",
-        "--sessions-from",
-        metavar="FILE",
-        help="Session ids from a file, one a line; - is standard input.",
-    ),
-    _option(
-        "Which messages", "--exclude", metavar="GLOB", multiple=True, help="Leave these sessions out (repeatable)."
-    ),
-    _option(
-        "Which messages",
-        "--after",
-        metavar="TIME",
-        help="Messages created at this time or later: ISO (UTC without a zone) or 7d.",
-    ),
-    _option("Which messages", "--before", metavar="TIME", help="Messages created before this time."),
-    _option(
-        "Which messages",
-        "--active-after",
-        metavar="TIME",
-        help="Whole sessions that have a message at this time or later.",
-    ),
-)
 
 
 def manners(function: F) -> F:
@@ -207,7 +33,7 @@ def manners(function: F) -> F:
             setattr(shared, name, getattr(shared, name) or given)
         return function(*args, **kwargs)
 
-    return _decorated(wrapper, _MANNERS)  # type: ignore[return-value]
+    return _decorated(wrapper, declared.MANNERS)  # type: ignore[return-value]
 
 
 def connection(function: F) -> F:
@@ -218,7 +44,7 @@ def connection(function: F) -> F:
         with connected(kwargs) as history:
             return function(*args, history=history, **kwargs)
 
-    return _decorated(wrapper, _CONNECTION)  # type: ignore[return-value]
+    return _decorated(wrapper, declared.CONNECTION)  # type: ignore[return-value]
 
 
 def connection_when_asked(function: F) -> F:
@@ -232,7 +58,7 @@ def connection_when_asked(function: F) -> F:
         kwargs["names"] = Names(*(options[name] for name in _NAMES))
         return function(*args, connect=lambda: click.get_current_context().with_resource(connected(options)), **kwargs)
 
-    return _decorated(wrapper, _CONNECTION)  # type: ignore[return-value]
+    return _decorated(wrapper, declared.CONNECTION)  # type: ignore[return-value]
 
 
 def connected(options: dict[str, Any]) -> History:
@@ -263,7 +89,7 @@ def names(function: F) -> F:
 
         return function(*args, names=Names(*(kwargs.pop(name) for name in _NAMES)), **kwargs)
 
-    return _decorated(wrapper, _names("Names"))  # type: ignore[return-value]
+    return _decorated(wrapper, declared.names("Names"))  # type: ignore[return-value]
 
 
 def selection(function: F) -> F:
@@ -278,7 +104,7 @@ def selection(function: F) -> F:
             chosen["sessions"] = (*chosen["sessions"], *_ids_from(from_file))
         return function(*args, selection=chosen, **kwargs)
 
-    return _decorated(wrapper, _SELECTION)  # type: ignore[return-value]
+    return _decorated(wrapper, declared.SELECTION)  # type: ignore[return-value]
 
 
 def _ids_from(name: str) -> list[str]:
