@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -30,7 +31,7 @@ SUFFIXES: Final = {
 
 def is_folder(output: str | Path, partition_by: str | None) -> bool:
     """Tell whether an output is meant as a folder."""
-    return partition_by is not None or str(output).endswith("/") or Path(output).is_dir()
+    return partition_by is not None or str(output).endswith("/") or os.path.isdir(output)  # noqa: PTH112  # Path.is_dir raises for long names
 
 
 @dataclass(frozen=True, slots=True)

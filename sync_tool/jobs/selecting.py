@@ -15,6 +15,7 @@ When = str | float | date | None
 
 _SPAN = re.compile(r"^(\d+(?:\.\d+)?)\s*([smhdw])$")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_MOST_BYTES: Final = 2.0**63
 _SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(k|m|g|t)?(i?)b?$", re.IGNORECASE)
 
 
@@ -77,12 +78,21 @@ def parse_size(text: str | float | None, name: str) -> int | None:
     if not match:
         raise UsageError(f"{name} {text!r} is not a size.", hint=[("like", "250MB or 2GiB")])
     power = "kmgt".index(match[2].lower()) + 1 if match[2] else 0
-    return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+    size = float(match[1]) * (1024 if match[3] else 1000) ** power
+    if not size < _MOST_BYTES:
+        raise UsageError(f"{name} {text!r} is more than any deployment holds.")
+    return int(size)
 
 
 def _each(given: str | Iterable[str]) -> tuple[str, ...]:
     """Return several texts as a tuple; a single one is one, not its letters."""
-    return (given,) if isinstance(given, str) else tuple(given)
+    texts = (given,) if isinstance(given, str) else tuple(given)
+    for text in texts:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise UsageError(f"{text!r} is not valid Unicode, so no session has it in its id.") from None
+    return texts
 
 
 def _parse_text(text: str, name: str) -> datetime:
