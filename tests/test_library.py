@@ -46,7 +46,7 @@ def test_addresses_that_are_none_are_said(environment: Path) -> None:
         ("nothing.jsonl", "there is no such file"),
         ("chat.md", "cannot be read back"),
         ("notes.txt", "cannot tell the format"),
-        (".", "cannot tell the format"),
+        (".", "export"),
     ):
         with pytest.raises(cm.UsageError, match=said) as caught:
             cm.open(address)
