@@ -118,7 +118,7 @@ def command(
     elif report.sessions != 1:
         done += (
             f"\npages were read from {report.started:%H:%M:%S} to {report.ended:%H:%M:%S} UTC: not one moment "
-            "(one moment: `npx convex export`)"
+            "(one moment: `npx convex export`, then `convex-msgs convert snapshot.zip`)"
         )
     if report.rows == 0:
         done += "\nno message was selected."
