@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from sync_tool.encoding.canonical import loads
 from sync_tool.encoding.order import MISSING, Missing, sort_key
 from sync_tool.encoding.values import Value
 from sync_tool.messages import text_of
+from sync_tool.text import moment
 
 __all__ = ["MISSING", "Names", "Page", "Position", "Row", "Selection", "SessionInfo"]
 
@@ -83,9 +84,7 @@ class Row:
     @property
     def created_at(self) -> datetime | None:
         """`time` as a UTC datetime; None outside the years 1970 to 9999."""
-        if not 0 <= self.time < 253_402_300_800_000:
-            return None
-        return datetime.fromtimestamp(self.time / 1000, UTC)
+        return moment(self.time)
 
     @property
     def position(self) -> Position:

@@ -17,6 +17,7 @@ from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.encoding.values import Value
 from sync_tool.messages import text_of_blocks
 from sync_tool.model import Names
+from sync_tool.text import YEAR_10000_MS
 
 Document = dict[str, Value]
 Columns = dict[str, Any]
@@ -30,9 +31,6 @@ COLUMNS: Final = (
 )  # fmt: skip
 """All columns in order. Derived, and ignored on reading: created_at, n, model, the token counts, and
 content where ``extra`` holds the content itself."""
-
-_LAST_MS: Final = 253_402_300_800_000.0
-"""The first millisecond of the year 10,000: later ones make Polars and pandas fail."""
 
 
 def flatten(document: Document, names: Names, n: int = 0) -> Columns:
@@ -147,9 +145,9 @@ def _keeps_content(message: Value) -> bool:
 
 
 def _microseconds(time: float | None) -> int | None:
-    if time is None or not 0 <= time < _LAST_MS:
+    if time is None or not 0 <= time < YEAR_10000_MS:
         return None
-    return min(round(time * 1000), int(_LAST_MS) * 1000 - 1)
+    return min(round(time * 1000), int(YEAR_10000_MS) * 1000 - 1)
 
 
 def _whole(number: Value) -> int | None:

@@ -78,9 +78,13 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+YEAR_10000_MS: Final = 253_402_300_800_000.0
+"""The first millisecond that no datetime has, and that makes Polars and pandas fail."""
+
+
 def moment(milliseconds: float | None) -> datetime | None:
     """Return a ``_creationTime`` as a UTC datetime; None outside the years 1970 to 9999."""
-    if milliseconds is None or not 0 <= milliseconds < 253_402_300_800_000:
+    if milliseconds is None or not 0 <= milliseconds < YEAR_10000_MS:
         return None
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 

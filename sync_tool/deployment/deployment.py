@@ -12,7 +12,7 @@ from sync_tool.deployment.functions import MODULE, FunctionsDoor
 from sync_tool.deployment.http import Patience
 from sync_tool.deployment.identity import Identity, find_url, identify, may_stream
 from sync_tool.deployment.ranges import TimeRange, key_ranges
-from sync_tool.deployment.reading import Reader, require_session
+from sync_tool.deployment.reading import Door, Reader, require_session
 from sync_tool.deployment.recent import RECENT_ROWS, recent_sessions
 from sync_tool.deployment.settings import Target
 from sync_tool.deployment.system import SystemDoor
@@ -22,7 +22,6 @@ from sync_tool.model import Names, Page, Position, Selection, SessionInfo
 from sync_tool.selecting import session_filter, sessions_of
 
 Via = Literal["auto", "functions", "system"]
-Door = FunctionsDoor | SystemDoor
 
 _SAMPLE_ROWS = 200
 

@@ -9,7 +9,7 @@ import msgspec
 
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.pace import Pace
-from sync_tool.deployment.ranges import KeyRange, TimeRange, cut
+from sync_tool.deployment.ranges import BEFORE_ALL_TIMES, KeyRange, TimeRange, cut
 from sync_tool.encoding.canonical import loads
 from sync_tool.encoding.order import MISSING
 from sync_tool.errors import Unreachable
@@ -19,8 +19,6 @@ from sync_tool.rowreader import RowReader
 MODULE: Final = "convexMsgs"
 _SESSIONS_A_CALL: Final = 500
 _MOST_PROBES: Final = 1000
-_BEFORE_ALL_TIMES: Final = -1.0
-"""Sorts before every creation time; those are above 0."""
 
 
 class _Rows(msgspec.Struct):
@@ -142,8 +140,8 @@ def _bounds(where: KeyRange) -> tuple[dict[str, Any] | None, dict[str, Any] | No
         low = None if where.after is None else _position(where.session, where.after)
         high = None if where.before is None else _position(where.session, where.before)
     else:
-        low = None if where.first is None else _position(where.first, _BEFORE_ALL_TIMES)
-        high = None if where.stop is None else _position(where.stop, _BEFORE_ALL_TIMES)
+        low = None if where.first is None else _position(where.first, BEFORE_ALL_TIMES)
+        high = None if where.stop is None else _position(where.stop, BEFORE_ALL_TIMES)
     if where.resume is not None:
         low = _position(*where.resume)
     if where.until is not None:

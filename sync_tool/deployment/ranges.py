@@ -12,6 +12,10 @@ from sync_tool.model import Position, Selection
 _GLOB_LETTERS: Final = "*?["
 
 
+BEFORE_ALL_TIMES: Final = -1.0
+"""Sorts before every creation time; those are above 0."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeyRange:
     """Rows in session order: of one session, or of all sessions from `first` up to (not with) `stop`."""

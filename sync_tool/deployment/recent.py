@@ -9,7 +9,7 @@ from typing import Final
 
 from sync_tool.deployment.functions import FunctionsDoor
 from sync_tool.deployment.ranges import KeyRange, TimeRange
-from sync_tool.deployment.system import SystemDoor
+from sync_tool.deployment.reading import Door
 from sync_tool.encoding.order import sort_key
 from sync_tool.model import SessionInfo
 
@@ -17,8 +17,6 @@ RECENT_ROWS: Final = 200
 """Page size for looking at the newest rows."""
 _PAGES_BEFORE_LISTING: Final = 25
 _PAGES_FOR_WORDS: Final = 5
-
-Door = FunctionsDoor | SystemDoor
 
 
 def recent_sessions(door: Door, limit: int) -> list[SessionInfo]:

@@ -19,7 +19,7 @@ import msgspec
 
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.pace import Pace
-from sync_tool.deployment.ranges import KeyRange, TimeRange, cut
+from sync_tool.deployment.ranges import BEFORE_ALL_TIMES, KeyRange, TimeRange, cut
 from sync_tool.encoding.ids import ALPHABET
 from sync_tool.encoding.order import MISSING, same_value, sort_key
 from sync_tool.encoding.values import Json, Value, encode
@@ -37,8 +37,6 @@ _UNDEFINED: Final = (
 
 _NEIGHBOURS: Final = 32
 _MOST_PROBES: Final = 32
-_BEFORE_ALL_TIMES: Final = -1.0
-"""Sorts before every creation time; those are above 0."""
 
 Clause = dict[str, Any]
 Bound = tuple[str, Value]
@@ -129,7 +127,7 @@ class SystemDoor:
             probe = first[:shared] + "".join(random.choices(ALPHABET, k=8))  # noqa: S311
             answer = self._ask("by_id", _range(("gte", probe), None), None, False, 1)
             sessions.update(row.session for row in self._reader.page(answer.page).rows if isinstance(row.session, str))
-        return cut(where, [Position(session, _BEFORE_ALL_TIMES, "") for session in sorted(sessions, key=sort_key)])
+        return cut(where, [Position(session, BEFORE_ALL_TIMES, "") for session in sorted(sessions, key=sort_key)])
 
     def _edge_ids(self, *, newest_first: bool) -> list[str]:
         answer = self._ask("by_id", [], None, newest_first, 1)
@@ -194,7 +192,7 @@ def _session_clauses(where: KeyRange) -> list[list[Clause]]:
     upper = _bound("lt", where.stop if where.until is None else where.until.session)
     if resume is None:
         return [_range(_bound("gte", where.first), upper)]
-    if resume.time == _BEFORE_ALL_TIMES:
+    if resume.time == BEFORE_ALL_TIMES:
         return [_range(("gte", resume.session), upper)]
     rest_of_session = [_equal(resume.session), *_range(("gte", resume.time), None)]
     return [rest_of_session, _range(("gt", resume.session), upper)]

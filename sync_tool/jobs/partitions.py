@@ -13,7 +13,7 @@ from sync_tool.files.manifest import Part
 from sync_tool.files.names import safe_name
 from sync_tool.model import MISSING, Page, Position, Row, Selection
 from sync_tool.ports import Source
-from sync_tool.text import moment
+from sync_tool.text import YEAR_10000_MS, moment
 
 PartitionBy = Literal["none", "session", "month"]
 
@@ -22,7 +22,6 @@ _BYTES_A_PART: Final = 512 << 20
 _AFTER_ALL_TIMES: Final = float(2**53)
 """Sorts after every creation time; those are below 2^53."""
 _UNDATED: Final = "undated"
-_YEAR_10000_MS: Final = 253_402_300_800_000.0
 
 
 @dataclass(slots=True)
@@ -109,7 +108,7 @@ def _month_of(time: float) -> tuple[str, float]:
     if date is None:
         return _UNDATED, _AFTER_ALL_TIMES
     if (date.year, date.month) == (9999, 12):
-        return "9999-12", _YEAR_10000_MS
+        return "9999-12", YEAR_10000_MS
     following = datetime(date.year + date.month // 12, date.month % 12 + 1, 1, tzinfo=UTC)
     return f"{date:%Y-%m}", following.timestamp() * 1000
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 from sync_tool.encoding.values import Json, Value
 from sync_tool.sandbox.cursors import Cursors
 from sync_tool.sandbox.options import SandboxOptions
-from sync_tool.sandbox.paths import FunctionPath
 from sync_tool.sandbox.schema import Schema
 from sync_tool.sandbox.validators import ANY, Validator, obj
 
@@ -76,8 +75,3 @@ def internal_query(args: dict[str, Validator], handler: Handler) -> Function:
 def internal_mutation(args: dict[str, Validator], handler: Handler) -> Function:
     """A mutation that only an admin key can call."""
     return Function("Mutation", "internal", obj(args), handler)
-
-
-def lookup(functions: Mapping[str, Function], path: FunctionPath) -> Function | None:
-    """Return the deployed function of this path."""
-    return functions.get(str(path))

@@ -77,10 +77,8 @@ def _plain(name: str, json_name: str, kind: type) -> Validator:
 ANY: Final = Validator("v.any()", {"type": "any"}, lambda _: None)
 NULL: Final = _plain("null", "null", type(None))
 NUMBER: Final = _plain("float64", "number", float)
-INT64: Final = _plain("int64", "bigint", int)
 BOOLEAN: Final = _plain("boolean", "boolean", bool)
 STRING: Final = _plain("string", "string", str)
-BYTES: Final = _plain("bytes", "bytes", bytes)
 
 
 def literal(expected: str) -> Validator:
