@@ -21,6 +21,7 @@ from sync_tool._version import __version__
 if TYPE_CHECKING:
     from sync_tool.deployment.http import Patience
     from sync_tool.errors import (
+        Conflict,
         ConvexMsgsError,
         Damaged,
         Differs,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from sync_tool.jobs.doctor import doctor
     from sync_tool.jobs.export import ExportReport, export
     from sync_tool.jobs.history import History, Messages, Sessions
+    from sync_tool.jobs.import_ import import_
+    from sync_tool.jobs.importing.report import ImportPlan, ImportReport
     from sync_tool.jobs.init import init
     from sync_tool.jobs.opening import connect
     from sync_tool.jobs.opening import open_address as open  # noqa: A004  # read as sync_tool.open
@@ -50,13 +53,15 @@ if TYPE_CHECKING:
 _HOMES = {
     "sync_tool.deployment.http": ("Patience",),
     "sync_tool.errors": (
-        "ConvexMsgsError", "Damaged", "Differs", "Exit", "FunctionFailed", "Locked", "NoArchive",
+        "Conflict", "ConvexMsgsError", "Damaged", "Differs", "Exit", "FunctionFailed", "Locked", "NoArchive",
         "OutputError", "PipeClosed", "Refused", "Unreachable", "UsageError",
     ),
     "sync_tool.jobs.convert": ("ConvertReport", "convert"),
     "sync_tool.jobs.doctor": ("doctor",),
     "sync_tool.jobs.export": ("ExportReport", "export"),
     "sync_tool.jobs.history": ("History", "Messages", "Sessions"),
+    "sync_tool.jobs.import_": ("import_",),
+    "sync_tool.jobs.importing.report": ("ImportPlan", "ImportReport"),
     "sync_tool.jobs.init": ("init",),
     "sync_tool.jobs.opening": ("connect",),
     "sync_tool.jobs.restore": ("restore",),
@@ -67,11 +72,12 @@ _HOMES = {
 }  # fmt: skip
 
 __all__ = [
-    "ConvertReport", "ConvexMsgsError", "Damaged", "Differs", "Exit", "ExportReport", "FunctionFailed",
-    "History", "Locked", "Messages", "Names", "NoArchive", "OutputError", "Patience", "PipeClosed", "Refused",
+    "Conflict", "ConvertReport", "ConvexMsgsError", "Damaged", "Differs", "Exit", "ExportReport", "FunctionFailed",
+    "History", "ImportPlan", "ImportReport", "Locked", "Messages", "Names", "NoArchive",
+    "OutputError", "Patience", "PipeClosed", "Refused",
     "RestorePlan", "RestoreReport", "Row", "SessionInfo", "Sessions", "Unreachable", "UsageError", "ValidationReport",
     "__version__", "connect", "convert",
-    "doctor", "export", "init", "open", "restore", "validate",
+    "doctor", "export", "import_", "init", "open", "restore", "validate",
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@
     ConvexMsgsError
     ├── UsageError          2   asked wrongly: change the command, a setting or a file
     │   └── OutputError     2   the place to write to is taken, missing, read-only or full
+    ├── Conflict            3   done, but sessions whose histories part were left as they are
     ├── Differs             4   differences, incomplete, too old
     ├── Unreachable         5   no usable answer after retries: run it again
     ├── Refused             6   the deployment said no: key, rights, limit, plan
@@ -91,6 +92,20 @@ class UsageError(ConvexMsgsError):
 
 class OutputError(UsageError):
     """The output cannot be written: it exists, its folder does not, no permission, no space."""
+
+
+class Conflict(ConvexMsgsError):
+    """The target has another history of some sessions than the one to be imported; all others were imported.
+
+    Attributes:
+        report: what was done (`sync_tool.jobs.importing.report.ImportReport`).
+    """
+
+    exit_code = Exit.SET_ASIDE
+
+    def __init__(self, message: str, report: Any, *, hint: Hint = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.report = report
 
 
 class Differs(ConvexMsgsError):

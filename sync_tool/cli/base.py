@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ COMMON_EXITS: Final = (Exit.DONE, Exit.FAULT, Exit.USAGE, Exit.INTERRUPTED, Exit
 
 SECTIONS: Final = {
     "Look": ("sessions", "doctor"),
-    "Move": ("export", "convert"),
+    "Move": ("export", "import", "convert"),
     "Keep": ("restore",),
     "Check": ("validate",),
     "Try": ("sandbox", "init"),
@@ -25,6 +26,9 @@ OTHER_WORDS: Final = {
     "dump": "export",
     "backup": "export",
     "download": "export",
+    "load": "import",
+    "upload": "import",
+    "insert": "import",
     "list": "sessions",
     "ls": "sessions",
     "threads": "sessions",
@@ -101,7 +105,8 @@ class Group(click.Group):
         """Import and return a command."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        command = importlib.import_module(f"sync_tool.cli.{cmd_name}").command
+        module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command = importlib.import_module(f"sync_tool.cli.{module}").command
         return command if isinstance(command, click.Command) else None
 
     def resolve_command(

@@ -48,7 +48,10 @@ def connection(function: F) -> F:
 
 
 def connection_when_asked(function: F) -> F:
-    """Add the same options for commands that may do without; the function gets ``names`` and a call ``connect``."""
+    """Add the same options for commands that may do without; the function gets ``names`` and a call ``connect``.
+
+    The call takes an address too, which then says where instead of the options.
+    """
 
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -56,15 +59,19 @@ def connection_when_asked(function: F) -> F:
 
         options = {name: kwargs.pop(name) for name in (*_NAMES, *_CONNECTING)}
         kwargs["names"] = Names(*(options[name] for name in _NAMES))
-        return function(*args, connect=lambda: click.get_current_context().with_resource(connected(options)), **kwargs)
+
+        def connect(address: str | None = None) -> History:
+            return click.get_current_context().with_resource(connected(options, address))
+
+        return function(*args, connect=connect, **kwargs)
 
     return _decorated(wrapper, declared.CONNECTION)  # type: ignore[return-value]
 
 
-def connected(options: dict[str, Any]) -> History:
-    """Take the connection options out of `options` and connect."""
+def connected(options: dict[str, Any], address: str | None = None) -> History:
+    """Take the connection options out of `options` and connect, to where an address says if there is one."""
     from sync_tool.deployment.http import Patience
-    from sync_tool.jobs.opening import connect
+    from sync_tool.jobs.opening import connect, open_address
     from sync_tool.jobs.selecting import parse_size
     from sync_tool.model import Names
 
@@ -77,6 +84,10 @@ def connected(options: dict[str, Any]) -> History:
         bytes_per_second=parse_size(options.pop("rate"), "--rate"),
     )
     chosen = {name: options.pop(name) for name in ("url", "env_file", "key_command", "via")}
+    if address is not None:
+        if chosen["url"] is not None:
+            raise UsageError("--url and an address both say where; give one of them.")
+        return open_address(address, names=names, patience=patience)
     return connect(**chosen, names=names, patience=patience)
 
 

@@ -42,7 +42,8 @@ class Shared:
         stamina.instrumentation.set_on_retry_hooks([tell])
 
     def begin(self, title: str, total: int | None) -> None:
-        """Print what is about to be read, and start the progress bar on a terminal."""
+        """Print what is about to be done, and start the progress bar on a terminal."""
+        self.close()
         self.note(title)
         if not self.quiet and not self.log_json and sys.stderr.isatty():
             from tqdm import tqdm

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sync_tool.cli.asking import confirm, on_terminal
 from sync_tool.cli.base import Command
 from sync_tool.cli.options import manners, names, selection
 from sync_tool.cli.report import Shared
@@ -71,7 +71,7 @@ def command(
             replace=replace,
             yes=yes,
             dry_run=dry_run,
-            decide=_ask if _on_terminal(shared) else None,
+            decide=_ask if on_terminal(shared) else None,
             progress=shared,
             **selection,
         )
@@ -79,13 +79,9 @@ def command(
     return int(report.exit_code)
 
 
-def _on_terminal(shared: Shared) -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty() and not shared.as_json
-
-
 def _ask(plan: RestorePlan) -> bool:
     gone = f"delete {plan.deletes:,} rows and " if plan.deletes else ""
-    return click.confirm(f"{gone}write {plan.writes:,} rows to {plan.target}?".capitalize(), err=True)
+    return confirm(f"{gone}write {plan.writes:,} rows to {plan.target}?".capitalize())
 
 
 def _said(report: RestoreReport) -> str:

@@ -55,14 +55,18 @@ class Client:
             Refused: the key was refused.
             Unreachable: no usable answer after retries.
         """
-        return self._decode(self._call("/api/query", path, args, writes=False), decoder)
+        return self._decode(self._call("/api/query", path, encode(args), writes=False), decoder)
 
     def query_value(self, path: str, args: dict[str, Any]) -> Any:
         """Run a query and return its result as a Convex value."""
-        return self._value(self._call("/api/query", path, args, writes=False))
+        return self._value(self._call("/api/query", path, encode(args), writes=False))
 
     def mutation_value(self, path: str, args: dict[str, Any]) -> Any:
         """Run a mutation and return its result as a Convex value; repeated only if it certainly did not commit."""
+        return self.mutation_encoded(path, encode(args))
+
+    def mutation_encoded(self, path: str, args: dict[str, Any]) -> Any:
+        """The same with arguments in ``convex_encoded_json`` already, which may hold ``msgspec.Raw``."""
         return self._value(self._call("/api/mutation", path, args, writes=True))
 
     def post(self, path: str, body: dict[str, Any], *, writes: bool = False) -> Any:
@@ -115,7 +119,7 @@ class Client:
         self.http.close()
 
     def _call(self, endpoint: str, path: str, args: dict[str, Any], *, writes: bool) -> msgspec.Raw:
-        body = msgspec.json.encode({"path": path, "args": encode(args), "format": _FORMAT})
+        body = msgspec.json.encode({"path": path, "args": args, "format": _FORMAT})
         answer = self.http.post(endpoint, body, writes=writes)
         if answer.status not in (200, 560):
             raise self._refusal(answer)

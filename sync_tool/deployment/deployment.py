@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Literal
+from urllib.parse import urlsplit
 
+from sync_tool.deployment.appending import AppendDoor
 from sync_tool.deployment.catalog import Catalog, check_names, read_catalog
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.functions import MODULE, FunctionsDoor
@@ -24,6 +26,7 @@ from sync_tool.selecting import session_filter, sessions_of
 Via = Literal["auto", "functions", "system"]
 
 _SAMPLE_ROWS = 200
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Deployment:
@@ -49,7 +52,7 @@ class Deployment:
         via: Via = "auto",
         patience: Patience | None = None,
     ) -> None:
-        self._patience = patience = patience or Patience()
+        self.patience = patience = patience or Patience()
         self.names = names or Names()
         self.key = target.key
         self.client = Client(find_url(target, patience), target.key.secret, patience)
@@ -118,6 +121,26 @@ class Deployment:
         """True if the plan includes streaming export: Pro on Convex cloud, always on self-hosted."""
         return may_stream(self.client)
 
+    @property
+    def on_this_machine(self) -> bool:
+        """True for a deployment that no app of real users can depend on: a sandbox, ``npx convex dev``."""
+        return urlsplit(self.client.url).hostname in _LOOPBACK
+
+    def appending(self, bytes_per_second: float | None) -> AppendDoor:
+        """Return the way to write messages.
+
+        Raises:
+            Refused: ``convexMsgs`` is not deployed there, or without its writing functions.
+            UsageError: no such table, or no such index.
+        """
+        self.door  # checks the names  # noqa: B018
+        if not self.has_functions:
+            raise Refused(
+                f"{MODULE} is not deployed on {self.title}, and messages are written through it.",
+                hint=[("to add it", "convex-msgs init"), ("a whole table", "convex-msgs restore needs nothing there")],
+            )
+        return AppendDoor(self.client, self.names, bytes_per_second)
+
     def pages(self, selection: Selection, resume: Position | None = None) -> Iterator[Page]:
         """Yield the selected rows in session order (`sync_tool.ports.Source`)."""
         return self._reader().pages(selection, resume)
@@ -132,7 +155,7 @@ class Deployment:
         return page.rows[0].time if page and page.rows else None
 
     def _reader(self) -> Reader:
-        return Reader(self.door, self.names, self._patience, self.count)
+        return Reader(self.door, self.names, self.patience, self.count)
 
     def sessions(self, selection: Selection, *, count: bool = False) -> Iterator[SessionInfo]:
         """Yield the selected sessions in order; reads their messages only where it must."""

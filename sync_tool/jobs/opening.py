@@ -54,13 +54,14 @@ def connect(
     return History(Deployment(find_target(settings, url, key_command), names, via=via, patience=patience))
 
 
-def open_address(address: str | Path, *, names: Names | None = None) -> History:
+def open_address(address: str | Path, *, names: Names | None = None, patience: Patience | None = None) -> History:
     """Open whatever an address names: a file, a folder that an export wrote, or a deployment.
 
     Args:
         address: a path; ``-`` (JSONL on standard input); ``https://…``; ``@FILE`` (the deployment of an
             env file); ``live`` (of the environment); ``env:NAME`` (an address held in a variable).
         names: table, index and field names other than LangChain's.
+        patience: timeouts and attempts, where it is a deployment.
 
     Raises:
         UsageError: nothing there, or an address with a password in it.
@@ -77,11 +78,11 @@ def open_address(address: str | Path, *, names: Names | None = None) -> History:
             hint=[("put it", "into a variable: env:NAME")],
         )
     if text == _LIVE:
-        return connect(names=names)
+        return connect(names=names, patience=patience)
     if text.startswith("@"):
-        return connect(env_file=text[1:], names=names)
+        return connect(env_file=text[1:], names=names, patience=patience)
     if text.startswith(("http://", "https://")):
-        return connect(text, names=names)
+        return connect(text, names=names, patience=patience)
     return History(open_stored(text, names))
 
 

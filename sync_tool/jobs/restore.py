@@ -7,13 +7,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any, Final, Unpack
 
 from sync_tool.deployment.catalog import table_numbers
 from sync_tool.deployment.deployment import Deployment
 from sync_tool.deployment.snapshot import COMPLETED, RUNNING, WAITING, ImportStatus, Mode, SnapshotDoor
-from sync_tool.errors import ConvexMsgsError, Differs, Locked, OutputError, Unreachable, UsageError
+from sync_tool.errors import Differs, Locked, OutputError, UsageError
+from sync_tool.jobs.cancelling import CancelledByInterrupt, let_go
 from sync_tool.jobs.export import SILENT
 from sync_tool.jobs.history import History
 from sync_tool.jobs.restorable import Package, packed
@@ -123,7 +123,7 @@ class _Restore:
         self._progress.detail(f"uploading {size(package.bytes)}")
         import_id = self._door.upload(package.file, package.bytes, mode)
         with ExitStack() as undo:
-            undo.callback(_let_go, self._door, import_id, self._progress)
+            undo.callback(let_go, self._door, import_id, self._progress)
             status = self._door.settled(import_id)
             if status.state != WAITING:
                 raise refused_import(status, self._target.title)
@@ -137,8 +137,8 @@ class _Restore:
         with self._cancelling(import_id):
             return self._report(self._ended(self._door.performed(import_id)), package, plan.deletes)
 
-    def _cancelling(self, import_id: str) -> _CancelledByInterrupt:
-        return _CancelledByInterrupt(self._door, import_id, self._journal, self._progress)
+    def _cancelling(self, import_id: str) -> CancelledByInterrupt:
+        return CancelledByInterrupt(self._door, import_id, self._progress, self._journal.clear)
 
     def _plan(self, status: ImportStatus, package: Package) -> RestorePlan:
         found = next((table for table in status.tables if table.table == self._table), None)
@@ -260,37 +260,3 @@ class _Restore:
         if not self._asked.dry_run:
             self._journal.clear()
         return report
-
-
-class _CancelledByInterrupt:
-    """Cancels an import when the block is left by Ctrl-C or SIGTERM; other errors leave it running, to be joined."""
-
-    def __init__(self, door: SnapshotDoor, import_id: str, journal: RestoreJournal, progress: Progress) -> None:
-        self._door = door
-        self._import_id = import_id
-        self._journal = journal
-        self._progress = progress
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None or isinstance(error, ConvexMsgsError):
-            return
-        cancelled = _let_go(self._door, self._import_id, self._progress)
-        if cancelled is None:
-            return
-        self._journal.clear()
-        said = "the import was cancelled; the table is as it was." if cancelled else "too late: the import has ended."
-        self._progress.note(said)
-
-
-def _let_go(door: SnapshotDoor, import_id: str, progress: Progress) -> bool | None:
-    """Cancel an import; False if it had ended, None if nobody answered."""
-    try:
-        return door.cancel(import_id)
-    except Unreachable as error:
-        progress.note(f"the import {import_id} could not be cancelled: {error.message}")
-        return None

@@ -5,29 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypedDict, Unpack
 
 from sync_tool.errors import Damaged, UsageError
-from sync_tool.files.folder import MessageFolder
-from sync_tool.files.records import STDIN, Record, RecordFile
-from sync_tool.files.source import MessageFile
+from sync_tool.files.records import Record
 from sync_tool.jobs.export import SILENT
 from sync_tool.jobs.history import History
 from sync_tool.jobs.metering import Meter, estimate_all, read_cap
 from sync_tool.jobs.opening import open_address
+from sync_tool.jobs.parts import Part, is_deployment, parts_of
 from sync_tool.jobs.selecting import SelectionKeywords, make_selection, parse_size
 from sync_tool.jobs.validation import DamagedSource, Place, Tally, ValidationReport
-from sync_tool.model import Names, Row, Selection
-from sync_tool.ports import Progress
+from sync_tool.model import Names, Page, Row, Selection
+from sync_tool.ports import Progress, Source
 from sync_tool.rowreader import RowReader
 from sync_tool.schema.check import Checker, Verdict
 from sync_tool.schema.rules import LANGUAGES, LEVELS, Language, Level
 from sync_tool.selecting import row_filter, unknown_session
 from sync_tool.text import one_line, plural
 
-_ADDRESSES: Final = ("@", "http://", "https://", "env:")
 LISTED: Final = 100
 """How many bad records a report lists unless told otherwise; all are counted."""
 _STEP: Final = 1000
@@ -103,16 +101,6 @@ def validate(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A file, or a deployment."""
-
-    title: str
-    names: Names
-    records: Callable[[], Iterator[Record]]
-    live: bool = False
-
-
 class _Run:
     """One validation under way."""
 
@@ -132,24 +120,19 @@ class _Run:
         """Give back the connections that were made."""
         self._closing.close()
 
-    def opened(self, source: History | str | Path) -> Iterator[_Part]:
+    def opened(self, source: History | str | Path) -> Iterator[Part]:
         """Yield the files that a source consists of, or the deployment."""
-        if not isinstance(source, History) and (str(source) == "live" or str(source).startswith(_ADDRESSES)):
+        if not isinstance(source, History) and is_deployment(source):
             source = self._closing.enter_context(open_address(source, names=self._names))
-        inner: object = source.source if isinstance(source, History) else source
-        if not isinstance(inner, MessageFile | MessageFolder) and isinstance(source, History):
-            yield self._live(source)
-            return
-        if isinstance(inner, str | Path) and str(inner) != STDIN and Path(inner).is_dir():
-            inner = MessageFolder(Path(inner))
-        if isinstance(inner, MessageFolder):
-            yield from (self._file(file.path, file.names) for file in inner.files)
-        elif isinstance(inner, MessageFile):
-            yield self._file(inner.path, inner.names)
-        elif isinstance(inner, str | Path):
-            yield self._file(inner, self._names)
+        for part in parts_of(source, self._names, self._metered, self._max_unpacked):
+            if not part.live and self._chosen.active_after is not None:
+                raise UsageError(
+                    "--active-after is for deployments: whether a session was active shows only at a file's end.",
+                    hint=[("instead", "--after TIME, or -s ID")],
+                )
+            yield part
 
-    def check(self, part: _Part) -> None:
+    def check(self, part: Part) -> None:
         """Check the records of a file or deployment; one that is damaged is noted, and the others go on."""
         checker = Checker(self._level, part.names, self._language)
         read_row = RowReader(part.names).row
@@ -170,7 +153,7 @@ class _Run:
         if missing and not self.tally.damaged:
             raise unknown_session(missing[0], self._met)
 
-    def _add(self, part: _Part, record: Record, row: Row | None, checker: Checker) -> None:
+    def _add(self, part: Part, record: Record, row: Row | None, checker: Checker) -> None:
         session = row.session if row is not None and isinstance(row.session, str) else None
         if session is not None and self._chosen.sessions:
             self._met.add(session)
@@ -183,29 +166,9 @@ class _Run:
             verdict = replace(verdict, faults=(record.fault, *verdict.faults), passes_at=())
         self.tally.add(place, verdict)
 
-    def _file(self, path: str | Path, names: Names) -> _Part:
-        if self._chosen.active_after is not None:
-            raise UsageError(
-                "--active-after is for deployments: whether a session was active shows only at a file's end.",
-                hint=[("instead", "--after TIME, or -s ID")],
-            )
-        try:
-            file = RecordFile(path, names, unpacked_limit=self._max_unpacked)
-        except Damaged as error:
-            self.tally.damaged.append(DamagedSource(str(path), error.message))
-            return _Part(str(path), names, lambda: iter(()))
-        return _Part(file.title, file.names, file.records)
-
-    def _live(self, history: History) -> _Part:
-        source = history.source
-
-        def records() -> Iterator[Record]:
-            estimate = estimate_all(source) if self._chosen.everything else None
-            pages = Meter(read_cap(source, self._max_read), estimate).watch(source.pages(self._chosen))
-            rows = (row for page in pages for row in page.rows)
-            return (Record(number, row.raw) for number, row in enumerate(rows, 1))
-
-        return _Part(source.title, source.names, records, live=True)
+    def _metered(self, source: Source) -> Iterator[Page]:
+        estimate = estimate_all(source) if self._chosen.everything else None
+        return Meter(read_cap(source, self._max_read), estimate).watch(source.pages(self._chosen))
 
 
 def _row(record: Record, read_row: Callable[[bytes], Row]) -> Row | None:
@@ -224,6 +187,6 @@ def _is_text(session: str) -> bool:
     return True
 
 
-def _titles(parts: Iterable[_Part]) -> str:
+def _titles(parts: Iterable[Part]) -> str:
     titles = [part.title for part in parts]
     return one_line(titles[0]) if len(titles) == 1 else plural(len(titles), "file")

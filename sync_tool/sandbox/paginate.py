@@ -17,7 +17,7 @@ from sync_tool.sandbox.faults import FunctionError, developer_error
 from sync_tool.sandbox.intervals import Interval, after
 from sync_tool.sandbox.registry import Context
 from sync_tool.sandbox.transaction import LimitError
-from sync_tool.sandbox.validators import NULL, NUMBER, STRING, obj, optional, union
+from sync_tool.validators import NULL, NUMBER, STRING, obj, optional, union
 
 PAGINATION_OPTS: Final = obj(
     {

@@ -11,7 +11,7 @@ from sync_tool.encoding.values import Json, Value
 from sync_tool.sandbox.cursors import Cursors
 from sync_tool.sandbox.options import SandboxOptions
 from sync_tool.sandbox.schema import Schema
-from sync_tool.sandbox.validators import ANY, Validator, obj
+from sync_tool.validators import ANY, Validator, obj
 
 Kind = Literal["Query", "Mutation", "Action"]
 Visibility = Literal["public", "internal"]

@@ -15,7 +15,7 @@ from sync_tool.encoding.values import Json, Value
 from sync_tool.sandbox.faults import developer_error
 from sync_tool.sandbox.options import Naming, SchemaLevel
 from sync_tool.sandbox.store import Declared
-from sync_tool.sandbox.validators import ANY, BOOLEAN, NULL, STRING, Validator, array, obj, optional, union
+from sync_tool.validators import ANY, BOOLEAN, NULL, STRING, Validator, array, obj, optional, union
 
 _OPTIONAL_ANY: Final = (
     "additional_kwargs",

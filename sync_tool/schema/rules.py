@@ -71,6 +71,8 @@ _LINES: Final = {
     "not-json": "the record is one complete JSON text",
     "not-object": "the record is a JSON object",
     "unreadable": "the stored columns can be put together to a row",
+    "target-schema": "the schema of the deployment takes the document",
+    "refused": "the deployment takes the document",
 }
 _VALUES: Final = {
     "duplicate-key": "no object has the same key twice",

@@ -16,7 +16,7 @@ from sync_tool.sandbox.intervals import Bound, Interval, field_of, interval
 from sync_tool.sandbox.options import Naming
 from sync_tool.sandbox.registry import Context, Function, internal_query
 from sync_tool.sandbox.transaction import Transaction
-from sync_tool.sandbox.validators import ANY, BOOLEAN, NULL, NUMBER, STRING, literal, obj, optional, union
+from sync_tool.validators import ANY, BOOLEAN, NULL, NUMBER, STRING, literal, obj, optional, union
 
 MAX_SESSIONS: Final = 1_000
 MAX_PROBES: Final = 1_000

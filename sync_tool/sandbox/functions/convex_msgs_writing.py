@@ -19,8 +19,8 @@ from sync_tool.sandbox.functions.convex_msgs import (
 from sync_tool.sandbox.intervals import Interval, after, field_of
 from sync_tool.sandbox.options import Naming
 from sync_tool.sandbox.registry import Context, Function, internal_mutation
-from sync_tool.sandbox.validators import ANY, NULL, NUMBER, STRING, array, obj, optional, union
 from sync_tool.sandbox.writing import WriteTransaction
+from sync_tool.validators import ANY, NULL, NUMBER, STRING, array, obj, optional, union
 
 _MAX_ERASED: Final = 4_000
 _MAX_ERASED_BYTES: Final = 7 << 20

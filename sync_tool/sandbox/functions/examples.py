@@ -16,7 +16,7 @@ from sync_tool.sandbox.intervals import Interval
 from sync_tool.sandbox.paginate import PAGINATION_OPTS, Paged, paginate
 from sync_tool.sandbox.paths import parse_path
 from sync_tool.sandbox.registry import Context, Function, Handler, Kind
-from sync_tool.sandbox.validators import ANY, BOOLEAN, NUMBER, STRING, Validator, array, obj, optional
+from sync_tool.validators import ANY, BOOLEAN, NUMBER, STRING, Validator, array, obj, optional
 
 Args = dict[str, Any]
 

@@ -8,7 +8,7 @@ from sync_tool.encoding.values import Value
 from sync_tool.sandbox.documents import Row
 from sync_tool.sandbox.faults import FunctionError
 from sync_tool.sandbox.registry import Context, Function, internal_mutation, internal_query
-from sync_tool.sandbox.validators import ANY, STRING
+from sync_tool.validators import ANY, STRING
 
 Args = dict[str, Any]
 

@@ -13,7 +13,7 @@ from sync_tool.sandbox.cursors import fingerprint_of
 from sync_tool.sandbox.intervals import Interval
 from sync_tool.sandbox.paginate import PAGINATION_OPTS, Paged, paginate
 from sync_tool.sandbox.registry import Context, Function, internal_query
-from sync_tool.sandbox.validators import NULL, STRING, literal, optional, union
+from sync_tool.validators import NULL, STRING, literal, optional, union
 
 Args = dict[str, Any]
 

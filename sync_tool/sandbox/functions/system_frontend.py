@@ -25,7 +25,7 @@ from sync_tool.sandbox.functions.filters import (
 from sync_tool.sandbox.functions.system_cli import COMPONENT, by_creation_time, system_page
 from sync_tool.sandbox.paginate import PAGINATION_OPTS, Paged
 from sync_tool.sandbox.registry import Context, Function, internal_query
-from sync_tool.sandbox.validators import NULL, STRING, array, obj, optional, union
+from sync_tool.validators import NULL, STRING, array, obj, optional, union
 
 Args = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""Convex validators (``v.string()`` and so on): check a value, spell themselves as text and as JSON.
+"""Convex validators (``v.string()`` and so on): check a value, spell themselves as text and as JSON, and back.
 
 Source: get-convex/convex-backend, ``crates/common/src/schemas/{validator,json}.rs``.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sync_tool.encoding.ids import decode_id
-from sync_tool.encoding.values import Json, Value, encode
+from sync_tool.encoding.values import Json, Value, decode, encode
 
 Fault = tuple[str, str, str]
 """What is wrong, where (a path), and the lines that follow."""
@@ -79,9 +79,40 @@ NULL: Final = _plain("null", "null", type(None))
 NUMBER: Final = _plain("float64", "number", float)
 BOOLEAN: Final = _plain("boolean", "boolean", bool)
 STRING: Final = _plain("string", "string", str)
+INT64: Final = _plain("int64", "bigint", int)
+BYTES: Final = _plain("bytes", "bytes", bytes)
+
+_PLAIN: Final = {item.json["type"]: item for item in (ANY, NULL, NUMBER, BOOLEAN, STRING, INT64, BYTES)}
 
 
-def literal(expected: str) -> Validator:
+def from_json(json: Json) -> Validator:
+    """Return the validator that a deployment reports (``_system/frontend/getSchemas``).
+
+    A kind that is not known here takes everything: the deployment itself has the last word.
+    """
+    kind = json["type"]
+    inner = json.get("value")
+    if kind == "literal":
+        return literal(decode(inner))
+    if kind == "id":
+        return document_id(json["tableName"])
+    if kind == "array":
+        return array(from_json(inner))
+    if kind == "union":
+        return union(*map(from_json, inner))
+    if kind == "record":
+        return record(from_json(json["keys"]), from_json(json["values"]["fieldType"]))
+    if kind == "object":
+        return obj({name: _field_from_json(item) for name, item in inner.items()})
+    return _PLAIN.get(kind, ANY)
+
+
+def _field_from_json(json: Json) -> Validator:
+    field_validator = from_json(json["fieldType"])
+    return optional(field_validator) if json.get("optional") else field_validator
+
+
+def literal(expected: Value) -> Validator:
     """``v.literal(...)``."""
     text = f"v.literal({show(expected)})"
 
@@ -122,6 +153,19 @@ def array(item: Validator) -> Validator:
         return _first_fault((f"[{number}]", item, part) for number, part in enumerate(value))
 
     return Validator(text, {"type": "array", "value": item.json}, check)
+
+
+def record(key: Validator, item: Validator) -> Validator:
+    """``v.record(...)``."""
+    text = f"v.record({key.text}, {item.text})"
+    json = {"type": "record", "keys": key.json, "values": {"fieldType": item.json, "optional": False}}
+
+    def check(value: Value) -> Fault | None:
+        if type(value) is not dict or any(key.check(name) is not None for name in value):
+            return _mismatch(value, text)
+        return _first_fault((f".{name}", item, part) for name, part in value.items())
+
+    return Validator(text, json, check)
 
 
 def union(*members: Validator) -> Validator:

@@ -1,0 +1,164 @@
+"""What the commands that write messages into a deployment share: their options, their question, their last lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from sync_tool.cli.asking import confirm
+from sync_tool.errors import Exit
+
+if TYPE_CHECKING:
+    from sync_tool.jobs.importing.report import Comparison, ImportPlan, ImportReport
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS: Final = (
+    click.option(
+        "--to",
+        metavar="ADDRESS",
+        help="The deployment: @FILE (an env file), a URL, live (of the environment), env:NAME. Default: live.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Read and compare, show the plan, write nothing."),
+    click.option("-y", "--yes", is_flag=True, help="Do not ask before a production deployment is written to."),
+    click.option(
+        "--on-conflict",
+        type=click.Choice(["error", "skip", "replace"]),
+        default="error",
+        show_default=True,
+        help="Sessions that have another history there: leave them (exit 3), leave them (exit 0), or replace "
+        "them: their rows are saved to a file and erased first. Needs --yes, is not atomic.",
+    ),
+    click.option(
+        "--save-replaced",
+        metavar="FILE",
+        help="The file for rows that are replaced. Default: replaced-TIME.jsonl.",
+    ),
+    click.option(
+        "--level",
+        type=click.Choice(["documented", "langchain", "loadable"]),
+        default="langchain",
+        show_default=True,
+        help="What every message must be.",
+    ),
+    click.option(
+        "--language",
+        type=click.Choice(["js", "python"]),
+        default="js",
+        show_default=True,
+        help="Who shall read them: messages with a free role are called generic or chat.",
+    ),
+    click.option("--no-rewrite", is_flag=True, help="Set aside what would be brought to today's form."),
+    click.option(
+        "--fixes",
+        metavar="FILE",
+        multiple=True,
+        help="A quarantine file whose records were repaired; each takes its old place (repeatable).",
+    ),
+    click.option("--skip-bad", is_flag=True, help="Do not stop a session at a bad message: go on without it."),
+    click.option(
+        "--quarantine",
+        metavar="FILE",
+        help="The file for what is set aside. Default: quarantine.jsonl, or the next free name.",
+    ),
+    click.option(
+        "--keep-times",
+        is_flag=True,
+        help="Keep every _creationTime: one atomic import into an empty table, by a key that may import.",
+    ),
+    click.option("--compare", is_flag=True, help="Read both sides again at the end and compare them."),
+    click.option(
+        "--max-unpacked",
+        metavar="SIZE",
+        help="Most that may come out of a compressed file. Default: 4 GiB or 200 times.",
+    ),
+)
+
+
+def import_options(function: F) -> F:
+    """Add the options; the function gets those that a job takes under the job's own names."""
+
+    @wraps(function)
+    def wrapper(*args: Any, no_rewrite: bool, **kwargs: Any) -> Any:
+        return function(*args, rewrite=not no_rewrite, **kwargs)
+
+    decorated: Any = wrapper
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]
+
+
+def ask(plan: ImportPlan) -> bool:
+    """Ask whether to go on."""
+    from sync_tool.text import plural
+
+    replaced = f", replace {plural(plan.replace, 'session')}" if plan.replace else ""
+    messages, sessions = plural(plan.send_rows, "message"), plural(plan.send_sessions, "session")
+    return confirm(f"{plan.target}: append {messages} to {sessions}{replaced}?")
+
+
+def said(report: ImportReport) -> str:
+    """Return the last lines for people."""
+    lines = []
+    if report.dry_run:
+        lines.append("nothing was written.")
+    else:
+        lines += _done(report)
+    end = "" if report.exit_code == Exit.DONE else f" [exit {report.exit_code}]"
+    return "\n".join(lines) + end
+
+
+def _done(report: ImportReport) -> list[str]:
+    from sync_tool.text import duration, plural
+
+    written = f"{plural(report.sent_rows, 'message')} written in {duration(report.seconds)}"
+    counts = [written if report.plan.send_rows else "nothing to write"]
+    if report.plan.up_to_date:
+        counts.append(f"{plural(report.plan.up_to_date, 'session')} already there")
+    counts += [
+        f"{count:,} {word}"
+        for count, word in ((report.extended, "extended"), (report.new, "new"), (report.replaced, "replaced"))
+        if count
+    ]
+    lines = [", ".join(counts)]
+    if report.saved:
+        lines.append(f"replaced rows are saved in {report.saved}")
+    if report.bad_rows or report.held_rows:
+        held = f", and {plural(report.held_rows, 'message')} that wait for them" if report.held_rows else ""
+        lines.append(f"{plural(report.bad_rows, 'bad message')}{held} -> {report.quarantine}")
+        lines.append(f"repair its records, then the same command with --fixes {report.quarantine}")
+    lines += [f"damaged: {damaged.reason}" for damaged in report.plan.damaged]
+    if report.conflicts:
+        lines.append(_conflicts(report))
+    if report.compared is not None:
+        lines.append(_compared(report.compared))
+    return lines
+
+
+def _conflicts(report: ImportReport) -> str:
+    from sync_tool.text import plural, shortened
+
+    first = report.conflicts[0]
+    return (
+        f"{plural(len(report.conflicts), 'conflict')} left as they are "
+        f"(first: {shortened(first.session, 40)!r} {first.reason}; all: --json)"
+    )
+
+
+def _compared(comparison: Comparison) -> str:
+    from sync_tool.text import plural
+
+    parts = [f"{plural(comparison.equal, 'session')} equal"]
+    parts += [
+        f"{count:,} {words}"
+        for count, words in (
+            (comparison.ahead, "have more there"),
+            (comparison.held, "held at a bad message"),
+            (comparison.different, "different"),
+        )
+        if count
+    ]
+    return "compared: " + " · ".join(parts)

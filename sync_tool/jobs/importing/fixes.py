@@ -1,0 +1,196 @@
+"""What was set aside: written as a quarantine file, and read back once somebody repaired it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from sync_tool.encoding.canonical import loads
+from sync_tool.errors import UsageError
+from sync_tool.files.output import new_file
+from sync_tool.files.records import RecordFile
+from sync_tool.jobs.importing.staging import Found, Staged
+from sync_tool.model import Names
+from sync_tool.schema.rules import Fault
+from sync_tool.text import one_line
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class _Line(msgspec.Struct):
+    """A line of a quarantine file, as far as it is read back."""
+
+    file: str
+    line: int
+    of: str
+    held: bool = False
+    record: msgspec.Raw = msgspec.Raw()
+
+
+_line: Final = msgspec.json.Decoder(_Line)
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What stands in the place of a record."""
+
+    raw: bytes | None
+    """The record as JSON; None if it is to be left out."""
+
+
+def fingerprint(raw: bytes) -> str:
+    """Return what a quarantine line says of the record it is about, so that a changed file is noticed."""
+    return blake2b(raw, digest_size=8).hexdigest()
+
+
+class Fixes:
+    """The repaired records of quarantine files, by file and line.
+
+    Args:
+        paths: quarantine files.
+
+    Raises:
+        UsageError: a file that is none, or a line that cannot be read; says which.
+    """
+
+    def __init__(self, paths: tuple[str | Path, ...] = ()) -> None:
+        self._fixes: dict[tuple[str, int], tuple[str, Repaired, str]] = {}
+        for path in paths:
+            for record in RecordFile(path, Names()).records():
+                self._add(record.raw, f"{path}:{record.line}")
+
+    def __bool__(self) -> bool:
+        return bool(self._fixes)
+
+    def of(self, file: str, line: int, raw: bytes) -> Repaired | None:
+        """Return what stands in the place of a record; None where nothing does. It counts as used.
+
+        Raises:
+            UsageError: the file has changed since.
+        """
+        found = self._fixes.pop((file, line), None)
+        if found is None:
+            return None
+        digest, repaired, where = found
+        if digest != fingerprint(raw):
+            raise UsageError(
+                f"{where} repairs another record than the one at {one_line(file)}:{line}: that file has changed.",
+                hint=[("", "import without --fixes again, and repair what is then set aside")],
+            )
+        return repaired
+
+    def require_used(self) -> None:
+        """Raise a UsageError if a repaired record has no place in what was read."""
+        for (file, line), (_, _, where) in self._fixes.items():
+            raise UsageError(
+                f"{where} repairs {one_line(file)}:{line}, which was not read.",
+                hint=[("give", "the same files, by the same names, as the import that set it aside")],
+            )
+
+    def _add(self, raw: bytes, where: str) -> None:
+        try:
+            line = _line.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise UsageError(
+                f"{where} is no line of a quarantine file: {error}.",
+                hint=[("each line has", "file, line, of and the repaired record")],
+            ) from None
+        record = bytes(line.record)
+        if line.held or not record:
+            return  # what only waited comes from its own file again; what cannot be read was not repaired
+        repaired = None if record == b"null" else record
+        self._fixes[line.file, line.line] = (line.of, Repaired(repaired), where)
+
+
+def write_quarantine(staged: Staged, path: Path | None, *, skip_bad: bool) -> Path:
+    """Write what was set aside into a file that was not there before, and return its path.
+
+    Args:
+        staged: all records.
+        path: where to; None for ``quarantine.jsonl`` here, or the next free name after it. One that holds the
+            same already stays as it is.
+        skip_bad: True if the records behind a bad one did not have to wait.
+
+    Raises:
+        OutputError: `path` exists or cannot be written.
+    """
+    chosen, same = (path, False) if path is not None else _free_name(staged, skip_bad=skip_bad)
+    if not same:
+        with new_file(chosen) as stream:
+            for line in _lines(staged, skip_bad=skip_bad):
+                stream.write(line)
+    return chosen
+
+
+def faults_json(faults: tuple[Fault, ...]) -> str:
+    """Return faults as they stand in a quarantine file."""
+    said = [{"rule": fault.rule, "path": fault.path, "says": fault.sentence, "found": fault.detail} for fault in faults]
+    return _encode(said).decode()
+
+
+def _free_name(staged: Staged, *, skip_bad: bool) -> tuple[Path, bool]:
+    """Return the first name that is free, or holds exactly what would be written."""
+    digest = blake2b(digest_size=16)
+    for line in _lines(staged, skip_bad=skip_bad):
+        digest.update(line)
+    number = 1
+    while True:
+        path = Path("quarantine.jsonl" if number == 1 else f"quarantine-{number}.jsonl")
+        if not path.exists():
+            return path, False
+        if path.is_file() and blake2b(path.read_bytes(), digest_size=16).digest() == digest.digest():
+            return path, True
+        number += 1
+
+
+def count_set_aside(staged: Staged, *, skip_bad: bool) -> tuple[int, int]:
+    """Return how many messages are bad, and how many good ones wait for one."""
+    bad = held = 0
+    for found in _set_aside(staged, skip_bad=skip_bad):
+        bad += found.faults is not None
+        held += found.faults is None
+    return bad, held
+
+
+def _lines(staged: Staged, *, skip_bad: bool) -> Iterator[bytes]:
+    return map(_line_of, _set_aside(staged, skip_bad=skip_bad))
+
+
+def _set_aside(staged: Staged, *, skip_bad: bool) -> Iterator[Found]:
+    yield from staged.found(None)
+    for session in staged.troubled():
+        stopped = False
+        for found in staged.found(session):
+            stopped = stopped or found.faults is not None
+            if found.faults is not None or (stopped and not skip_bad):
+                yield found
+
+
+def _line_of(found: Found) -> bytes:
+    line: dict[str, Any] = {"file": found.source, "line": found.line, "of": found.of}
+    if found.session is not None:
+        line["session"] = found.session
+    if found.faults is None:
+        line["held"] = True
+    else:
+        line["faults"] = msgspec.Raw(found.faults.encode())
+    if found.digest is not None:
+        own = {"_id": found.id or None, "_creationTime": found.time}
+        line["record"] = {**{k: v for k, v in own.items() if v is not None}, **msgspec.json.decode(found.document)}
+    else:
+        line.update(_shown(found.document))
+    return _encode(line) + b"\n"
+
+
+def _shown(raw: bytes) -> dict[str, Any]:
+    """Return the record as JSON where it is that, else as text."""
+    try:
+        loads(raw)
+        return {"record": msgspec.Raw(raw)}
+    except (ValueError, RecursionError):
+        return {"raw": raw.decode("utf-8", "backslashreplace")} if raw else {}

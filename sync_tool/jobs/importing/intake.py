@@ -1,0 +1,166 @@
+"""Sources read into the staging file: selected, repaired where somebody did, checked, placed in their session."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from sync_tool.digests import message_digest
+from sync_tool.files.records import Record
+from sync_tool.jobs.importing.bringing import Bringer, Brought, Demand
+from sync_tool.jobs.importing.fixes import Fixes, faults_json, fingerprint
+from sync_tool.jobs.importing.staging import Incoming, Staged
+from sync_tool.jobs.parts import Part
+from sync_tool.jobs.validation import Place, Tally
+from sync_tool.model import Row, Selection
+from sync_tool.ports import Progress
+from sync_tool.rowreader import RowReader
+from sync_tool.schema.check import Verdict
+from sync_tool.selecting import row_filter, session_filter
+from sync_tool.text import one_line
+
+_A_STEP: Final = 1000
+
+
+class Intake:
+    """Takes one source after the other into the staging file.
+
+    Args:
+        staged: the file.
+        demand: what is asked of every message.
+        chosen: which messages.
+        fixes: repaired records, each put in its old place.
+        tally: counts faults and warnings.
+    """
+
+    def __init__(self, staged: Staged, demand: Demand, chosen: Selection, fixes: Fixes, tally: Tally) -> None:
+        self._staged = staged
+        self._demand = demand
+        self._chosen = replace(chosen, active_after=None)
+        self._fixes = fixes
+        self._tally = tally
+        self._sources = 0
+        self.rewritten: Counter[str] = Counter()
+        self.met: set[str] = set()
+        """The sessions that were met among those asked for by id."""
+
+    def take(self, part: Part, progress: Progress) -> None:
+        """Read a source to its end.
+
+        Raises:
+            Damaged: it cannot be read to its end.
+            UsageError: a repaired record is of a file that has changed.
+        """
+        self._staged.begin(self._sources, part.title)
+        records = _told_by_neighbours(self._records(part))
+        while step := list(islice(records, _A_STEP)):
+            self._staged.add(self._sources, step)
+            progress.advance(len(step), 0)
+        self._sources += 1
+
+    def _records(self, part: Part) -> Iterator[Incoming]:
+        bringer = Bringer(self._demand, part.names)
+        look = _Look(part, self._chosen)
+        for record in part.records():
+            of = fingerprint(record.raw)
+            repaired = self._fixes.of(part.title, record.line, record.raw)
+            if repaired is not None and repaired.raw is None:
+                continue
+            found = record if repaired is None else Record(record.line, repaired.raw or b"")
+            row = look.row(found.raw)
+            session = look.session(found.raw, row)
+            if not look.selects(row, session):
+                continue
+            brought = bringer.bring(found.raw) if found.raw else Brought(b"")
+            if found.fault is not None:
+                brought = Brought(found.raw, (found.fault, *brought.faults))
+            self._count(part, found, row, session, brought)
+            yield _incoming(found.line, of, row, session, brought)
+
+    def _count(self, part: Part, record: Record, row: Row | None, session: str | None, brought: Brought) -> None:
+        if session is not None and self._chosen.sessions:
+            self.met.add(session)
+        shown = None if session is None else one_line(session)
+        place = Place(part.title, None if part.live else record.line, one_line(row.id) if row else "", shown)
+        self._tally.add(place, Verdict(brought.faults, brought.warnings))
+        if brought.rewritten:
+            self.rewritten.update(brought.rewritten)
+
+
+class _Look:
+    """What can be told of a record before it is checked."""
+
+    def __init__(self, part: Part, chosen: Selection) -> None:
+        self._live = part.live
+        self._read_row = RowReader(part.names).row
+        self._keep = row_filter(chosen)
+        self._keep_session = session_filter(chosen)
+        field = re.escape(part.names.session_field.encode())
+        self._session_text = re.compile(rb'"' + field + rb'"\s*:\s*("(?:[^"\\\x00-\x1f]|\\.)*")')
+
+    def row(self, raw: bytes) -> Row | None:
+        """Return the record as a row; None if it is none."""
+        try:
+            return self._read_row(raw) if raw else None
+        except (ValueError, RecursionError):
+            return None
+
+    def session(self, raw: bytes, row: Row | None) -> str | None:
+        """Return the session id, also of a record that cannot be read where it can be seen there."""
+        if row is not None:
+            return row.session if isinstance(row.session, str) and _is_text(row.session) else None
+        found = self._session_text.findall(raw)
+        try:
+            text = msgspec.json.decode(found[-1], type=str) if found else None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        return text if text is None or _is_text(text) else None
+
+    def selects(self, row: Row | None, session: str | None) -> bool:
+        """Tell whether the record is one of those asked for; one that does not tell its session always is."""
+        if self._live or (row is None and session is None):
+            return True
+        return self._keep(row) if row is not None else self._keep_session(session)
+
+
+def _incoming(line: int, of: str, row: Row | None, session: str | None, brought: Brought) -> Incoming:
+    time = None if row is None or not math.isfinite(row.time) else row.time
+    digest = None if brought.faults else message_digest(brought.document)
+    faults = faults_json(brought.faults) if brought.faults else None
+    return Incoming(session, time, row.id if row else "", line, of, brought.document, digest, faults)
+
+
+def _told_by_neighbours(records: Iterable[Incoming]) -> Iterator[Incoming]:
+    """Give a record that does not tell its session that of its neighbours where both have the same.
+
+    It lies within that session then, which must not go on without it.
+    """
+    before: str | None = None
+    waiting: list[Incoming] = []
+    for record in records:
+        if record.session is None and len(waiting) < _A_STEP:
+            waiting.append(record)
+            continue
+        for unknown in waiting:
+            if record.session == before and not unknown.id and unknown.time is None:
+                unknown.session = before
+            yield unknown
+        waiting.clear()
+        before = record.session
+        yield record
+    yield from waiting
+
+
+def _is_text(session: str) -> bool:
+    try:
+        session.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,211 @@
+"""Planned sessions sent: small ones together, each by one worker, every answer taken into account before the next."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Final
+
+import stamina
+
+from sync_tool.deployment.appending import Appended, Batch, Moved
+from sync_tool.errors import FunctionFailed, Unreachable
+from sync_tool.jobs.importing.fixes import faults_json
+from sync_tool.jobs.importing.journal import Known
+from sync_tool.jobs.importing.planning import SessionPlan, Target
+from sync_tool.jobs.importing.staging import Item, Staged
+from sync_tool.jobs.importing.stretch import Stretch
+from sync_tool.schema.rules import Fault, Language
+
+MAX_ROWS: Final = 500
+MAX_BYTES: Final = 2 << 20
+_GOOD_CALLS_BEFORE_MORE: Final = 8
+_MANY_GROUPS: Final = 4
+"""Groups that wait for each worker."""
+
+Group = list[Stretch]
+"""Sessions that one worker sends, together as long as they fit into one call."""
+
+
+@dataclass(slots=True)
+class Sent:
+    """What was written, and what was not."""
+
+    rows: int = 0
+    bytes: int = 0
+    refused: int = 0
+    """Messages that the deployment refused."""
+    left: list[tuple[str, str, int]] = field(default_factory=list)
+    """Sessions that had to be left, why, and at which message."""
+
+
+class Sender:
+    """Sends into one table.
+
+    Args:
+        staged: the records.
+        target: the table.
+        language: what today's form of a message is.
+        attempts: how often a call is repeated whose answer was lost.
+        skip_bad: True to go on with a session behind a message that the deployment refuses.
+    """
+
+    def __init__(self, staged: Staged, target: Target, language: Language, attempts: int, *, skip_bad: bool) -> None:
+        self._staged = staged
+        self._target = target
+        self._language = language
+        self._door = target.door
+        self._attempts = attempts
+        self._skip_bad = skip_bad
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self.sent = Sent()
+
+    def send(self, plans: Iterable[SessionPlan], advance: Callable[[int, int], None]) -> None:
+        """Send what is missing of every session.
+
+        Args:
+            plans: the sessions, compared; those of which nothing is missing are passed over.
+            advance: is told of rows and bytes that were written.
+
+        Raises:
+            Unreachable: no usable answer; what was written stays, and calling it again goes on.
+            Refused: the key may not write.
+        """
+        workers = self._target.workers
+        pool = ThreadPoolExecutor(workers)
+        running: set[Future[None]] = set()
+        try:
+            for group in _grouped(Stretch(self._staged, plan, skip_bad=self._skip_bad) for plan in plans):
+                running.add(pool.submit(self._send_group, group, advance))
+                if len(running) >= workers * _MANY_GROUPS:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    _raise_first(done)
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                _raise_first(done)
+        finally:
+            self._stopped.set()
+            pool.shutdown(cancel_futures=True)
+
+    def _send_group(self, group: Group, advance: Callable[[int, int], None]) -> None:
+        limit, good = MAX_ROWS, 0
+        while group and not self._stopped.is_set():
+            call = _one_call(group, limit)
+            rows = sum(len(items) for _, items in call)
+            try:
+                results = self._append(call)
+            except FunctionFailed as error:
+                limit, good = max(1, rows // 2), 0
+                if self._is_told(error, group) or rows > 1:
+                    continue
+                self._refused(*call[0], error)
+                limit = MAX_ROWS if self._skip_bad else limit
+            else:
+                self._take(call, results, advance)
+                good += 1
+                if good == _GOOD_CALLS_BEFORE_MORE:
+                    limit, good = min(MAX_ROWS, limit * 2), 0
+            group = [stretch for stretch in group if stretch.goes_on]
+
+    def _append(self, call: list[tuple[Stretch, list[Item]]]) -> list[Appended | Moved]:
+        """Send one call; a lost answer makes it be sent again, which writes nothing twice."""
+        batches = [Batch(stretch.session, [item.document for item in items], stretch.last) for stretch, items in call]
+        for attempt in stamina.retry_context(on=self._goes_on_after, attempts=self._attempts, timeout=None):
+            with attempt:
+                return self._door.append(batches)
+        raise AssertionError
+
+    def _goes_on_after(self, error: Exception) -> bool:
+        return isinstance(error, Unreachable) and not self._stopped.is_set()
+
+    def _take(
+        self,
+        call: list[tuple[Stretch, list[Item]]],
+        results: list[Appended | Moved],
+        advance: Callable[[int, int], None],
+    ) -> None:
+        notes = []
+        for (stretch, items), result in zip(call, results, strict=True):
+            if isinstance(result, Appended):
+                written, last = items, result.last
+            else:
+                newest = self._door.newest(stretch.session)
+                found = stretch.found_there(newest, self._target.names, self._language)
+                if found is None:
+                    self._leave(stretch, "changed while it was imported")
+                    continue
+                written, last = found
+            size = stretch.written(written, last)
+            with self._lock:
+                self.sent.rows += len(written)
+                self.sent.bytes += size
+            advance(len(written), size)
+            notes.append((stretch.session, Known(stretch.there, stretch.digest.value, last)))
+        if self._target.journal is not None:
+            self._target.journal.note(notes)
+
+    def _is_told(self, error: FunctionFailed, group: Group) -> bool:
+        """Tell whether the error says of one session that nothing can be appended to it; leave that session."""
+        if error.code != "tail_in_future" or not isinstance(error.data, dict):
+            return False
+        stretch = next((one for one in group if one.session == error.data.get("sessionId")), None)
+        if stretch is None:
+            return False
+        self._leave(stretch, "its last row there is dated in the future: new ones would sort before it")
+        group.remove(stretch)
+        return True
+
+    def _refused(self, stretch: Stretch, items: list[Item], error: FunctionFailed) -> None:
+        """Set a message aside that the deployment does not take even alone."""
+        self._staged.blame(items[0].place, faults_json((Fault("refused", "$", error.message),)))
+        with self._lock:
+            self.sent.refused += 1
+        stretch.refused(items[0])
+
+    def _leave(self, stretch: Stretch, why: str) -> None:
+        if self._target.journal is not None:
+            self._target.journal.forget(stretch.session)
+        with self._lock:
+            self.sent.left.append((stretch.session, why, stretch.there + 1))
+        stretch.stop()
+
+
+def _grouped(stretches: Iterable[Stretch]) -> Iterator[Group]:
+    """Put small sessions together, as many as fit into one call."""
+    group: Group = []
+    rows = size = 0
+    for stretch in stretches:
+        if not stretch.goes_on:
+            continue
+        if group and (rows + stretch.missing > MAX_ROWS or size + stretch.bytes > MAX_BYTES):
+            yield group
+            group, rows, size = [], 0, 0
+        group.append(stretch)
+        rows += stretch.missing
+        size += stretch.bytes
+    if group:
+        yield group
+
+
+def _one_call(group: Group, limit: int) -> list[tuple[Stretch, list[Item]]]:
+    """Take from the sessions of a group what one call may hold, at least one message."""
+    call: list[tuple[Stretch, list[Item]]] = []
+    rows, size = limit, MAX_BYTES
+    for stretch in group:
+        items = stretch.next_items(rows, size, at_least_one=not call)
+        if not items:
+            break
+        call.append((stretch, items))
+        rows -= len(items)
+        size -= sum(len(item.document) for item in items)
+        if rows <= 0 or size <= 0:
+            break
+    return call
+
+
+def _raise_first(done: Iterable[Future[None]]) -> None:
+    for future in done:
+        future.result()

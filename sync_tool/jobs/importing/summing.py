@@ -1,0 +1,83 @@
+"""The plans of all sessions summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from sync_tool.deployment.deployment import Deployment
+from sync_tool.deployment.schemalevel import LANGCHAIN, schema_level
+from sync_tool.jobs.importing.planning import SessionPlan, Status
+from sync_tool.jobs.importing.plans import Plans
+from sync_tool.jobs.importing.report import Comparison, ConflictFound, ImportPlan
+from sync_tool.jobs.importing.staging import Staged
+from sync_tool.jobs.validation import Tally
+
+SENT: Final = (Status.NEW, Status.EXTEND, Status.REPLACE)
+"""What is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What was read."""
+
+    titles: tuple[str, ...]
+    staged: Staged
+    tally: Tally
+    rewritten: dict[str, int]
+
+
+def make_plan(taken: Taken, plans: Plans, deployment: Deployment, rate: float | None) -> ImportPlan:
+    """Return the plan of the whole import; `rate` is in bytes a second."""
+    counts = plans.counts()
+    catalog = deployment.catalog
+    sent = [counts[status] for status in SENT]
+    return ImportPlan(
+        sources=taken.titles,
+        target=deployment.title,
+        table=deployment.names.table,
+        target_rows=deployment.count(),
+        schema_level=LANGCHAIN if catalog is None else schema_level(catalog, deployment.names),
+        sessions=sum(count.sessions for count in counts.values()),
+        messages=sum(count.messages for count in counts.values()),
+        bytes=taken.staged.totals()[2],
+        new=counts[Status.NEW].sessions,
+        up_to_date=counts[Status.UP_TO_DATE].sessions + counts[Status.AHEAD].sessions,
+        ahead=counts[Status.AHEAD].sessions,
+        extend=counts[Status.EXTEND].sessions,
+        conflict=counts[Status.CONFLICT].sessions,
+        replace=counts[Status.REPLACE].sessions,
+        held=plans.held(),
+        conflicts=tuple(map(_conflict, plans.of(Status.CONFLICT))),
+        send_rows=sum(count.missing for count in sent),
+        send_sessions=sum(count.sessions for count in sent),
+        send_bytes=sum(count.bytes for count in sent),
+        rewritten=taken.rewritten,
+        bad_rows=taken.tally.bad_rows,
+        faults=taken.tally.faults,
+        warnings=taken.tally.warnings,
+        damaged=tuple(taken.tally.damaged),
+        has_times=taken.staged.timeless() is None,
+        bytes_per_second=None if rate is None else int(rate),
+        concurrency=deployment.patience.concurrency,
+    )
+
+
+def compare(plans: Iterable[SessionPlan]) -> Comparison:
+    """Return how both sides stand to each other after an import."""
+    equal = ahead = held = different = 0
+    for plan in plans:
+        if plan.status in (Status.UP_TO_DATE, Status.AHEAD, Status.NOTHING) and plan.held:
+            held += 1
+        elif plan.status is Status.UP_TO_DATE:
+            equal += 1
+        elif plan.status is Status.AHEAD:
+            ahead += 1
+        elif plan.status is not Status.NOTHING:
+            different += 1
+    return Comparison(equal, ahead, held, different)
+
+
+def _conflict(plan: SessionPlan) -> ConflictFound:
+    return ConflictFound(plan.session, f"differs at message {plan.differs_at}", plan.differs_at)
