@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from sync_tool.jobs.import_ import import_
     from sync_tool.jobs.importing.report import ImportPlan, ImportReport
     from sync_tool.jobs.init import init
+    from sync_tool.jobs.migrate import migrate
     from sync_tool.jobs.opening import connect
     from sync_tool.jobs.opening import open_address as open  # noqa: A004  # read as sync_tool.open
     from sync_tool.jobs.restore import restore
@@ -63,6 +64,7 @@ _HOMES = {
     "sync_tool.jobs.import_": ("import_",),
     "sync_tool.jobs.importing.report": ("ImportPlan", "ImportReport"),
     "sync_tool.jobs.init": ("init",),
+    "sync_tool.jobs.migrate": ("migrate",),
     "sync_tool.jobs.opening": ("connect",),
     "sync_tool.jobs.restore": ("restore",),
     "sync_tool.jobs.restore_report": ("RestorePlan", "RestoreReport"),
@@ -77,7 +79,7 @@ __all__ = [
     "OutputError", "Patience", "PipeClosed", "Refused",
     "RestorePlan", "RestoreReport", "Row", "SessionInfo", "Sessions", "Unreachable", "UsageError", "ValidationReport",
     "__version__", "connect", "convert",
-    "doctor", "export", "import_", "init", "open", "restore", "validate",
+    "doctor", "export", "import_", "init", "migrate", "open", "restore", "validate",
 ]  # fmt: skip
 
 

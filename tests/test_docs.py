@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 import sync_tool
-from running import ROOT, Sandbox, clean_environment
+from running import ROOT, Sandbox, clean_environment, running_sandbox
 from sync_tool.cli.base import SECTIONS
 from sync_tool.cli.main import cli
 from sync_tool.deployment import settings
@@ -153,6 +153,15 @@ def folder(tmp_path: Path, sandbox: Sandbox) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def own_folder(tmp_path: Path) -> Iterator[Path]:
+    """The same with a sandbox of its own, for pages that write."""
+    (tmp_path / "own").mkdir()
+    with running_sandbox(tmp_path / "own", "--sample-data") as own:
+        (tmp_path / ".env.msgs").write_text(own.env_file.read_text())
+        yield tmp_path
+
+
 def run(command: list[str], folder: Path, extra: dict[str, str] | None = None) -> str:
     """Run a command in the folder; return what it printed, stderr included, the sandbox at its usual address."""
     here = Path(sys.executable).parent
@@ -174,13 +183,25 @@ def steady(output: str) -> str:
     return re.sub(r"--after \d{4}-\d\d-01 ", "--after MONTH ", output)
 
 
+WRITING = {"import.md"}
 CONSOLES = [page for page in PAGES if any(language == "console" for language, _ in blocks(page))]
 
 
-@pytest.mark.parametrize("page", CONSOLES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in CONSOLES if page.name not in WRITING], ids=lambda page: page.name)
 def test_sessions_on_the_pages_are_real(page: Path, folder: Path) -> None:
     """Each command of a console block, run in the order of the page, prints what the page says."""
-    env = {"CONVEX_MSGS_ENV_FILE": ".env.msgs"}
+    run_consoles(page, folder)
+
+
+@pytest.mark.parametrize("page", [page for page in CONSOLES if page.name in WRITING], ids=lambda page: page.name)
+def test_sessions_on_the_pages_that_write_are_real(page: Path, own_folder: Path) -> None:
+    """The same for pages whose commands write into a deployment: they get one of their own."""
+    run_consoles(page, own_folder)
+
+
+def run_consoles(page: Path, folder: Path) -> None:
+    """Run the commands of a page and compare what they print."""
+    env = {"CONVEX_MSGS_ENV_FILE": ".env.msgs", "XDG_STATE_HOME": str(folder / "state")}
     for language, text in blocks(page):
         if language != "console":
             continue

@@ -15,7 +15,7 @@ COMMON_EXITS: Final = (Exit.DONE, Exit.FAULT, Exit.USAGE, Exit.INTERRUPTED, Exit
 
 SECTIONS: Final = {
     "Look": ("sessions", "doctor"),
-    "Move": ("export", "import", "convert"),
+    "Move": ("export", "import", "migrate", "convert"),
     "Keep": ("restore",),
     "Check": ("validate",),
     "Try": ("sandbox", "init"),
@@ -29,6 +29,7 @@ OTHER_WORDS: Final = {
     "load": "import",
     "upload": "import",
     "insert": "import",
+    "copy": "migrate",
     "list": "sessions",
     "ls": "sessions",
     "threads": "sessions",

@@ -51,6 +51,18 @@ _OPTIONS: Final = (
         show_default=True,
         help="Who shall read them: messages with a free role are called generic or chat.",
     ),
+    click.option(
+        "--rename",
+        metavar="OLD=NEW",
+        multiple=True,
+        help="Call a session otherwise there (repeatable). OLD==NEW where OLD holds a =.",
+    ),
+    click.option(
+        "--rename-regex",
+        metavar="PATTERN=NEW",
+        multiple=True,
+        help="The same for many: what PATTERN matches in an id becomes NEW; \\1 is its first group (repeatable).",
+    ),
     click.option("--no-rewrite", is_flag=True, help="Set aside what would be brought to today's form."),
     click.option(
         "--fixes",

@@ -22,6 +22,7 @@ from sync_tool.jobs.importing.keeping import TimesKept
 from sync_tool.jobs.importing.options import ImportKeywords, check_options
 from sync_tool.jobs.importing.planning import Planner, SessionPlan, Status, Target
 from sync_tool.jobs.importing.plans import Plans
+from sync_tool.jobs.importing.renaming import Renaming
 from sync_tool.jobs.importing.replacing import replace_sessions
 from sync_tool.jobs.importing.report import Comparison, ConflictFound, ImportPlan, ImportReport
 from sync_tool.jobs.importing.saying import plan_lines
@@ -116,7 +117,7 @@ class _Import:
         parts = [part for source in sources for part in self._opened(source)]
         if not parts:
             raise UsageError("nothing to import.", hint=[("give", "files, folders, or - for standard input")])
-        self._progress.begin(f"{', '.join(part.title for part in parts)} -> {self._deployment.title}", None)
+        self._progress.begin(f"{self._deployment.title} · table {self._deployment.names.table}", None)
         keeper = TimesKept(self._deployment, self._staged, self._progress) if self._options.get("keep_times") else None
         if keeper is not None:
             keeper.await_earlier()
@@ -176,6 +177,7 @@ class _Import:
             names=self._deployment.names,
             rewriting=self._options.get("rewrite", True),
             validator=from_json(document) if checks else ANY,
+            renaming=Renaming(self._options.get("rename", ()), self._options.get("rename_regex", ())) or None,
         )
 
     def _planner(self, target: Target) -> Planner:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sync_tool.digests import message_digest
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.encoding.values import Value
+from sync_tool.jobs.importing.renaming import Renaming
 from sync_tool.model import Names
 from sync_tool.schema import rewrites
 from sync_tool.schema.check import Checker
@@ -31,6 +32,8 @@ class Demand:
     """False to refuse what would have to be rewritten."""
     validator: Validator = ANY
     """What the target's own schema says of a document."""
+    renaming: Renaming | None = None
+    """What sessions are called in the target, where that differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,9 @@ class Bringer:
     def _renamed_fields(self, value: dict[str, Value]) -> dict[str, Value]:
         value.pop("_id", None)
         value.pop("_creationTime", None)
+        if self._demand.renaming is not None:
+            field = self._names.session_field
+            value[field] = self._demand.renaming(value[field])
         if self._renamed:
             session, message = value.pop(self._names.session_field), value.pop(self._names.message_field)
             value[self._demand.names.session_field] = session

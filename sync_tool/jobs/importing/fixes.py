@@ -60,6 +60,7 @@ class Fixes:
 
     def __init__(self, paths: tuple[str | Path, ...] = ()) -> None:
         self._fixes: dict[tuple[str, int], tuple[str, Repaired, str]] = {}
+        self._used: set[tuple[str, int]] = set()
         for path in paths:
             for record in RecordFile(path, Names()).records():
                 self._add(record.raw, f"{path}:{record.line}")
@@ -73,7 +74,7 @@ class Fixes:
         Raises:
             UsageError: the file has changed since.
         """
-        found = self._fixes.pop((file, line), None)
+        found = self._fixes.get((file, line))
         if found is None:
             return None
         digest, repaired, where = found
@@ -82,11 +83,14 @@ class Fixes:
                 f"{where} repairs another record than the one at {one_line(file)}:{line}: that file has changed.",
                 hint=[("", "import without --fixes again, and repair what is then set aside")],
             )
+        self._used.add((file, line))  # a file that is given twice is repaired twice
         return repaired
 
     def require_used(self) -> None:
         """Raise a UsageError if a repaired record has no place in what was read."""
         for (file, line), (_, _, where) in self._fixes.items():
+            if (file, line) in self._used:
+                continue
             raise UsageError(
                 f"{where} repairs {one_line(file)}:{line}, which was not read.",
                 hint=[("give", "the same files, by the same names, as the import that set it aside")],
@@ -158,7 +162,7 @@ def count_set_aside(staged: Staged, *, skip_bad: bool) -> tuple[int, int]:
 
 
 def _lines(staged: Staged, *, skip_bad: bool) -> Iterator[bytes]:
-    return map(_line_of, _set_aside(staged, skip_bad=skip_bad))
+    return (_line_of(found, staged) for found in _set_aside(staged, skip_bad=skip_bad))
 
 
 def _set_aside(staged: Staged, *, skip_bad: bool) -> Iterator[Found]:
@@ -171,7 +175,7 @@ def _set_aside(staged: Staged, *, skip_bad: bool) -> Iterator[Found]:
                 yield found
 
 
-def _line_of(found: Found) -> bytes:
+def _line_of(found: Found, staged: Staged) -> bytes:
     line: dict[str, Any] = {"file": found.source, "line": found.line, "of": found.of}
     if found.session is not None:
         line["session"] = found.session
@@ -180,11 +184,23 @@ def _line_of(found: Found) -> bytes:
     else:
         line["faults"] = msgspec.Raw(found.faults.encode())
     if found.digest is not None:
-        own = {"_id": found.id or None, "_creationTime": found.time}
-        line["record"] = {**{k: v for k, v in own.items() if v is not None}, **msgspec.json.decode(found.document)}
+        line["record"] = _as_in_its_source(found, staged.names)
     else:
         line.update(_shown(found.document))
     return _encode(line) + b"\n"
+
+
+def _as_in_its_source(found: Found, names: Names) -> dict[str, Any]:
+    """Return a document as the source would have it, so that it can be read in its old place."""
+    document = msgspec.json.decode(found.document)
+    session, message = document.pop(names.session_field), document.pop(names.message_field)
+    own = {"_id": found.id or None, "_creationTime": found.time}
+    return {
+        **{name: value for name, value in own.items() if value is not None},
+        **document,
+        found.message_field: message,
+        found.session_field: session if found.own_session is None else found.own_session,
+    }
 
 
 def _shown(raw: bytes) -> dict[str, Any]:

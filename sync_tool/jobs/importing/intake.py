@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,10 +22,13 @@ from sync_tool.model import Row, Selection
 from sync_tool.ports import Progress
 from sync_tool.rowreader import RowReader
 from sync_tool.schema.check import Verdict
+from sync_tool.schema.parsing import END_OF_TIME
 from sync_tool.selecting import row_filter, session_filter
 from sync_tool.text import one_line
 
 _A_STEP: Final = 1000
+_TEXT: Final = rb'"(?:[^"\\]|\\.)*"'
+_TOKENS: Final = re.compile(rb'"(?P<key>(?:[^"\\]|\\.)*)"\s*:\s*(?P<text>' + _TEXT + rb")?|" + _TEXT + rb"|[{}\[\]]", re.DOTALL)
 
 
 class Intake:
@@ -49,7 +51,7 @@ class Intake:
         self._sources = 0
         self.rewritten: Counter[str] = Counter()
         self.met: set[str] = set()
-        """The sessions that were met among those asked for by id."""
+        """The sessions that were met among those asked for by id, also where none of their messages is wanted."""
 
     def take(self, part: Part, progress: Progress) -> None:
         """Read a source to its end.
@@ -58,7 +60,7 @@ class Intake:
             Damaged: it cannot be read to its end.
             UsageError: a repaired record is of a file that has changed.
         """
-        self._staged.begin(self._sources, part.title)
+        self._staged.begin(self._sources, part.title, part.names)
         records = _told_by_neighbours(self._records(part))
         while step := list(islice(records, _A_STEP)):
             self._staged.add(self._sources, step)
@@ -68,6 +70,9 @@ class Intake:
     def _records(self, part: Part) -> Iterator[Incoming]:
         bringer = Bringer(self._demand, part.names)
         look = _Look(part, self._chosen)
+        last: str | None = None
+        if part.live:  # it has refused those that it does not have, and only gives what was asked for
+            self.met.update(self._chosen.sessions)
         for record in part.records():
             of = fingerprint(record.raw)
             repaired = self._fixes.of(part.title, record.line, record.raw)
@@ -76,17 +81,29 @@ class Intake:
             found = record if repaired is None else Record(record.line, repaired.raw or b"")
             row = look.row(found.raw)
             session = look.session(found.raw, row)
+            if session is not None and session != last and self._chosen.sessions:
+                self._meet(last := session)
             if not look.selects(row, session):
                 continue
             brought = bringer.bring(found.raw) if found.raw else Brought(b"")
             if found.fault is not None:
                 brought = Brought(found.raw, (found.fault, *brought.faults))
             self._count(part, found, row, session, brought)
-            yield _incoming(found.line, of, row, session, brought)
+            yield self._placed(_incoming(found.line, of, row, session, brought))
+
+    def _placed(self, record: Incoming) -> Incoming:
+        """Put a record into the session that it shall be in."""
+        if self._demand.renaming is not None and record.session is not None:
+            record.own_session = record.session
+            record.session = self._demand.renaming(record.session)
+        return record
+
+    def _meet(self, session: str) -> None:
+        self._staged.meet((session,))
+        if session in self._chosen.sessions:
+            self.met.add(session)
 
     def _count(self, part: Part, record: Record, row: Row | None, session: str | None, brought: Brought) -> None:
-        if session is not None and self._chosen.sessions:
-            self.met.add(session)
         shown = None if session is None else one_line(session)
         place = Place(part.title, None if part.live else record.line, one_line(row.id) if row else "", shown)
         self._tally.add(place, Verdict(brought.faults, brought.warnings))
@@ -102,8 +119,7 @@ class _Look:
         self._read_row = RowReader(part.names).row
         self._keep = row_filter(chosen)
         self._keep_session = session_filter(chosen)
-        field = re.escape(part.names.session_field.encode())
-        self._session_text = re.compile(rb'"' + field + rb'"\s*:\s*("(?:[^"\\\x00-\x1f]|\\.)*")')
+        self._session_field = part.names.session_field.encode()
 
     def row(self, raw: bytes) -> Row | None:
         """Return the record as a row; None if it is none."""
@@ -116,9 +132,9 @@ class _Look:
         """Return the session id, also of a record that cannot be read where it can be seen there."""
         if row is not None:
             return row.session if isinstance(row.session, str) and _is_text(row.session) else None
-        found = self._session_text.findall(raw)
+        found = _text_of_field(raw, self._session_field)
         try:
-            text = msgspec.json.decode(found[-1], type=str) if found else None
+            text = None if found is None else msgspec.json.decode(found, type=str)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
         return text if text is None or _is_text(text) else None
@@ -131,10 +147,22 @@ class _Look:
 
 
 def _incoming(line: int, of: str, row: Row | None, session: str | None, brought: Brought) -> Incoming:
-    time = None if row is None or not math.isfinite(row.time) else row.time
+    # A time that cannot be one says nothing: such a record stands where it stands in its file.
+    time = row.time if row is not None and 0 < row.time < END_OF_TIME else None
     digest = None if brought.faults else message_digest(brought.document)
     faults = faults_json(brought.faults) if brought.faults else None
     return Incoming(session, time, row.id if row else "", line, of, brought.document, digest, faults)
+
+
+def _text_of_field(raw: bytes, field: bytes) -> bytes | None:
+    """Return the text in a field of the outermost object, quotes included, of a record that is no whole JSON."""
+    depth, found = 0, None
+    for token in _TOKENS.finditer(raw):
+        if token["key"] is None:
+            depth += 1 if token[0] in b"{[" else -1 if token[0] in b"}]" else 0
+        elif depth == 1 and token["key"] == field and token["text"] is not None:
+            found = token["text"]
+    return found
 
 
 def _told_by_neighbours(records: Iterable[Incoming]) -> Iterator[Incoming]:

@@ -41,6 +41,10 @@ class ImportOptions(TypedDict, total=False):
     """Make the plan, and write nothing."""
     yes: bool
     """Go on without asking, where that is needed: a production deployment, or rows are replaced."""
+    rename: Sequence[str]
+    """``OLD=NEW``: what sessions are called in the target."""
+    rename_regex: Sequence[str]
+    """``PATTERN=REPLACEMENT``: the same for many, by regular expressions."""
     compare: bool
     """Read both sides again at the end, and say whether they are equal."""
     names: Names | None

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from sync_tool.errors import OutputError, UsageError
+from sync_tool.model import Names
 from sync_tool.text import one_line
 
 _SCHEMA: Final = """
-CREATE TABLE source (number INTEGER PRIMARY KEY, title TEXT);
+CREATE TABLE source (number INTEGER PRIMARY KEY, title TEXT, session_field TEXT, message_field TEXT);
+CREATE TABLE met (session TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE item (
     number INTEGER PRIMARY KEY, session TEXT, time REAL, tie TEXT, own_time REAL, id TEXT,
-    source INTEGER, line INTEGER, of TEXT, document BLOB, digest BLOB, faults TEXT
+    source INTEGER, line INTEGER, of TEXT, document BLOB, digest BLOB, faults TEXT, own_session TEXT
 );
 """
 _BEFORE_ALL: Final = -1.0
@@ -46,6 +48,8 @@ class Incoming:
     """The message's digest; None for a faulty record."""
     faults: str | None = None
     """The faults as JSON."""
+    own_session: str | None = None
+    """What the source calls the session, where sessions are renamed."""
 
 
 class Item(NamedTuple):
@@ -69,18 +73,28 @@ class Found(NamedTuple):
     document: bytes
     digest: bytes | None
     faults: str | None
+    own_session: str | None
+    """What the source calls the session, where sessions are renamed."""
+    session_field: str
+    """How the source calls its fields."""
+    message_field: str
 
 
 _FOUND: Final = (
-    "SELECT time, tie, item.number, title, line, of, session, id, own_time, document, digest, faults"
-    " FROM item JOIN source ON source.number = item.source"
+    "SELECT time, tie, item.number, title, line, of, session, id, own_time, document, digest, faults,"
+    " own_session, session_field, message_field FROM item JOIN source ON source.number = item.source"
 )
 
 
 class Staged:
-    """The staging file. Several threads may read it at once."""
+    """The staging file. Several threads may read it at once.
 
-    def __init__(self) -> None:
+    Args:
+        names: how the target calls the fields of the documents.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
         # A name of "" is a private file that SQLite deletes, also when the process is killed.
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._lock = threading.Lock()
@@ -91,9 +105,19 @@ class Staged:
         """Delete the file."""
         self._database.close()
 
-    def begin(self, number: int, title: str) -> None:
-        """Begin with a source; `number` counts them from 0."""
-        self._run("INSERT INTO source VALUES (?, ?)", (number, title))
+    def begin(self, number: int, title: str, names: Names) -> None:
+        """Begin with a source; `number` counts them from 0, `names` are those of its fields."""
+        self._run("INSERT INTO source VALUES (?, ?, ?, ?)", (number, title, names.session_field, names.message_field))
+
+    def meet(self, sessions: Iterable[str]) -> None:
+        """Note that sessions stand in a source, whether their messages are wanted or not."""
+        with self._lock, _Translated():
+            self._database.executemany("INSERT OR IGNORE INTO met VALUES (?)", ((session,) for session in sessions))
+
+    def met(self) -> Iterator[str]:
+        """Yield the sessions that were met, in order."""
+        for (session,) in self._all("SELECT session FROM met ORDER BY session"):
+            yield session
 
     def add(self, source: int, records: Iterable[Incoming]) -> None:
         """Take the next records of a source."""
@@ -101,21 +125,23 @@ class Staged:
             (
                 one.session, _BEFORE_ALL if one.time is None else one.time, one.id, one.time, one.id,
                 source, one.line, one.of, one.document, one.digest, one.faults,
+                one.own_session,
             )
             for one in records
         )  # fmt: skip
         with self._lock, _Translated():
-            self._database.executemany("INSERT INTO item VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._database.executemany("INSERT INTO item VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def arrange(self) -> None:
         """Bring all records into their order, and count rows that came twice once.
 
         Raises:
-            UsageError: two different rows have one ``_id``; names both places.
+            UsageError: two different rows have one ``_id``, or two sessions are renamed into one; names both.
         """
         self._place_timeless()
         self._drop_repeated()
         self._run("CREATE INDEX in_order ON item (session, time, tie, number)")
+        self._refuse_merged()
 
     def keep_active(self, since: float) -> None:
         """Leave out the sessions that have no message at `since` (ms since 1970) or later."""
@@ -187,6 +213,11 @@ class Staged:
         )
         return sessions, count, size
 
+    def bad(self) -> tuple[int, int]:
+        """Return how many faulty records there are, and in how many sessions."""
+        ((count, sessions),) = self._all("SELECT count(*), count(DISTINCT session) FROM item WHERE faults IS NOT NULL")
+        return count, sessions
+
     def timeless(self) -> Found | None:
         """Return the first good record that has no time of its own."""
         rows = self._all(f"{_FOUND} WHERE own_time IS NULL AND faults IS NULL ORDER BY item.number LIMIT 1")
@@ -220,6 +251,18 @@ class Staged:
             f"DELETE FROM item WHERE id IN ({groups}) AND number NOT IN"  # noqa: S608
             f" (SELECT min(number) FROM item WHERE id IN ({groups}) GROUP BY id)"
         )
+
+    def _refuse_merged(self) -> None:
+        """Refuse to mix two histories into one: nobody could tell them apart again."""
+        merged = self._all(
+            "SELECT session, min(own_session), max(own_session) FROM item GROUP BY session"
+            " HAVING min(own_session) <> max(own_session) LIMIT 1"
+        )
+        for session, one, other in merged:
+            raise UsageError(
+                f"the sessions {one!r} and {other!r} would both be called {session!r}; nothing was written.",
+                hint=[("give", "each an id of its own")],
+            )
 
     def _parted(self, document_id: str) -> UsageError:
         rows = self._all(

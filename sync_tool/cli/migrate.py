@@ -1,0 +1,66 @@
+"""``convex-msgs migrate``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sync_tool.cli.asking import on_terminal
+from sync_tool.cli.base import Command
+from sync_tool.cli.options import connection_when_asked, manners, selection
+from sync_tool.cli.report import Shared
+from sync_tool.cli.writing import ask, import_options, said
+from sync_tool.errors import Conflict, Exit
+
+if TYPE_CHECKING:
+    from sync_tool.jobs.history import History
+    from sync_tool.model import Names
+
+
+@click.command(
+    "migrate",
+    cls=Command,
+    examples=(
+        "convex-msgs migrate --from @.env.dev --to @.env.prod --dry-run      the plan, nothing is written",
+        "convex-msgs migrate --from @.env.dev --to @.env.prod                what the other one does not have",
+        "convex-msgs migrate --from @.env.dev --to @.env.prod --keep-times   into an empty table, with its times",
+        "convex-msgs migrate --from @.env.dev --rename-regex '^=dev/'        every id with dev/ before it",
+    ),
+    exits=(Exit.SET_ASIDE, Exit.UNREACHABLE, Exit.REFUSED),
+)
+@click.option(
+    "--from", "source", metavar="ADDRESS", required=True, help="The source: @FILE (an env file), a URL, live, env:NAME."
+)
+@import_options
+@click.option("--max-read", metavar="SIZE", envvar="CONVEX_MSGS_MAX_READ", help="Read at most this much of the source.")
+@manners
+@selection
+@connection_when_asked
+@click.pass_obj
+def command(
+    shared: Shared,
+    /,
+    source: str,
+    to: str | None,
+    selection: dict[str, Any],
+    connect: Callable[[str | None], History],
+    names: Names,
+    **options: Any,
+) -> int:
+    """Bring the messages of one deployment into another: only what it does not have.
+
+    The same as `import` with another source: the same plan, conflicts, quarantine and safety. At the end both
+    sides are read again and compared.
+    """
+    from sync_tool.jobs.migrate import migrate
+
+    decide = ask if on_terminal(shared) else None
+    options["compare"] = True
+    try:
+        report = migrate(source, connect(to), names=names, decide=decide, progress=shared, **options, **selection)
+    except Conflict as conflict:
+        report = conflict.report
+    shared.finish(report, said(report))
+    return int(report.exit_code)
