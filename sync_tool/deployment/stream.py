@@ -31,7 +31,7 @@ INVALID_CURSOR: Final = "InvalidDataSyncCursor"
 """`Refused.code` where a cursor is of another deployment, or ahead of this one."""
 
 _DAY: Final = 86_400 * 10**9
-_DAYS: Final = (1, 2, 3, 5, 7, 14, 30, 90)
+_DAYS: Final = (1, 2, 3, 4, 5, 6, 7, 10, 14, 21, 30, 60, 90)
 """Which retentions are told apart. Convex: 14 by default, 2 in the compose file for self-hosting."""
 
 _TOO_OLD: Final = "this backend is too old to stream changes"
@@ -191,7 +191,7 @@ class StreamDoor:
             head = _head(long.rest)
         except msgspec.ValidationError:
             raise NoStreaming(f"{_TOO_OLD}: data/sync answers in a form of its first days.", hint=_UPDATE) from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._garbled(error) from None
         return ChangePage(
             changes=_Changes(self, long),
@@ -211,7 +211,7 @@ class StreamDoor:
         try:
             for piece in long.pieces():
                 yield from map(self._change, filter(self._ours, _revisions(piece)))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._garbled(error) from None
 
     def _ours(self, named: _Named) -> bool:
@@ -223,7 +223,7 @@ class StreamDoor:
             raise ValueError("a document has no _id")
         return Change(row.id, revision.ts, None if revision.deleted else row)
 
-    def _garbled(self, error: ValueError) -> Unreachable:
+    def _garbled(self, error: Exception) -> Unreachable:
         return Unreachable(f"the changes of {self._client.url} came garbled: {error}.")
 
     def _refusal(self, answer: Answer) -> Refused:
