@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from sync_tool.deployment.http import Patience
     from sync_tool.errors import (
         ConvexMsgsError,
+        CursorExpired,
         Damaged,
         Differs,
         Exit,
         FunctionFailed,
         Locked,
         NoArchive,
+        NoStreaming,
         OutputError,
         PipeClosed,
         Refused,
@@ -50,8 +52,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "sync_tool.deployment.http": ("Patience",),
     "sync_tool.errors": (
-        "ConvexMsgsError", "Damaged", "Differs", "Exit", "FunctionFailed", "Locked", "NoArchive",
-        "OutputError", "PipeClosed", "Refused", "Unreachable", "UsageError",
+        "ConvexMsgsError", "CursorExpired", "Damaged", "Differs", "Exit", "FunctionFailed", "Locked", "NoArchive",
+        "NoStreaming", "OutputError", "PipeClosed", "Refused", "Unreachable", "UsageError",
     ),
     "sync_tool.jobs.convert": ("ConvertReport", "convert"),
     "sync_tool.jobs.doctor": ("doctor",),
@@ -67,9 +69,9 @@ _HOMES = {
 }  # fmt: skip
 
 __all__ = [
-    "ConvertReport", "ConvexMsgsError", "Damaged", "Differs", "Exit", "ExportReport", "FunctionFailed",
-    "History", "Locked", "Messages", "Names", "NoArchive", "OutputError", "Patience", "PipeClosed", "Refused",
-    "RestorePlan", "RestoreReport", "Row", "SessionInfo", "Sessions", "Unreachable", "UsageError", "ValidationReport",
+    "ConvertReport", "ConvexMsgsError", "CursorExpired", "Damaged", "Differs", "Exit", "ExportReport", "FunctionFailed",
+    "History", "Locked", "Messages", "Names", "NoArchive", "NoStreaming", "OutputError", "Patience", "PipeClosed",
+    "Refused", "RestorePlan", "RestoreReport", "Row", "SessionInfo", "Sessions", "Unreachable", "UsageError", "ValidationReport",
     "__version__", "connect", "convert",
     "doctor", "export", "init", "open", "restore", "validate",
 ]  # fmt: skip
