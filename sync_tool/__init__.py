@@ -71,8 +71,8 @@ _HOMES = {
 __all__ = [
     "ConvertReport", "ConvexMsgsError", "CursorExpired", "Damaged", "Differs", "Exit", "ExportReport", "FunctionFailed",
     "History", "Locked", "Messages", "Names", "NoArchive", "NoStreaming", "OutputError", "Patience", "PipeClosed",
-    "Refused", "RestorePlan", "RestoreReport", "Row", "SessionInfo", "Sessions", "Unreachable", "UsageError", "ValidationReport",
-    "__version__", "connect", "convert",
+    "Refused", "RestorePlan", "RestoreReport", "Row", "SessionInfo", "Sessions", "Unreachable", "UsageError",
+    "ValidationReport", "__version__", "connect", "convert",
     "doctor", "export", "init", "open", "restore", "validate",
 ]  # fmt: skip
 
