@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from sync_tool.errors import (
         Conflict,
         ConvexMsgsError,
+        CursorExpired,
         Damaged,
         Differs,
         Exit,
         FunctionFailed,
         Locked,
         NoArchive,
+        NoStreaming,
         OutputError,
         PipeClosed,
         Refused,
@@ -54,8 +56,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "sync_tool.deployment.http": ("Patience",),
     "sync_tool.errors": (
-        "Conflict", "ConvexMsgsError", "Damaged", "Differs", "Exit", "FunctionFailed", "Locked", "NoArchive",
-        "OutputError", "PipeClosed", "Refused", "Unreachable", "UsageError",
+        "Conflict", "ConvexMsgsError", "CursorExpired", "Damaged", "Differs", "Exit", "FunctionFailed", "Locked",
+        "NoArchive", "NoStreaming", "OutputError", "PipeClosed", "Refused", "Unreachable", "UsageError",
     ),
     "sync_tool.jobs.convert": ("ConvertReport", "convert"),
     "sync_tool.jobs.doctor": ("doctor",),
@@ -74,11 +76,10 @@ _HOMES = {
 }  # fmt: skip
 
 __all__ = [
-    "Conflict", "ConvertReport", "ConvexMsgsError", "Damaged", "Differs", "Exit", "ExportReport", "FunctionFailed",
-    "History", "ImportPlan", "ImportReport", "Locked", "Messages", "Names", "NoArchive",
-    "OutputError", "Patience", "PipeClosed", "Refused",
-    "RestorePlan", "RestoreReport", "Row", "SessionInfo", "Sessions", "Unreachable", "UsageError", "ValidationReport",
-    "__version__", "connect", "convert",
+    "Conflict", "ConvertReport", "ConvexMsgsError", "CursorExpired", "Damaged", "Differs", "Exit", "ExportReport",
+    "FunctionFailed", "History", "ImportPlan", "ImportReport", "Locked", "Messages", "Names", "NoArchive",
+    "NoStreaming", "OutputError", "Patience", "PipeClosed", "Refused", "RestorePlan", "RestoreReport", "Row",
+    "SessionInfo", "Sessions", "Unreachable", "UsageError", "ValidationReport", "__version__", "connect", "convert",
     "doctor", "export", "import_", "init", "migrate", "open", "restore", "validate",
 ]  # fmt: skip
 

@@ -9,7 +9,9 @@
     ├── Differs             4   differences, incomplete, too old
     ├── Unreachable         5   no usable answer after retries: run it again
     ├── Refused             6   the deployment said no: key, rights, limit, plan
-    │   └── FunctionFailed  6   a function ran on the deployment and failed
+    │   ├── FunctionFailed  6   a function ran on the deployment and failed
+    │   ├── CursorExpired   6   what follows a saved position is no longer kept: read everything
+    │   └── NoStreaming     6   the deployment does not stream changes: read another way
     ├── Damaged             7   stored data is not what it was
     ├── NoArchive          10   no archive there
     ├── Locked             11   another run is at work there
@@ -146,6 +148,14 @@ class FunctionFailed(Refused):
         code = data.get("code") if isinstance(data, dict) else None
         super().__init__(message, code=code if isinstance(code, str) else "", hint=hint)
         self.data = data
+
+
+class CursorExpired(Refused):
+    """What changed after a saved position is no longer kept by the deployment; a full pass finds everything."""
+
+
+class NoStreaming(Refused):
+    """The deployment does not stream changes: its plan, or a backend too old. Other ways of reading may be open."""
 
 
 def only_this_refused(error: Refused) -> bool:
