@@ -11,7 +11,7 @@ from typing import Final, TypedDict, Unpack
 
 from sync_tool.errors import Damaged, UsageError
 from sync_tool.files.folder import MessageFolder
-from sync_tool.files.records import STDIN, Record, RecordFile
+from sync_tool.files.records import STDIN, RecordFile
 from sync_tool.files.source import MessageFile
 from sync_tool.jobs.export import SILENT
 from sync_tool.jobs.history import History
@@ -21,6 +21,7 @@ from sync_tool.jobs.selecting import SelectionKeywords, make_selection, parse_si
 from sync_tool.jobs.validation import DamagedSource, Place, Tally, ValidationReport
 from sync_tool.model import Names, Row, Selection
 from sync_tool.ports import Progress
+from sync_tool.records import Record
 from sync_tool.rowreader import RowReader
 from sync_tool.schema.check import Checker, Verdict
 from sync_tool.schema.rules import LANGUAGES, LEVELS, Language, Level
