@@ -66,8 +66,8 @@ def _taken_apart(address: str, part: str | None) -> Address | None:
         parts = urlsplit(address)
     except ValueError:
         raise _unreadable(address) from None
-    if "@" in address and "@" not in parts.netloc:  # a / ? or # in a password ends the part where it stands
-        raise _unreadable(address)
+    if "@" in parts.path + parts.query + parts.fragment and parts.scheme != "sqlite":
+        raise _unreadable(address)  # a / ? or # in a password ends the part where passwords stand
     place = parts.netloc.rpartition("@")[2]
     return Address(
         scheme=parts.scheme.partition("+")[0] if parts.scheme != "mongodb+srv" else parts.scheme,
@@ -81,7 +81,7 @@ def _unreadable(address: str) -> UsageError:
     scheme = address.partition("://")[0]
     return UsageError(
         f"the address {one_line(scheme)}://… cannot be read.",
-        hint=[("in a password", "write @ : / # ? % as %40 %3A %2F %23 %3F %25")],
+        hint=[("everywhere", "write @ as %40"), ("in a password", "write : / # ? % as %3A %2F %23 %3F %25")],
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from sync_tool.errors import Refused, Unreachable, UsageError
+from sync_tool.errors import ConvexMsgsError, Refused, Unreachable, UsageError
 from sync_tool.records import Record
 from sync_tool.stores.addresses import Address
 from sync_tool.stores.building import Builder, number
@@ -59,12 +59,12 @@ class DynamoItems:
         self.title = one_line(f"dynamodb {region}, table {self._table}" if region else f"dynamodb, table {self._table}")
         self.way = "Scan with consistent reads, a page of at most 1 MB at a time"
         self._client = _client(region or None, self.title)
-        with translated(self.title):
-            found = self._client.describe_table(TableName=self._table)["Table"]
-        keys = {key["KeyType"]: str(key["AttributeName"]) for key in found["KeySchema"]}
-        self._hash, self._range = keys["HASH"], keys.get("RANGE")
-        self._count = int(found.get("ItemCount", 0))
-        self._javascript = self._look()
+        try:
+            self._hash, self._range, self._count = self._described()
+            self._javascript = self._look()
+        except ConvexMsgsError:
+            self.close()
+            raise
 
     def facts(self) -> Facts:
         """Say how many items there are, and whose layout it is."""
@@ -90,6 +90,13 @@ class DynamoItems:
     def close(self) -> None:
         """Give back the connection."""
         self._client.close()
+
+    def _described(self) -> tuple[str, str | None, int]:
+        """Return partition key, sort key and number of items as the table's description has them."""
+        with translated(self.title):
+            found = self._client.describe_table(TableName=self._table)["Table"]
+        keys = {key["KeyType"]: str(key["AttributeName"]) for key in found["KeySchema"]}
+        return keys["HASH"], keys.get("RANGE"), int(found.get("ItemCount", 0))
 
     def _look(self) -> bool:
         """Tell JavaScript's layout from Python's by the first item that has either attribute."""
@@ -169,7 +176,7 @@ def _client(region: str | None, title: str) -> Any:
     except ImportError:
         raise missing_extra("dynamodb", "boto3") from None
     with translated(title):
-        return boto3.client(
+        return boto3.Session().client(
             "dynamodb",
             region_name=region,
             config=Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard"}),

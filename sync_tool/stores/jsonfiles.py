@@ -30,8 +30,8 @@ _array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 class _Entry(msgspec.Struct):
     """A session in JavaScript's file."""
 
-    messages: msgspec.Raw | None = None
-    context: msgspec.Raw | None = None
+    messages: msgspec.Raw = msgspec.Raw()
+    """Empty where there are none."""
 
 
 _users = msgspec.json.Decoder(dict[str, dict[str, _Entry]]).decode
@@ -120,7 +120,7 @@ def _is_javascript(file: Path) -> bool:
         users = _users(_read(file))
     except (ValueError, RecursionError):
         return False
-    return any(entry.messages is not None for sessions in users.values() for entry in sessions.values())
+    return any(bytes(entry.messages) for sessions in users.values() for entry in sessions.values())
 
 
 def _read(file: Path) -> bytes:
@@ -141,7 +141,7 @@ def _sessions(text: bytes) -> list[tuple[str, str, msgspec.Raw]]:
         (user, session, entry.messages)
         for user, sessions in _users(text).items()
         for session, entry in sessions.items()
-        if entry.messages is not None
+        if bytes(entry.messages)
     ]
     count = Counter(session for _, session, _ in found)
     return [

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from sync_tool.errors import Refused, Unreachable, UsageError
+from sync_tool.errors import ConvexMsgsError, Refused, Unreachable, UsageError
 from sync_tool.records import Record
 from sync_tool.stores.addresses import Address
 from sync_tool.stores.building import Builder, number
@@ -29,6 +29,7 @@ _PYTHON: Final = ("SessionId", "History")
 _JAVASCRIPT: Final = ("sessionId", "messages")
 _REFUSING: Final = frozenset({13, 18, 8000})
 """Unauthorized, AuthenticationFailed, AtlasError (src/mongo/base/error_codes.yml of mongodb/mongo)."""
+_PATIENCE: Final = ("serverSelectionTimeoutMS", "connectTimeoutMS")
 _DOCUMENTS: Final = 100
 """Documents a batch: JavaScript's hold a whole session, of at most 16 MiB."""
 
@@ -51,7 +52,11 @@ class MongoMessages:
         self._host = f"mongodb {address.place.partition('/')[0]}"
         self._collection = _connect(address, self._host) if collection is None else collection
         self.title = one_line(f"{self._host}/{self._collection.database.name}, collection {self._collection.name}")
-        self._javascript = self._look()
+        try:
+            self._javascript = self._look()
+        except ConvexMsgsError:
+            self.close()
+            raise
         self._key, self._field = _JAVASCRIPT if self._javascript else _PYTHON
         self.way = f"documents that have {self._field}, in order of {self._key} and _id"
 
@@ -149,9 +154,8 @@ def _connect(address: Address, host: str) -> Collection[dict[str, Any]]:
         raise missing_extra("mongo", "pymongo") from None
     try:
         with translated(host):
-            client: MongoClient[dict[str, Any]] = MongoClient(
-                address.url, serverSelectionTimeoutMS=10_000, connectTimeoutMS=10_000, tz_aware=True
-            )
+            patience: dict[str, Any] = {name: 10_000 for name in _PATIENCE if name.lower() not in address.url.lower()}
+            client: MongoClient[dict[str, Any]] = MongoClient(address.url, tz_aware=True, **patience)
             database = client.get_default_database(default=_DATABASE)
             return database[address.part or _COLLECTION]
     except (ValueError, TypeError):

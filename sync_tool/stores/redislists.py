@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from sync_tool.errors import OutputError, Refused, Unreachable, UsageError
+from sync_tool.errors import ConvexMsgsError, OutputError, Refused, Unreachable, UsageError
 from sync_tool.records import Record
 from sync_tool.stores.addresses import Address
 from sync_tool.stores.building import Builder
@@ -62,7 +62,7 @@ class RedisLists:
             raise UsageError(f"{self._place}: the URL cannot be read.") from None
         part = address.part
         if part is None:
-            part = PREFIX if self._has(PREFIX) else _ANY
+            part = self._usual()
         self._python = not part.endswith(_ANY)
         self._prefix = part.removesuffix(_ANY)
         self.title = one_line(f"{self._place}, keys {self._prefix}{_ANY}")
@@ -140,8 +140,13 @@ class RedisLists:
             ends = [self._client.lindex(key, index) for index in (-1, 0)]
         return any(isinstance(end, bytes) and _is_message(end) for end in ends)
 
-    def _has(self, prefix: str) -> bool:
-        return next(self._scan(prefix), None) is not None
+    def _usual(self) -> str:
+        """Return Python's prefix if there is a list with it, else the pattern for all lists."""
+        try:
+            return PREFIX if next(self._scan(PREFIX), None) is not None else _ANY
+        except ConvexMsgsError:
+            self._client.close()
+            raise
 
     def _scan(self, prefix: str) -> Iterator[bytes]:
         pattern = prefix.translate(_GLOB).replace("*", "\\*") + _ANY

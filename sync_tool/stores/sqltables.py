@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from sync_tool.errors import Refused, Unreachable, UsageError
+from sync_tool.errors import ConvexMsgsError, Refused, Unreachable, UsageError
 from sync_tool.records import Record
 from sync_tool.schema.rewrites import FLAT_FIELDS, form_of
 from sync_tool.stores.addresses import Address
@@ -48,13 +48,17 @@ class SqlTables:
     """
 
     def __init__(self, address: Address) -> None:
-        self._database = f"{'sqlite' if address.scheme == 'sqlite' else address.scheme} {address.place}"
+        place = address.place.removeprefix("/") if address.scheme == "sqlite" else address.place
+        self._database = f"{address.scheme} {place}"
         self._engine = _engine(address, self._database)
-        with self._translated(), self._engine.connect() as connection:
-            self._layout: Layout = find_layout(connection, address.part, self._database)
+        try:
+            self._layout = self._find(address.part)
+            self._flat = self._is_flat()
+        except ConvexMsgsError:
+            self.close()
+            raise
         self.title = f"{self._database}, table {one_line(self._layout.name)}"
         self.way = f"one query in one read transaction, ordered by session_id and {self._layout.order_name}"
-        self._flat = self._is_flat()
 
     def facts(self) -> Facts:
         """Count sessions and messages and say whose layout it is."""
@@ -104,6 +108,10 @@ class SqlTables:
     def close(self) -> None:
         """Give back the connections."""
         self._engine.dispose()
+
+    def _find(self, wanted: str | None) -> Layout:
+        with self._translated(), self._engine.connect() as connection:
+            return find_layout(connection, wanted, self._database)
 
     def _is_flat(self) -> bool:
         """Tell JavaScript's layout by a message of the table."""
@@ -201,10 +209,15 @@ def _sqlite(url: URL) -> Engine:
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(file, uri=True, check_same_thread=False)
-        connection.text_factory = bytes
+        connection.text_factory = _text
         return connection
 
     return create_engine("sqlite://", creator=connect, poolclass=NullPool, hide_parameters=True)
+
+
+def _text(data: bytes) -> str:
+    """Return text that may be no UTF-8, which then shows where it is looked at."""
+    return data.decode(errors="surrogateescape")
 
 
 def _milliseconds(moment: Any) -> float | None:
