@@ -1,10 +1,9 @@
-"""Records one by one, each with the place where it stands; one that cannot be read does not stop the others."""
+"""The records of a file, each with its line."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -13,6 +12,7 @@ from sync_tool.files.formats import format_of
 from sync_tool.files.inputs import open_input
 from sync_tool.files.source import MessageFile
 from sync_tool.model import Names
+from sync_tool.records import Record
 from sync_tool.schema.rules import Fault
 
 MAX_LINE_BYTES: Final = 16 << 20
@@ -21,18 +21,6 @@ STDIN: Final = "-"
 _CHUNK: Final = 1 << 20
 _SPACE: Final = b" \t\r\n"
 _BOM: Final = b"\xef\xbb\xbf"
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A record as it stands in a file, or why there is none."""
-
-    line: int
-    """Number of the line, or of the row where the format has no lines; from 1."""
-    raw: bytes
-    """The record as ``convex_encoded_json``; empty where it cannot be had."""
-    fault: Fault | None = None
-    """Why it cannot be had."""
 
 
 class RecordFile:

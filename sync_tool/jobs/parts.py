@@ -9,11 +9,12 @@ from typing import Final
 
 from sync_tool.errors import Damaged
 from sync_tool.files.folder import MessageFolder
-from sync_tool.files.records import STDIN, Record, RecordFile
+from sync_tool.files.records import STDIN, RecordFile
 from sync_tool.files.source import MessageFile
 from sync_tool.jobs.history import History
 from sync_tool.model import Names, Page
 from sync_tool.ports import Source
+from sync_tool.records import Record
 
 _ADDRESSES: Final = ("@", "http://", "https://", "env:")
 _LIVE: Final = "live"

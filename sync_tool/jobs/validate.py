@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final, TypedDict, Unpack
 
 from sync_tool.errors import Damaged, UsageError
-from sync_tool.files.records import Record
 from sync_tool.jobs.export import SILENT
 from sync_tool.jobs.history import History
 from sync_tool.jobs.metering import Meter, estimate_all, read_cap
@@ -20,6 +19,7 @@ from sync_tool.jobs.selecting import SelectionKeywords, make_selection, parse_si
 from sync_tool.jobs.validation import DamagedSource, Place, Tally, ValidationReport
 from sync_tool.model import Names, Page, Row, Selection
 from sync_tool.ports import Progress, Source
+from sync_tool.records import Record
 from sync_tool.rowreader import RowReader
 from sync_tool.schema.check import Checker, Verdict
 from sync_tool.schema.rules import LANGUAGES, LEVELS, Language, Level

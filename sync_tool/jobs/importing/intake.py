@@ -12,7 +12,6 @@ from typing import Final
 import msgspec
 
 from sync_tool.digests import message_digest
-from sync_tool.files.records import Record
 from sync_tool.jobs.importing.bringing import Bringer, Brought, Demand
 from sync_tool.jobs.importing.fixes import Fixes, faults_json, fingerprint
 from sync_tool.jobs.importing.staging import Incoming, Staged
@@ -20,6 +19,7 @@ from sync_tool.jobs.parts import Part
 from sync_tool.jobs.validation import Place, Tally
 from sync_tool.model import Row, Selection
 from sync_tool.ports import Progress
+from sync_tool.records import Record
 from sync_tool.rowreader import RowReader
 from sync_tool.schema.check import Verdict
 from sync_tool.schema.parsing import END_OF_TIME

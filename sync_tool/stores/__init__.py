@@ -1,0 +1,1 @@
+"""Other places where LangChain keeps chat histories, read message by message."""
