@@ -55,6 +55,8 @@ class Row:
     n: int = 0
     """Which row of its session this is among those read, from 1."""
     message_field: str = "message"
+    plain: bool = False
+    """True if `raw` is known to be canonical and without tags, so that JSON spells all parts of `value`."""
     _value: dict[str, Value] | None = field(default=None, repr=False)
 
     @property

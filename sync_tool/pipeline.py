@@ -35,7 +35,7 @@ def run(pages: Iterable[Page], sink: Sink, progress: Progress) -> Totals:
     for page in pages:
         sink.write(page)
         totals.rows += len(page.rows)
-        totals.sessions += sum(row.n == 1 for row in page.rows)
+        totals.sessions += [row.n for row in page.rows].count(1)
         totals.read_bytes += page.bytes
         progress.advance(len(page.rows), page.bytes)
     sink.finish()

@@ -18,6 +18,7 @@ class RowReader:
     """Makes rows of documents, knowing how the table's fields are called."""
 
     def __init__(self, names: Names) -> None:
+        self._session_field = names.session_field
         self._message_field = names.message_field
         head = msgspec.defstruct(
             "Head",
@@ -45,6 +46,26 @@ class RowReader:
             message_field=self._message_field,
         )
 
+    def plain_rows(self, lines: list[bytes], values: list[dict[str, Value]]) -> list[Row]:
+        """Return as rows what `sync_tool.encoding.plain.plain_lines` made of `lines`."""
+        rows = []
+        session_field, message_field = self._session_field, self._message_field
+        for raw, value in zip(lines, values, strict=True):
+            document_id, time = value.get("_id"), value.get("_creationTime")
+            rows.append(
+                Row(
+                    raw,
+                    document_id if type(document_id) is str else "",
+                    time if type(time) is float else math.nan,
+                    value.get(session_field, MISSING),
+                    0,
+                    message_field,
+                    True,
+                    value,
+                )
+            )
+        return rows
+
     def page(self, documents: Iterable[msgspec.Raw]) -> Page:
         """Return documents that a deployment sent together as a page.
 
@@ -71,8 +92,9 @@ def numbered(pages: Iterable[Page]) -> Iterator[Page]:
     n = 0
     for page in pages:
         for row in page.rows:
-            if n == 0 or not same_value(row.session, current):
-                current, n = row.session, 0
+            session = row.session
+            if n == 0 or (session is not current and not same_value(session, current)):
+                current, n = session, 0
             n += 1
             row.n = n
         yield page

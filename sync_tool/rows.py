@@ -11,125 +11,159 @@ for every document that Convex can hold, at whatever level (``tests/test_rows.py
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
-from sync_tool.encoding.canonical import dumps, loads
+from sync_tool.encoding.canonical import dumps
 from sync_tool.encoding.values import Value
 from sync_tool.messages import text_of_blocks
 from sync_tool.model import Names
 from sync_tool.text import YEAR_10000_MS
 
 Document = dict[str, Value]
-Columns = dict[str, Any]
 
 DATA_COLUMNS: Final = ("content", "role", "name", "tool_call_id")
 """Fields of ``message.data`` that have a column of the same name where they are strings."""
 
-COLUMNS: Final = (
-    "_id", "_creationTime", "created_at", "n", "sessionId", "type", *DATA_COLUMNS,
-    "model", "input_tokens", "output_tokens", "extra",
-)  # fmt: skip
-"""All columns in order. Derived, and ignored on reading: created_at, n, model, the token counts, and
-content where ``extra`` holds the content itself."""
+
+class Columns(NamedTuple):
+    """All columns of a row, in order; None where a column has no value."""
+
+    id: str | None
+    creation_time: float | None
+    created_at: int | None
+    """Microseconds since 1970."""
+    n: int | None
+    """Number of the row in its session, from 1."""
+    session: str | None
+    type: str | None
+    content: str | None
+    role: str | None
+    name: str | None
+    tool_call_id: str | None
+    model: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    extra: str | None
 
 
-def flatten(document: Document, names: Names, n: int = 0) -> Columns:
+_CALLED: Final = {"id": "_id", "creation_time": "_creationTime", "session": "sessionId"}
+COLUMNS: Final = tuple(_CALLED.get(field, field) for field in Columns._fields)
+"""The names of the columns in files."""
+READ: Final = ("_id", "_creationTime", "sessionId", "type", *DATA_COLUMNS, "extra")
+"""The columns of which rows are put together, in the order that `unflatten` wants. The others, and content where
+``extra`` holds the content itself, are derived."""
+
+
+def flatten(document: Document, names: Names, n: int = 0, spell: Callable[[Value], bytes] = dumps) -> Columns:
     """Return the columns of a document.
 
     Args:
         document: the whole document as Convex values.
         names: what its session and message fields are called.
         n: number of the row in its session, from 1; 0 if unknown.
+        spell: writes canonical JSON; `sync_tool.encoding.plain.dumps_plain` where the document is plain.
     """
     rest = dict(document)
-    columns: Columns = dict.fromkeys(COLUMNS)
-    columns["n"] = n or None
-    columns["_id"] = _take(rest, "_id", str)
-    columns["_creationTime"] = time = _take(rest, "_creationTime", float)
-    columns["created_at"] = _microseconds(time)
-    columns["sessionId"] = _take(rest, names.session_field, str)
+    document_id = _text(rest, "_id")
+    time = _time(rest)
+    session = _text(rest, names.session_field)
+    kind = content = role = name = call = model = None
+    tokens_in = tokens_out = None
     message = rest.get(names.message_field)
     if type(message) is dict:
-        _flatten_message(message, rest, names.message_field, columns)
-    if rest:
-        columns["extra"] = dumps(rest).decode()
-    return columns
+        kept = dict(message)
+        kind = _text(kept, "type")
+        data = kept.get("data")
+        if type(data) is dict:
+            left = dict(data)
+            content, role = _text(left, "content"), _text(left, "role")
+            name, call = _text(left, "name"), _text(left, "tool_call_id")
+            if type(data.get("content")) is list:
+                content = text_of_blocks(data["content"])
+            model = _model(data.get("response_metadata"))
+            usage = data.get("usage_metadata")
+            if type(usage) is dict:
+                tokens_in, tokens_out = _whole(usage.get("input_tokens")), _whole(usage.get("output_tokens"))
+            _keep(kept, "data", left, data)
+        _keep(rest, names.message_field, kept, message)
+    extra = spell(rest).decode() if rest else None
+    return Columns(
+        document_id, time, _microseconds(time), n or None, session, kind,
+        content, role, name, call, model, tokens_in, tokens_out, extra,
+    )  # fmt: skip
 
 
-def unflatten(columns: Columns, names: Names) -> Document:
-    """Return the document that `flatten` was given.
+def unflatten(columns: tuple[Any, ...], extra: Value, names: Names) -> Document:
+    """Return the document that `flatten` was given, made of `extra`, which is changed.
+
+    Args:
+        columns: the values of `READ` without ``extra``.
+        extra: what the column ``extra`` holds, as a value; None where there is nothing.
+        names: what the session and message fields are called.
 
     Raises:
-        ValueError: ``extra`` is not the canonical JSON of an object.
+        ValueError: `extra` is not an object, or its message is none although columns hold fields of it.
     """
-    document: Document = loads(columns["extra"]) if columns.get("extra") else {}
+    document: Document = {} if extra is None else extra
     if type(document) is not dict:
         raise ValueError("extra does not hold a JSON object")
-    _put(document, "_id", columns.get("_id"))
-    _put(document, "_creationTime", columns.get("_creationTime"))
-    _put(document, names.session_field, columns.get("sessionId"))
+    document_id, time, session, kind, content, role, name, call = columns
+    if document_id is not None:
+        document["_id"] = document_id
+    if time is not None:
+        document["_creationTime"] = time
+    if session is not None:
+        document[names.session_field] = session
     field = names.message_field
-    if columns.get("type") is not None:
-        _container(document, field)["type"] = columns["type"]
-    if not _keeps_content(document.get(field)):
-        _put_data(document, field, "content", columns.get("content"))
-    for name in DATA_COLUMNS[1:]:
-        _put_data(document, field, name, columns.get(name))
+    if kind is not None:
+        _container(document, field)["type"] = kind
+    if content is not None and not _keeps_content(document.get(field)):
+        _data(document, field)["content"] = content
+    if role is not None:
+        _data(document, field)["role"] = role
+    if name is not None:
+        _data(document, field)["name"] = name
+    if call is not None:
+        _data(document, field)["tool_call_id"] = call
     return document
 
 
-def _flatten_message(message: Document, rest: Document, field: str, columns: Columns) -> None:
-    kept = dict(message)
-    columns["type"] = _take(kept, "type", str)
-    data = kept.get("data")
-    if type(data) is dict:
-        kept_data = dict(data)
-        for name in DATA_COLUMNS:
-            columns[name] = _take(kept_data, name, str)
-        _derive(data, columns)
-        _keep(kept, "data", kept_data, taken=len(kept_data) < len(data))
-    _keep(rest, field, kept, taken=len(kept) < len(message))
-
-
-def _derive(data: Document, columns: Columns) -> None:
-    """Fill the columns that only repeat what stands elsewhere in the row."""
-    if type(data.get("content")) is list:
-        columns["content"] = text_of_blocks(data["content"])
-    metadata = data.get("response_metadata")
-    if type(metadata) is dict:
-        model = metadata.get("model_name", metadata.get("model"))
-        columns["model"] = model if type(model) is str else None
-    usage = data.get("usage_metadata")
-    if type(usage) is dict:
-        columns["input_tokens"] = _whole(usage.get("input_tokens"))
-        columns["output_tokens"] = _whole(usage.get("output_tokens"))
-
-
-def _take(values: Document, name: str, kind: type) -> Any:
-    """Remove and return a value if it is of the column's type; leave it where it is otherwise."""
-    if type(values.get(name)) is not kind:
+def _text(values: Document, name: str) -> str | None:
+    """Remove and return a text; leave anything else where it is."""
+    found = values.get(name)
+    if type(found) is not str:
         return None
-    if kind is float and math.isnan(values[name]):  # Parquet readers confuse NaN with null
+    del values[name]
+    return found
+
+
+def _time(values: Document) -> float | None:
+    """Remove and return the creation time if it is a number; Parquet readers confuse NaN with null."""
+    time = values.get("_creationTime")
+    if type(time) is not float or math.isnan(time):
         return None
-    return values.pop(name)
+    del values["_creationTime"]
+    return time
 
 
-def _keep(values: Document, name: str, rest: Document, *, taken: bool) -> None:
+def _keep(values: Document, name: str, rest: Document, whole: Document) -> None:
     """Keep what is left of a container; drop it if it became empty because columns hold all of it."""
-    if rest or not taken:
+    if rest or not whole:
         values[name] = rest
     else:
         del values[name]
 
 
-def _put(document: Document, name: str, value: Value) -> None:
-    if value is not None:
-        document[name] = value
+def _model(metadata: Value) -> str | None:
+    if type(metadata) is not dict:
+        return None
+    model = metadata.get("model_name", metadata.get("model"))
+    return model if type(model) is str else None
 
 
-def _put_data(document: Document, field: str, name: str, value: Value) -> None:
-    if value is not None:
-        _container(_container(document, field), "data")[name] = value
+def _data(document: Document, field: str) -> Document:
+    return _container(_container(document, field), "data")
 
 
 def _container(document: Document, name: str) -> Document:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from sync_tool.encoding.canonical import dumps, loads
+from sync_tool.encoding.plain import plain_lines
 from sync_tool.errors import Damaged
 from sync_tool.files.inputs import open_input
-from sync_tool.model import Names, Page
+from sync_tool.model import Names, Page, Row
 from sync_tool.rowreader import RowReader
 
-_LINES_A_PAGE: Final = 1000
+_BLOCK_BYTES: Final = 1 << 18
 
 
 class JsonlWriter:
@@ -52,22 +53,39 @@ def read_lines(stream: BinaryIO, name: str, names: Names) -> Iterator[Page]:
     Raises:
         Damaged: as `read_jsonl`.
     """
-    read_row = RowReader(names).row
+    reader = RowReader(names)
+    number = 1
+    while lines := stream.readlines(_BLOCK_BYTES):
+        yield _page(lines, number, name, reader)
+        number += len(lines)
+
+
+def _page(lines: list[bytes], first: int, name: str, reader: RowReader) -> Page:
+    """Return lines as rows; all at once where all are canonical, as in every file that this tool wrote."""
+    block = b"".join(lines)
+    if not block.endswith(b"\n"):
+        block += b"\n"
+    values = plain_lines(block)
+    if values is not None:
+        return Page(reader.plain_rows(block.split(b"\n")[:-1], values), len(block) - len(values))
     page = Page([], 0)
-    for number, line in enumerate(stream, 1):
+    for number, line in enumerate(lines, first):
         text = line.strip()
-        if not text:
-            continue
-        try:
-            value = loads(text)
-            if type(value) is not dict:
-                raise ValueError("not a JSON object")  # noqa: TRY301
-            page.rows.append(read_row(dumps(value)))
-        except ValueError as error:
-            raise Damaged(f"{name}, line {number}: {error}") from None
-        page.bytes += len(text)
-        if len(page.rows) == _LINES_A_PAGE:
-            yield page
-            page = Page([], 0)
-    if page.rows:
-        yield page
+        if text:
+            page.rows.append(_row(text, f"{name}, line {number}", reader))
+            page.bytes += len(text)
+    return page
+
+
+def _row(text: bytes, place: str, reader: RowReader) -> Row:
+    """Return a line that may be spelled in any way as a row in canonical spelling."""
+    plain = plain_lines(text + b"\n")
+    if plain:
+        return reader.plain_rows([text], plain)[0]
+    try:
+        value = loads(text)
+        if type(value) is not dict:
+            raise ValueError("not a JSON object")  # noqa: TRY301
+        return reader.row(dumps(value))
+    except ValueError as error:
+        raise Damaged(f"{place}: {error}") from None
