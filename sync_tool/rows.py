@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 from sync_tool.encoding.canonical import dumps
+from sync_tool.encoding.order import MISSING, Missing
+from sync_tool.encoding.plain import Document, dumps_plain, dumps_plain_lines
 from sync_tool.encoding.values import Value
 from sync_tool.messages import text_of_blocks
-from sync_tool.model import Names
+from sync_tool.model import Block, Names
 from sync_tool.text import YEAR_10000_MS
-
-Document = dict[str, Value]
 
 DATA_COLUMNS: Final = ("content", "role", "name", "tool_call_id")
 """Fields of ``message.data`` that have a column of the same name where they are strings."""
@@ -108,25 +109,114 @@ def unflatten(columns: tuple[Any, ...], extra: Value, names: Names) -> Document:
     document: Document = {} if extra is None else extra
     if type(document) is not dict:
         raise ValueError("extra does not hold a JSON object")
-    document_id, time, session, kind, content, role, name, call = columns
+    document_id, time, session, kind, *in_data = columns
     if document_id is not None:
         document["_id"] = document_id
     if time is not None:
         document["_creationTime"] = time
     if session is not None:
         document[names.session_field] = session
-    field = names.message_field
-    if kind is not None:
-        _container(document, field)["type"] = kind
-    if content is not None and not _keeps_content(document.get(field)):
-        _data(document, field)["content"] = content
-    if role is not None:
-        _data(document, field)["role"] = role
-    if name is not None:
-        _data(document, field)["name"] = name
-    if call is not None:
-        _data(document, field)["tool_call_id"] = call
+    has_data = in_data.count(None) < len(in_data)
+    if kind is not None or has_data:
+        message = _container(document, names.message_field)
+        if kind is not None:
+            message["type"] = kind
+        if has_data:
+            _put_data(_container(message, "data"), *in_data)
     return document
+
+
+def _put_data(data: Document, content: Value, role: Value, name: Value, call: Value) -> None:
+    if content is not None and "content" not in data:
+        data["content"] = content
+    if role is not None:
+        data["role"] = role
+    if name is not None:
+        data["name"] = name
+    if call is not None:
+        data["tool_call_id"] = call
+
+
+def flatten_block(block: Block) -> list[list[Any]]:
+    """Return the columns of many documents at once, as `flatten` would make them of each."""
+    odd = _without_text(block)
+    if not odd:
+        return _columns_of(block)
+    left_out = set(odd)
+    good = [place for place in range(len(block.values)) if place not in left_out]
+    columns = _columns_of(block.at(good))
+    numbers = block.numbers or [0] * len(block.values)
+    for place in odd:
+        row = flatten(block.values[place], block.names, numbers[place], dumps_plain)
+        for column, value in zip(columns, row, strict=True):
+            column.insert(place, value)
+    return columns
+
+
+def _without_text(block: Block) -> list[int]:
+    """Return where the documents are that hold no message with a type and a text."""
+    messages = _objects([value.get(block.names.message_field) for value in block.values])
+    types = [message.get("type") for message in messages]
+    contents = [data.get("content") for data in _objects([message.get("data") for message in messages])]
+    if {*map(type, types), *map(type, contents)} == {str}:
+        return []
+    both = enumerate(zip(types, contents, strict=True))
+    return [place for place, (kind, content) in both if type(kind) is not str or type(content) is not str]
+
+
+def _columns_of(block: Block) -> list[list[Any]]:
+    """Return the columns of documents that all hold a message with a type and a text."""
+    field = block.names.message_field
+    rests = list(map(dict.copy, block.values))
+    messages = [rest[field].copy() for rest in rests]
+    datas = [message["data"].copy() for message in messages]
+    for name in ("_id", "_creationTime", block.names.session_field):
+        _pop_all(rests, name)
+    types, contents = _pop_all(messages, "type"), _pop_all(datas, "content")
+    optional = [_pop_texts(datas, name) for name in DATA_COLUMNS[1:]]
+    metadata = [data.get("response_metadata") for data in datas]
+    usage = _objects([data.get("usage_metadata") for data in datas])
+    for rest, message, data in zip(rests, messages, datas, strict=True):
+        if data:
+            message["data"] = data
+            rest[field] = message
+        elif len(message) > 1:
+            del message["data"]
+            rest[field] = message
+        else:
+            del rest[field]
+    extras: list[Any] = dumps_plain_lines(rests).decode().split("\n")
+    extras.pop()
+    return [
+        list(block.ids), list(block.times), _all_microseconds(block.times),
+        [*block.numbers] if block.numbers else [None] * len(rests), list(block.sessions), types, contents, *optional,
+        [_model(found) if found else None for found in metadata],
+        [_whole(found["input_tokens"]) if "input_tokens" in found else None for found in usage],
+        [_whole(found["output_tokens"]) if "output_tokens" in found else None for found in usage],
+        [None if extra == "{}" else extra for extra in extras],
+    ]  # fmt: skip
+
+
+def _objects(values: list[Value]) -> list[Document]:
+    """Put an empty object in the place of whatever is none."""
+    return values if {*map(type, values)} <= {dict} else [value if type(value) is dict else {} for value in values]
+
+
+def _pop_all(documents: list[Document], name: str) -> list[Any]:
+    return list(map(dict.pop, documents, repeat(name)))
+
+
+def _pop_texts(documents: list[Document], name: str) -> list[str | None]:
+    """Remove and return texts; leave anything else where it is."""
+    found = list(map(dict.pop, documents, repeat(name), repeat(MISSING)))
+    kinds = {*map(type, found)}
+    if kinds == {str}:
+        return found
+    if not kinds <= {str, Missing}:
+        for document, value in zip(documents, found, strict=True):
+            if value is not MISSING and type(value) is not str:
+                document[name] = value
+    return [value if type(value) is str else None for value in found]
 
 
 def _text(values: Document, name: str) -> str | None:
@@ -162,10 +252,6 @@ def _model(metadata: Value) -> str | None:
     return model if type(model) is str else None
 
 
-def _data(document: Document, field: str) -> Document:
-    return _container(_container(document, field), "data")
-
-
 def _container(document: Document, name: str) -> Document:
     container = document.setdefault(name, {})
     if type(container) is not dict:
@@ -173,15 +259,16 @@ def _container(document: Document, name: str) -> Document:
     return container
 
 
-def _keeps_content(message: Value) -> bool:
-    data = message.get("data") if type(message) is dict else None
-    return type(data) is dict and "content" in data
-
-
 def _microseconds(time: float | None) -> int | None:
     if time is None or not 0 <= time < YEAR_10000_MS:
         return None
     return min(round(time * 1000), int(YEAR_10000_MS) * 1000 - 1)
+
+
+def _all_microseconds(times: list[float]) -> list[Any]:
+    if times and min(times) >= 0 and max(times) < YEAR_10000_MS - 1:
+        return [round(time * 1000) for time in times]
+    return list(map(_microseconds, times))
 
 
 def _whole(number: Value) -> int | None:

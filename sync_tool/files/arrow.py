@@ -26,6 +26,8 @@ def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
 
 
 def _strings(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    if values.count(None) == len(values):
+        return pa.nulls(len(values), kind)
     validity = _validity(values)
     texts = ["" if value is None else value for value in values] if validity else values
     data = "".join(texts).encode()
@@ -74,8 +76,6 @@ def _validity(values: Sequence[Any]) -> pa.Buffer | None:
     nothing = values.count(None)
     if not nothing:
         return None
-    if nothing == len(values):
-        return pa.py_buffer(bytes((len(values) + 7) // 8))
     bits = bytearray((len(values) + 7) // 8)
     for place, value in enumerate(values):
         if value is not None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from sync_tool.encoding.canonical import dumps, loads
-from sync_tool.encoding.plain import plain_lines
+from sync_tool.encoding.plain import dumps_plain_lines, plain_lines, plain_texts
 from sync_tool.errors import Damaged
 from sync_tool.files.inputs import open_input
 from sync_tool.model import Names, Page, Row
 from sync_tool.rowreader import RowReader
 
-_BLOCK_BYTES: Final = 1 << 18
+_BLOCK_BYTES: Final = 1 << 19
 
 
 class JsonlWriter:
@@ -24,7 +24,9 @@ class JsonlWriter:
 
     def write(self, page: Page) -> None:
         """Append the rows of a page."""
-        if page.rows:
+        if page.block is not None:
+            self._stream.write(dumps_plain_lines(page.block.values))
+        elif page.rows:
             lines = [row.raw if b"\n" not in row.raw else dumps(row.value) for row in page.rows]
             lines.append(b"")
             self._stream.write(b"\n".join(lines))
@@ -55,33 +57,45 @@ def read_lines(stream: BinaryIO, name: str, names: Names) -> Iterator[Page]:
     """
     reader = RowReader(names)
     number = 1
-    while lines := stream.readlines(_BLOCK_BYTES):
-        yield _page(lines, number, name, reader)
-        number += len(lines)
+    for block in _blocks(stream):
+        values = plain_lines(block)
+        if values is not None:
+            yield reader.plain_page(values, len(block) - len(values))
+            number += len(values)
+        else:
+            lines = block.split(b"\n")[:-1]
+            yield _page(lines, number, name, reader)
+            number += len(lines)
+
+
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield whole lines, each with a newline, in pieces of a good size."""
+    begun: list[bytes] = []
+    while data := stream.read(_BLOCK_BYTES):
+        end = data.rfind(b"\n") + 1
+        if end:
+            yield b"".join([*begun, data[:end]])
+            begun = []
+        begun.append(data[end:])
+    if any(begun):
+        yield b"".join([*begun, b"\n"])
 
 
 def _page(lines: list[bytes], first: int, name: str, reader: RowReader) -> Page:
-    """Return lines as rows; all at once where all are canonical, as in every file that this tool wrote."""
-    block = b"".join(lines)
-    if not block.endswith(b"\n"):
-        block += b"\n"
-    values = plain_lines(block)
-    if values is not None:
-        return Page(reader.plain_rows(block.split(b"\n")[:-1], values), len(block) - len(values))
-    page = Page([], 0)
+    """Return lines that may be spelled in any way as rows in canonical spelling."""
+    rows, size = [], 0
     for number, line in enumerate(lines, first):
         text = line.strip()
         if text:
-            page.rows.append(_row(text, f"{name}, line {number}", reader))
-            page.bytes += len(text)
-    return page
+            rows.append(_row(text, f"{name}, line {number}", reader))
+            size += len(text)
+    return Page(rows, size)
 
 
 def _row(text: bytes, place: str, reader: RowReader) -> Row:
-    """Return a line that may be spelled in any way as a row in canonical spelling."""
-    plain = plain_lines(text + b"\n")
+    plain = plain_texts([text])
     if plain:
-        return reader.plain_rows([text], plain)[0]
+        return reader.plain_row(plain[0])
     try:
         value = loads(text)
         if type(value) is not dict:

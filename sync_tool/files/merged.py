@@ -224,7 +224,8 @@ class _Ids:
 
 
 def _ids_of(page: Page) -> list[str]:
-    return [row.id for row in page.rows if row.id]
+    ids = [row.id for row in page.rows] if page.block is None else page.block.ids
+    return ids if all(ids) else [name for name in ids if name]
 
 
 def _no_room(error: sqlite3.OperationalError) -> OutputError:

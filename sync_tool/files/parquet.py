@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 
 from sync_tool._version import __version__
 from sync_tool.encoding.canonical import dumps, loads
-from sync_tool.encoding.plain import dumps_plain, plain_lines
+from sync_tool.encoding.plain import plain_texts
 from sync_tool.errors import Damaged, UsageError
 from sync_tool.files.arrow import array_of, list_of
-from sync_tool.model import Names, Page, Row
+from sync_tool.model import Block, Names, Page, Row
 from sync_tool.rowreader import RowReader
-from sync_tool.rows import COLUMNS, READ, Columns, flatten, unflatten
+from sync_tool.rows import COLUMNS, READ, flatten, flatten_block, unflatten
 
 FORMAT_VERSION: Final = 1
 _METADATA: Final = b"convex-msgs"
@@ -76,7 +76,7 @@ class ParquetWriter:
 
     def write(self, page: Page) -> None:
         """Take the rows of a page; what waits for its row group is held as compact Arrow data."""
-        if page.rows:
+        if page.count:
             self._waiting.append(_batch(page, self._schema, self._names))
         rows = sum(batch.num_rows for batch in self._waiting)
         if rows >= _ROWS_A_GROUP or sum(batch.nbytes for batch in self._waiting) >= _GROUP_BYTES:
@@ -147,7 +147,7 @@ def read_parquet_records(path: Path) -> Iterator[bytes | str]:
 
 def _record(batch: pa.RecordBatch, names: Names) -> bytes | str:
     try:
-        return _rows(batch, names)[0].raw
+        return _page(batch, names).rows[0].raw
     except pa.ArrowException:
         raise
     except ValueError as error:
@@ -168,7 +168,7 @@ def _read_pages(file: pq.ParquetFile, path: Path, names: Names) -> Iterator[Page
     try:
         for batch in _batches(file):
             try:
-                yield Page(_rows(batch, names), batch.nbytes)
+                yield _page(batch, names)
             except ValueError as error:
                 if isinstance(error, pa.ArrowException):
                     raise
@@ -191,7 +191,7 @@ def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
     yield from file.iter_batches(batch_size=_ROWS_A_PAGE, columns=there)
 
 
-def _rows(batch: pa.RecordBatch, names: Names) -> list[Row]:
+def _page(batch: pa.RecordBatch, names: Names) -> Page:
     """Put rows together; all at once where the file holds nothing but plain JSON.
 
     Raises:
@@ -199,15 +199,15 @@ def _rows(batch: pa.RecordBatch, names: Names) -> list[Row]:
     """
     there = batch.schema.names
     *columns, extras = (list_of(batch[name]) if name in there else [None] * len(batch) for name in READ)
-    block = b"".join([b"{}\n" if extra is None else f"{extra}\n".encode() for extra in extras])
-    plain = plain_lines(block) if _is_plain(batch) else None
     reader = RowReader(names)
-    if plain is not None and len(plain) == len(extras):
-        whole = [unflatten(*row, names) for row in zip(zip(*columns, strict=True), plain, strict=True)]
-        return reader.plain_rows([dumps_plain(value) for value in whole], whole)
+    plain = plain_texts([(extra or "{}").encode() for extra in extras]) if _is_plain(batch) else None
+    if plain is not None:
+        for row, value in zip(zip(*columns, strict=True), plain, strict=True):
+            unflatten(row, value, names)
+        return reader.plain_page(plain, batch.nbytes)
     values = [loads(extra) if extra else None for extra in extras]
     rows = zip(zip(*columns, strict=True), values, strict=True)
-    return [reader.row(dumps(unflatten(*row, names))) for row in rows]
+    return Page([reader.row(dumps(unflatten(*row, names))) for row in rows], batch.nbytes)
 
 
 def _is_plain(batch: pa.RecordBatch) -> bool:
@@ -231,18 +231,23 @@ def _names_in(schema: pa.Schema) -> Names:
 
 
 def _batch(page: Page, schema: pa.Schema, names: Names) -> pa.RecordBatch:
-    rows = _flat(page.rows, names)
-    arrays = [array_of(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)]
+    block = page.block or _as_block(page.rows, names)
+    if block is not None:
+        columns = flatten_block(block)
+    else:
+        rows = [flatten(row.value, names, row.n) for row in page.rows]
+        columns = [list(column) for column in zip(*rows, strict=True)]
+    arrays = [array_of(column, field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _flat(rows: list[Row], names: Names) -> list[Columns]:
-    """Return rows as columns; those of a deployment are decoded here, all at once where they are plain."""
-    if not all(row.plain for row in rows):
-        values = plain_lines(b"\n".join([*[row.raw for row in rows], b""]))
-        if values is not None and len(values) == len(rows):
-            return [flatten(value, names, row.n, dumps_plain) for row, value in zip(rows, values, strict=True)]
-    return [flatten(row.value, names, row.n, dumps_plain if row.plain else dumps) for row in rows]
+def _as_block(rows: list[Row], names: Names) -> Block | None:
+    """Return rows of a deployment, which nobody has decoded yet, as a block; None if they are none."""
+    values = plain_texts([row.raw for row in rows])
+    block = None if values is None else RowReader(names).plain_page(values, 0).block
+    if block is not None:
+        block.numbers = [row.n for row in rows]
+    return block
 
 
 def _first_line(error: Exception) -> str:

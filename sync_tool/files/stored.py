@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
+from itertools import repeat
+from operator import le
 from typing import Final
 
 from sync_tool.encoding.order import sort_key
@@ -138,9 +140,14 @@ class InOrder:
     def goes_on(self, page: Page) -> bool:
         """Tell whether the rows of the next page stand in order, behind those of the last one."""
         last = self._last
+        block = page.block
+        if block is not None:  # Python orders text by code points, which is the order of its UTF-8
+            keys = [last, *zip(repeat(_TEXT), block.sessions, block.times, block.ids)]
+            self._last = keys[-1]
+            return all(map(le, keys, keys[1:]))
         for row in page.rows:
             session = row.session
-            if type(session) is str:  # Python orders text by code points, which is the order of its UTF-8
+            if type(session) is str:
                 key = (_TEXT, session, row.time, row.id)
             else:
                 key = (sort_key(session), "", row.time, row.id)
