@@ -58,10 +58,15 @@ def plain_texts(texts: Sequence[bytes]) -> list[Document] | None:
     return values if values is not None and len(values) == len(texts) else None
 
 
-@cache
-def _decode_lines() -> Callable[[bytes], Any]:
-    """Return a decoder that makes every number a float, as Convex does, and knows no deeper nesting."""
+def plain_type() -> Any:
+    """Return the type, for decoders of msgspec, that plain values have: every number is a float, as in Convex."""
     value: Any = bool | float | str | None
     for _ in range(_NESTING):
         value = bool | float | str | list[value] | dict[str, value] | None
-    return msgspec.json.Decoder(dict[str, value]).decode_lines
+    return value
+
+
+@cache
+def _decode_lines() -> Callable[[bytes], Any]:
+    document: Any = dict
+    return msgspec.json.Decoder(document[str, plain_type()]).decode_lines
