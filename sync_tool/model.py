@@ -8,11 +8,12 @@ from typing import Any, Final, NamedTuple
 
 from sync_tool.encoding.canonical import loads
 from sync_tool.encoding.order import MISSING, Missing, sort_key
+from sync_tool.encoding.plain import dumps_plain
 from sync_tool.encoding.values import Value
 from sync_tool.messages import text_of
 from sync_tool.text import moment
 
-__all__ = ["MISSING", "Names", "Page", "Position", "Row", "Selection", "SessionInfo"]
+__all__ = ["MISSING", "Block", "Names", "Page", "Position", "Row", "Selection", "SessionInfo"]
 
 _SYSTEM_FIELDS: Final = ("_id", "_creationTime")
 
@@ -55,6 +56,8 @@ class Row:
     n: int = 0
     """Which row of its session this is among those read, from 1."""
     message_field: str = "message"
+    plain: bool = False
+    """True if `value` is known to be plain (`sync_tool.encoding.plain`)."""
     _value: dict[str, Value] | None = field(default=None, repr=False)
 
     @property
@@ -93,12 +96,74 @@ class Row:
 
 
 @dataclass(slots=True)
+class Block:
+    """Plain documents (`sync_tool.encoding.plain`), each with its id, time and session, in lists of equal length."""
+
+    names: Names
+    values: list[dict[str, Value]]
+    ids: list[str]
+    times: list[float]
+    sessions: list[str]
+    numbers: list[int] | None = None
+    """Which row of its session each is, from 1, where that is known."""
+
+    def at(self, places: list[int]) -> Block:
+        """Return the documents at some places."""
+        numbers = None if self.numbers is None else [self.numbers[place] for place in places]
+        return Block(
+            self.names,
+            [self.values[place] for place in places],
+            [self.ids[place] for place in places],
+            [self.times[place] for place in places],
+            [self.sessions[place] for place in places],
+            numbers,
+        )
+
+    def rows(self) -> list[Row]:
+        """Return the same as rows."""
+        field_name = self.names.message_field
+        numbers = self.numbers or [0] * len(self.values)
+        columns = zip(self.values, self.ids, self.times, self.sessions, numbers, strict=True)
+        return [
+            Row(dumps_plain(value), name, time, session, n, field_name, True, value)
+            for value, name, time, session, n in columns
+        ]
+
+
 class Page:
     """Rows in order: the unit of transfer and of progress."""
 
-    rows: list[Row]
-    bytes: int
-    """How many bytes of documents were read to get these rows (filtered ones included)."""
+    __slots__ = ("_rows", "block", "bytes")
+
+    def __init__(self, rows: list[Row] | Block, size: int) -> None:
+        self.block: Block | None = rows if isinstance(rows, Block) else None
+        """The rows as long as nobody has asked for them one by one."""
+        self._rows: list[Row] = [] if isinstance(rows, Block) else rows
+        self.bytes = size
+        """How many bytes of documents were read to get these rows (filtered ones included)."""
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows one by one."""
+        if self.block is not None:
+            self._rows, self.block = self.block.rows(), None
+        return self._rows
+
+    @rows.setter
+    def rows(self, rows: list[Row]) -> None:
+        self._rows, self.block = rows, None
+
+    @property
+    def count(self) -> int:
+        """How many rows these are."""
+        return len(self._rows if self.block is None else self.block.values)
+
+    @property
+    def begun(self) -> int:
+        """How many sessions begin here, of rows that are numbered."""
+        if self.block is not None:
+            return (self.block.numbers or []).count(1)
+        return [row.n for row in self._rows].count(1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,10 +33,10 @@ def run(pages: Iterable[Page], sink: Sink, progress: Progress) -> Totals:
     """Write all pages into the sink and return what went through."""
     totals = Totals()
     for page in pages:
-        sink.write(page)
-        totals.rows += len(page.rows)
-        totals.sessions += sum(row.n == 1 for row in page.rows)
+        totals.rows += page.count
+        totals.sessions += page.begun
         totals.read_bytes += page.bytes
-        progress.advance(len(page.rows), page.bytes)
+        sink.write(page)
+        progress.advance(page.count, page.bytes)
     sink.finish()
     return totals

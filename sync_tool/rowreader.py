@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
 import msgspec
 
 from sync_tool.encoding.order import MISSING, same_value
+from sync_tool.encoding.plain import dumps_plain
 from sync_tool.encoding.values import Value, decode
 from sync_tool.errors import Unreachable
-from sync_tool.model import Names, Page, Row
+from sync_tool.model import Block, Names, Page, Row
 
 
 class RowReader:
     """Makes rows of documents, knowing how the table's fields are called."""
 
     def __init__(self, names: Names) -> None:
+        self._names = names
         self._message_field = names.message_field
         head = msgspec.defstruct(
             "Head",
@@ -45,6 +48,21 @@ class RowReader:
             message_field=self._message_field,
         )
 
+    def plain_page(self, values: list[dict[str, Value]], size: int) -> Page:
+        """Return plain documents as a page; as a block where each has an id, a time and a session that is text."""
+        ids: list[Any] = [value.get("_id") for value in values]
+        times: list[Any] = [value.get("_creationTime") for value in values]
+        sessions: list[Any] = [value.get(self._names.session_field) for value in values]
+        if {*map(type, ids)} | {*map(type, sessions)} <= {str} and {*map(type, times)} <= {float}:
+            return Page(Block(self._names, values, ids, times, sessions), size)
+        return Page([self.plain_row(value) for value in values], size)
+
+    def plain_row(self, value: dict[str, Value]) -> Row:
+        """Return a plain document as a row."""
+        row = self.row(dumps_plain(value))
+        row.plain = True
+        return row
+
     def page(self, documents: Iterable[msgspec.Raw]) -> Page:
         """Return documents that a deployment sent together as a page.
 
@@ -70,9 +88,18 @@ def numbered(pages: Iterable[Page]) -> Iterator[Page]:
     current: Value = None
     n = 0
     for page in pages:
-        for row in page.rows:
-            if n == 0 or not same_value(row.session, current):
-                current, n = row.session, 0
-            n += 1
-            row.n = n
+        block = page.block
+        if block is not None:
+            block.numbers = []
+            for session, same in groupby(block.sessions):
+                n = n if n and same_value(session, current) else 0
+                count = len(list(same))
+                block.numbers += range(n + 1, n + count + 1)
+                current, n = session, n + count
+        else:
+            for row in page.rows:
+                if n == 0 or not same_value(row.session, current):
+                    current, n = row.session, 0
+                n += 1
+                row.n = n
         yield page

@@ -11,125 +11,245 @@ for every document that Convex can hold, at whatever level (``tests/test_rows.py
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from collections.abc import Callable
+from itertools import repeat
+from typing import Any, Final, NamedTuple
 
-from sync_tool.encoding.canonical import dumps, loads
+from sync_tool.encoding.canonical import dumps
+from sync_tool.encoding.order import MISSING, Missing
+from sync_tool.encoding.plain import Document, dumps_plain, dumps_plain_lines
 from sync_tool.encoding.values import Value
 from sync_tool.messages import text_of_blocks
-from sync_tool.model import Names
+from sync_tool.model import Block, Names
 from sync_tool.text import YEAR_10000_MS
-
-Document = dict[str, Value]
-Columns = dict[str, Any]
 
 DATA_COLUMNS: Final = ("content", "role", "name", "tool_call_id")
 """Fields of ``message.data`` that have a column of the same name where they are strings."""
 
-COLUMNS: Final = (
-    "_id", "_creationTime", "created_at", "n", "sessionId", "type", *DATA_COLUMNS,
-    "model", "input_tokens", "output_tokens", "extra",
-)  # fmt: skip
-"""All columns in order. Derived, and ignored on reading: created_at, n, model, the token counts, and
-content where ``extra`` holds the content itself."""
+
+class Columns(NamedTuple):
+    """All columns of a row, in order; None where a column has no value."""
+
+    id: str | None
+    creation_time: float | None
+    created_at: int | None
+    """Microseconds since 1970."""
+    n: int | None
+    """Number of the row in its session, from 1."""
+    session: str | None
+    type: str | None
+    content: str | None
+    role: str | None
+    name: str | None
+    tool_call_id: str | None
+    model: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    extra: str | None
 
 
-def flatten(document: Document, names: Names, n: int = 0) -> Columns:
+_CALLED: Final = {"id": "_id", "creation_time": "_creationTime", "session": "sessionId"}
+COLUMNS: Final = tuple(_CALLED.get(field, field) for field in Columns._fields)
+"""The names of the columns in files."""
+READ: Final = ("_id", "_creationTime", "sessionId", "type", *DATA_COLUMNS, "extra")
+"""The columns of which rows are put together, in the order that `unflatten` wants. The others, and content where
+``extra`` holds the content itself, are derived."""
+
+
+def flatten(document: Document, names: Names, n: int = 0, spell: Callable[[Value], bytes] = dumps) -> Columns:
     """Return the columns of a document.
 
     Args:
         document: the whole document as Convex values.
         names: what its session and message fields are called.
         n: number of the row in its session, from 1; 0 if unknown.
+        spell: writes canonical JSON; `sync_tool.encoding.plain.dumps_plain` where the document is plain.
     """
     rest = dict(document)
-    columns: Columns = dict.fromkeys(COLUMNS)
-    columns["n"] = n or None
-    columns["_id"] = _take(rest, "_id", str)
-    columns["_creationTime"] = time = _take(rest, "_creationTime", float)
-    columns["created_at"] = _microseconds(time)
-    columns["sessionId"] = _take(rest, names.session_field, str)
+    document_id = _text(rest, "_id")
+    time = _time(rest)
+    session = _text(rest, names.session_field)
+    kind = content = role = name = call = model = None
+    tokens_in = tokens_out = None
     message = rest.get(names.message_field)
     if type(message) is dict:
-        _flatten_message(message, rest, names.message_field, columns)
-    if rest:
-        columns["extra"] = dumps(rest).decode()
-    return columns
+        kept = dict(message)
+        kind = _text(kept, "type")
+        data = kept.get("data")
+        if type(data) is dict:
+            left = dict(data)
+            content, role = _text(left, "content"), _text(left, "role")
+            name, call = _text(left, "name"), _text(left, "tool_call_id")
+            if type(data.get("content")) is list:
+                content = text_of_blocks(data["content"])
+            model = _model(data.get("response_metadata"))
+            usage = data.get("usage_metadata")
+            if type(usage) is dict:
+                tokens_in, tokens_out = _whole(usage.get("input_tokens")), _whole(usage.get("output_tokens"))
+            _keep(kept, "data", left, data)
+        _keep(rest, names.message_field, kept, message)
+    extra = spell(rest).decode() if rest else None
+    return Columns(
+        document_id, time, _microseconds(time), n or None, session, kind,
+        content, role, name, call, model, tokens_in, tokens_out, extra,
+    )  # fmt: skip
 
 
-def unflatten(columns: Columns, names: Names) -> Document:
-    """Return the document that `flatten` was given.
+def unflatten(columns: tuple[Any, ...], extra: Value, names: Names) -> Document:
+    """Return the document that `flatten` was given, made of `extra`, which is changed.
+
+    Args:
+        columns: the values of `READ` without ``extra``.
+        extra: what the column ``extra`` holds, as a value; None where there is nothing.
+        names: what the session and message fields are called.
 
     Raises:
-        ValueError: ``extra`` is not the canonical JSON of an object.
+        ValueError: `extra` is not an object, or its message is none although columns hold fields of it.
     """
-    document: Document = loads(columns["extra"]) if columns.get("extra") else {}
+    document: Document = {} if extra is None else extra
     if type(document) is not dict:
         raise ValueError("extra does not hold a JSON object")
-    _put(document, "_id", columns.get("_id"))
-    _put(document, "_creationTime", columns.get("_creationTime"))
-    _put(document, names.session_field, columns.get("sessionId"))
-    field = names.message_field
-    if columns.get("type") is not None:
-        _container(document, field)["type"] = columns["type"]
-    if not _keeps_content(document.get(field)):
-        _put_data(document, field, "content", columns.get("content"))
-    for name in DATA_COLUMNS[1:]:
-        _put_data(document, field, name, columns.get(name))
+    document_id, time, session, kind, *in_data = columns
+    if document_id is not None:
+        document["_id"] = document_id
+    if time is not None:
+        document["_creationTime"] = time
+    if session is not None:
+        document[names.session_field] = session
+    has_data = in_data.count(None) < len(in_data)
+    if kind is not None or has_data:
+        message = _container(document, names.message_field)
+        if kind is not None:
+            message["type"] = kind
+        if has_data:
+            _put_data(_container(message, "data"), *in_data)
     return document
 
 
-def _flatten_message(message: Document, rest: Document, field: str, columns: Columns) -> None:
-    kept = dict(message)
-    columns["type"] = _take(kept, "type", str)
-    data = kept.get("data")
-    if type(data) is dict:
-        kept_data = dict(data)
-        for name in DATA_COLUMNS:
-            columns[name] = _take(kept_data, name, str)
-        _derive(data, columns)
-        _keep(kept, "data", kept_data, taken=len(kept_data) < len(data))
-    _keep(rest, field, kept, taken=len(kept) < len(message))
+def _put_data(data: Document, content: Value, role: Value, name: Value, call: Value) -> None:
+    if content is not None and "content" not in data:
+        data["content"] = content
+    if role is not None:
+        data["role"] = role
+    if name is not None:
+        data["name"] = name
+    if call is not None:
+        data["tool_call_id"] = call
 
 
-def _derive(data: Document, columns: Columns) -> None:
-    """Fill the columns that only repeat what stands elsewhere in the row."""
-    if type(data.get("content")) is list:
-        columns["content"] = text_of_blocks(data["content"])
-    metadata = data.get("response_metadata")
-    if type(metadata) is dict:
-        model = metadata.get("model_name", metadata.get("model"))
-        columns["model"] = model if type(model) is str else None
-    usage = data.get("usage_metadata")
-    if type(usage) is dict:
-        columns["input_tokens"] = _whole(usage.get("input_tokens"))
-        columns["output_tokens"] = _whole(usage.get("output_tokens"))
+def flatten_block(block: Block) -> list[list[Any]]:
+    """Return the columns of many documents at once, as `flatten` would make them of each."""
+    odd = _without_text(block)
+    if not odd:
+        return _columns_of(block)
+    left_out = set(odd)
+    good = [place for place in range(len(block.values)) if place not in left_out]
+    columns = _columns_of(block.at(good))
+    numbers = block.numbers or [0] * len(block.values)
+    for place in odd:
+        row = flatten(block.values[place], block.names, numbers[place], dumps_plain)
+        for column, value in zip(columns, row, strict=True):
+            column.insert(place, value)
+    return columns
 
 
-def _take(values: Document, name: str, kind: type) -> Any:
-    """Remove and return a value if it is of the column's type; leave it where it is otherwise."""
-    if type(values.get(name)) is not kind:
+def _without_text(block: Block) -> list[int]:
+    """Return where the documents are that hold no message with a type and a text."""
+    messages = _objects([value.get(block.names.message_field) for value in block.values])
+    types = [message.get("type") for message in messages]
+    contents = [data.get("content") for data in _objects([message.get("data") for message in messages])]
+    if {*map(type, types), *map(type, contents)} == {str}:
+        return []
+    both = enumerate(zip(types, contents, strict=True))
+    return [place for place, (kind, content) in both if type(kind) is not str or type(content) is not str]
+
+
+def _columns_of(block: Block) -> list[list[Any]]:
+    """Return the columns of documents that all hold a message with a type and a text."""
+    field = block.names.message_field
+    rests = list(map(dict.copy, block.values))
+    messages = [rest[field].copy() for rest in rests]
+    datas = [message["data"].copy() for message in messages]
+    for name in ("_id", "_creationTime", block.names.session_field):
+        _pop_all(rests, name)
+    types, contents = _pop_all(messages, "type"), _pop_all(datas, "content")
+    optional = [_pop_texts(datas, name) for name in DATA_COLUMNS[1:]]
+    metadata = [data.get("response_metadata") for data in datas]
+    usage = _objects([data.get("usage_metadata") for data in datas])
+    for rest, message, data in zip(rests, messages, datas, strict=True):
+        if data:
+            message["data"] = data
+            rest[field] = message
+        elif len(message) > 1:
+            del message["data"]
+            rest[field] = message
+        else:
+            del rest[field]
+    extras: list[Any] = dumps_plain_lines(rests).decode().split("\n")
+    extras.pop()
+    return [
+        list(block.ids), list(block.times), _all_microseconds(block.times),
+        [*block.numbers] if block.numbers else [None] * len(rests), list(block.sessions), types, contents, *optional,
+        [_model(found) if found else None for found in metadata],
+        [_whole(found["input_tokens"]) if "input_tokens" in found else None for found in usage],
+        [_whole(found["output_tokens"]) if "output_tokens" in found else None for found in usage],
+        [None if extra == "{}" else extra for extra in extras],
+    ]  # fmt: skip
+
+
+def _objects(values: list[Value]) -> list[Document]:
+    """Put an empty object in the place of whatever is none."""
+    return values if {*map(type, values)} <= {dict} else [value if type(value) is dict else {} for value in values]
+
+
+def _pop_all(documents: list[Document], name: str) -> list[Any]:
+    return list(map(dict.pop, documents, repeat(name)))
+
+
+def _pop_texts(documents: list[Document], name: str) -> list[str | None]:
+    """Remove and return texts; leave anything else where it is."""
+    found = list(map(dict.pop, documents, repeat(name), repeat(MISSING)))
+    kinds = {*map(type, found)}
+    if kinds == {str}:
+        return found
+    if not kinds <= {str, Missing}:
+        for document, value in zip(documents, found, strict=True):
+            if value is not MISSING and type(value) is not str:
+                document[name] = value
+    return [value if type(value) is str else None for value in found]
+
+
+def _text(values: Document, name: str) -> str | None:
+    """Remove and return a text; leave anything else where it is."""
+    found = values.get(name)
+    if type(found) is not str:
         return None
-    if kind is float and math.isnan(values[name]):  # Parquet readers confuse NaN with null
+    del values[name]
+    return found
+
+
+def _time(values: Document) -> float | None:
+    """Remove and return the creation time if it is a number; Parquet readers confuse NaN with null."""
+    time = values.get("_creationTime")
+    if type(time) is not float or math.isnan(time):
         return None
-    return values.pop(name)
+    del values["_creationTime"]
+    return time
 
 
-def _keep(values: Document, name: str, rest: Document, *, taken: bool) -> None:
+def _keep(values: Document, name: str, rest: Document, whole: Document) -> None:
     """Keep what is left of a container; drop it if it became empty because columns hold all of it."""
-    if rest or not taken:
+    if rest or not whole:
         values[name] = rest
     else:
         del values[name]
 
 
-def _put(document: Document, name: str, value: Value) -> None:
-    if value is not None:
-        document[name] = value
-
-
-def _put_data(document: Document, field: str, name: str, value: Value) -> None:
-    if value is not None:
-        _container(_container(document, field), "data")[name] = value
+def _model(metadata: Value) -> str | None:
+    if type(metadata) is not dict:
+        return None
+    model = metadata.get("model_name", metadata.get("model"))
+    return model if type(model) is str else None
 
 
 def _container(document: Document, name: str) -> Document:
@@ -139,15 +259,16 @@ def _container(document: Document, name: str) -> Document:
     return container
 
 
-def _keeps_content(message: Value) -> bool:
-    data = message.get("data") if type(message) is dict else None
-    return type(data) is dict and "content" in data
-
-
 def _microseconds(time: float | None) -> int | None:
     if time is None or not 0 <= time < YEAR_10000_MS:
         return None
     return min(round(time * 1000), int(YEAR_10000_MS) * 1000 - 1)
+
+
+def _all_microseconds(times: list[float]) -> list[Any]:
+    if times and min(times) >= 0 and max(times) < YEAR_10000_MS - 1:
+        return [round(time * 1000) for time in times]
+    return list(map(_microseconds, times))
 
 
 def _whole(number: Value) -> int | None:

@@ -49,6 +49,9 @@ def row_filter(selection: Selection) -> Callable[[Row], bool]:
 
 def filtered(pages: Iterable[Page], selection: Selection) -> Iterator[Page]:
     """Leave out of `pages` the rows that the selection does not let through."""
+    if selection.everything:
+        yield from pages
+        return
     keep = row_filter(selection)
     for page in pages:
         page.rows = [row for row in page.rows if keep(row)]

@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 import sync_tool as cm
 from running import ROOT
 from sync_tool.encoding.canonical import dumps, loads
+from sync_tool.encoding.plain import dumps_plain_lines, plain_texts
 from sync_tool.errors import Damaged, UsageError
 from sync_tool.files.parquet import ParquetWriter, read_parquet
 from sync_tool.jobs.export import export
 from sync_tool.model import MISSING, Names, Page
 from sync_tool.rowreader import RowReader, numbered
-from sync_tool.rows import COLUMNS, flatten, unflatten
-from values import DOCUMENTS, same
+from sync_tool.rows import COLUMNS, READ, Columns, flatten, flatten_block, unflatten
+from values import DOCUMENTS, PLAIN_DOCUMENTS, same
 
 NAMES = Names()
 SAMPLE = ROOT / "sample_data" / "messages.jsonl"
@@ -32,16 +33,14 @@ SAMPLE = ROOT / "sample_data" / "messages.jsonl"
 @given(DOCUMENTS)
 def test_columns_give_every_document_back(document: dict[str, object]) -> None:
     """Whatever Convex can hold in a row, the flat columns lose none of it."""
-    columns = flatten(document, NAMES)
-    assert set(columns) == set(COLUMNS)
-    assert same(unflatten(columns, NAMES), document)
+    assert same(put_together(flatten(document, NAMES), NAMES), document)
 
 
 @given(DOCUMENTS)
 def test_field_names_of_ones_own_are_no_matter(document: dict[str, object]) -> None:
     """A table with other field names flattens and comes back under those names."""
     names = Names("chats", "byUser", "message", "sessionId")
-    assert same(unflatten(flatten(document, names), names), document)
+    assert same(put_together(flatten(document, names), names), document)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -195,6 +194,12 @@ def test_rows_without_id_or_time_are_rows() -> None:
     assert row.created_at is None
 
 
+def put_together(columns: Columns, names: Names) -> object:
+    """Return the document of which columns were made, through the columns that are read."""
+    *read, extra = (dict(zip(COLUMNS, columns, strict=True))[name] for name in READ)
+    return unflatten(tuple(read), None if extra is None else loads(extra), names)
+
+
 def write_parquet(path: Path, lines: list[bytes], names: Names = NAMES) -> None:
     """Write canonical lines into a Parquet file."""
     reader = RowReader(names)
@@ -204,3 +209,83 @@ def write_parquet(path: Path, lines: list[bytes], names: Names = NAMES) -> None:
         writer.write(page)
     writer.finish()
     path.write_bytes(stream.getvalue())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(DOCUMENTS | PLAIN_DOCUMENTS, min_size=1, max_size=8), st.booleans())
+def test_many_documents_at_once_are_the_same_as_one_by_one(documents: list[dict[str, object]], numbered_: bool) -> None:
+    """The quick way over a block of lines gives the values, the columns and the lines of the slow one."""
+    lines = [dumps(document) for document in documents]
+    values = plain_texts(lines)
+    if values is None:
+        return
+    assert all(map(same, values, map(loads, lines)))
+    assert dumps_plain_lines(values) == b"\n".join([*lines, b""])
+    block = RowReader(NAMES).plain_page(values, 0).block
+    if block is None:
+        return
+    block.numbers = [*range(1, len(lines) + 1)] if numbered_ else None
+    each = [flatten(value, NAMES, n if numbered_ else 0) for n, value in enumerate(values, 1)]
+    assert [tuple(row) for row in zip(*flatten_block(block), strict=True)] == each
+    assert [row.raw for row in block.rows()] == lines
+
+
+def test_what_langchain_writes_is_plain() -> None:
+    """Nearly all rows of the sample take the quick way."""
+    lines = SAMPLE.read_bytes().splitlines()
+    assert sum(plain_texts([line]) is not None for line in lines) > 0.99 * len(lines)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"a":{ "$integer":"AAAAAAAAAAA="}}',
+        b'{"a":{"\\u0024integer":"AAAAAAAAAAA="}}',
+        b'{"a":{"$foo":1}}',
+        b'{"a":-0.0}',
+        b'{"a":[-0e5]}',
+        b'{"a":-1e-400}',
+        b'{"a":-0.00000000000001e-999 }',
+        b'{"a":1e999}',
+        b"[1]",
+        b"",
+        b'{"a":1}\n{"a":1}',
+        b'{"a":"\xff"}',
+        b"{" + b'"a":{' * 12 + b"}" * 13,
+    ],
+)
+def test_what_is_not_plain_goes_the_slow_way(line: bytes) -> None:
+    """Tags, negative zero, deep nesting and whatever is no row are left to those who look closer."""
+    assert plain_texts([b"{}", line, b"{}"]) is None
+
+
+ODD = [b'{"a":-0.5,"b":"-0","c":"$5, e-mail"}', b'{ "b" : 1 , "a" : 12345678901234567890123}']
+
+
+@pytest.mark.parametrize("line", ODD)
+def test_odd_but_plain_lines_mean_the_same(line: bytes) -> None:
+    """A line in any spelling without tags has the value that the slow way gives it."""
+    (value,) = plain_texts([line]) or [{}]
+    assert same(value, loads(line))
+    assert dumps_plain_lines([value]) == dumps(loads(line)) + b"\n"
+
+
+def test_extra_that_spans_lines_belongs_to_its_row(tmp_path: Path) -> None:
+    """Extras with line breaks, written by somebody else, are not mixed up with those of their neighbours."""
+    write_parquet(
+        tmp_path / "a.parquet", [dumps({"_id": name, "_creationTime": 1.0, "sessionId": "s"}) for name in "ab"]
+    )
+    frame = pd.read_parquet(tmp_path / "a.parquet")
+    frame["extra"] = ['{"a":1}\n{"b":1}', ""]
+    frame.to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(Damaged, match=r"b\.parquet, row 1"):
+        list(cm.open(tmp_path / "b.parquet").messages())
+
+
+def test_a_file_that_turns_out_unsorted_is_sorted(tmp_path: Path) -> None:
+    """Convert trusts a file to be in order, and starts again when a late row shows that it is not."""
+    lines = [dumps({"_id": f"{n:05}", "_creationTime": 1.0, "sessionId": "s"}) for n in range(20_000)]
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join([*lines[1:], lines[0], lines[5]]))
+    report = cm.convert(tmp_path / "a.jsonl", tmp_path / "b.jsonl")
+    assert (report.rows, report.repeated) == (20_000, 1)
+    assert (tmp_path / "b.jsonl").read_bytes() == b"\n".join([*lines, b""])

@@ -43,6 +43,34 @@ DOCUMENTS = st.fixed_dictionaries(
 """Whole documents, from LangChain's shape to nothing like it."""
 
 
+_NUMBERS = st.floats(allow_nan=False, allow_infinity=False).filter(lambda number: str(number) != "-0.0")
+_PLAIN = st.none() | st.booleans() | _NUMBERS | TEXT | st.just([]) | st.dictionaries(FIELD_NAMES, _NUMBERS, max_size=2)
+_MODEL = st.fixed_dictionaries({}, optional={"model_name": TEXT, "model": TEXT | _PLAIN})
+_USAGE = st.fixed_dictionaries({}, optional={"input_tokens": _PLAIN, "output_tokens": _PLAIN})
+_PLAIN_DATA = st.fixed_dictionaries(
+    {"content": TEXT | TEXT | _PLAIN | st.just(["a", {"type": "text", "text": "b"}])},
+    optional={
+        "name": TEXT | st.none(),
+        "role": TEXT,
+        "tool_call_id": TEXT,
+        "additional_kwargs": _PLAIN,
+        "response_metadata": _PLAIN | _MODEL,
+        "usage_metadata": _PLAIN
+        | st.fixed_dictionaries({}, optional={"input_tokens": _PLAIN, "output_tokens": _PLAIN}),
+    },
+)
+PLAIN_DOCUMENTS = st.fixed_dictionaries(
+    {
+        "_id": TEXT,
+        "_creationTime": TIMES,
+        "sessionId": TEXT,
+        "message": st.fixed_dictionaries({"type": TEXT, "data": _PLAIN_DATA | _PLAIN}, optional={"x": _PLAIN}),
+    },
+    optional={"userId": _PLAIN},
+)
+"""Documents about as LangChain writes them, without int64, bytes and special numbers."""
+
+
 def same(left: Any, right: Any) -> bool:
     """Tell whether two Convex values are the same value: types, NaN and the sign of zero included."""
     return repr(_ordered(left)) == repr(_ordered(right))

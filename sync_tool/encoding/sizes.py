@@ -20,14 +20,29 @@ MAX_FIELD_NAME_BYTES: Final = 1024
 def size_of(value: Value) -> int:
     """Return the bytes Convex counts for `value` (a whole document with its system fields, or any part)."""
     kind = type(value)
+    if kind is dict:
+        return _size_of_object(value)
     if kind is str:
         return (len(value) if value.isascii() else len(value.encode())) + 2
     if kind is float or kind is int:
         return 9
-    if kind is dict:
-        return 2 + sum(len(key.encode()) + 1 + size_of(item) for key, item in value.items())
     if kind is list:
-        return 2 + sum(size_of(item) for item in value)
+        size = 2
+        for item in value:
+            size += size_of(item)
+        return size
     if kind is bytes:
         return len(value) + 2
     return 1
+
+
+def _size_of_object(fields: dict[str, Value]) -> int:
+    """Return the size of an object; sums of generators take twice as long."""
+    size = 2
+    for key, item in fields.items():
+        size += (len(key) if key.isascii() else len(key.encode())) + 1
+        if type(item) is str and item.isascii():  # nearly all there is
+            size += len(item) + 2
+        else:
+            size += size_of(item)
+    return size

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from sync_tool.encoding.canonical import dumps, loads
+from sync_tool.encoding.plain import dumps_plain_lines, plain_lines, plain_texts
 from sync_tool.errors import Damaged
 from sync_tool.files.inputs import open_input
-from sync_tool.model import Names, Page
+from sync_tool.model import Names, Page, Row
 from sync_tool.rowreader import RowReader
 
-_LINES_A_PAGE: Final = 1000
+_BLOCK_BYTES: Final = 1 << 19
 
 
 class JsonlWriter:
@@ -23,7 +24,9 @@ class JsonlWriter:
 
     def write(self, page: Page) -> None:
         """Append the rows of a page."""
-        if page.rows:
+        if page.block is not None:
+            self._stream.write(dumps_plain_lines(page.block.values))
+        elif page.rows:
             lines = [row.raw if b"\n" not in row.raw else dumps(row.value) for row in page.rows]
             lines.append(b"")
             self._stream.write(b"\n".join(lines))
@@ -52,22 +55,51 @@ def read_lines(stream: BinaryIO, name: str, names: Names) -> Iterator[Page]:
     Raises:
         Damaged: as `read_jsonl`.
     """
-    read_row = RowReader(names).row
-    page = Page([], 0)
-    for number, line in enumerate(stream, 1):
+    reader = RowReader(names)
+    number = 1
+    for block in _blocks(stream):
+        values = plain_lines(block)
+        if values is not None:
+            yield reader.plain_page(values, len(block) - len(values))
+            number += len(values)
+        else:
+            lines = block.split(b"\n")[:-1]
+            yield _page(lines, number, name, reader)
+            number += len(lines)
+
+
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield whole lines, each with a newline, in pieces of a good size."""
+    begun: list[bytes] = []
+    while data := stream.read(_BLOCK_BYTES):
+        end = data.rfind(b"\n") + 1
+        if end:
+            yield b"".join([*begun, data[:end]])
+            begun = []
+        begun.append(data[end:])
+    if any(begun):
+        yield b"".join([*begun, b"\n"])
+
+
+def _page(lines: list[bytes], first: int, name: str, reader: RowReader) -> Page:
+    """Return lines that may be spelled in any way as rows in canonical spelling."""
+    rows, size = [], 0
+    for number, line in enumerate(lines, first):
         text = line.strip()
-        if not text:
-            continue
-        try:
-            value = loads(text)
-            if type(value) is not dict:
-                raise ValueError("not a JSON object")  # noqa: TRY301
-            page.rows.append(read_row(dumps(value)))
-        except ValueError as error:
-            raise Damaged(f"{name}, line {number}: {error}") from None
-        page.bytes += len(text)
-        if len(page.rows) == _LINES_A_PAGE:
-            yield page
-            page = Page([], 0)
-    if page.rows:
-        yield page
+        if text:
+            rows.append(_row(text, f"{name}, line {number}", reader))
+            size += len(text)
+    return Page(rows, size)
+
+
+def _row(text: bytes, place: str, reader: RowReader) -> Row:
+    plain = plain_texts([text])
+    if plain:
+        return reader.plain_row(plain[0])
+    try:
+        value = loads(text)
+        if type(value) is not dict:
+            raise ValueError("not a JSON object")  # noqa: TRY301
+        return reader.row(dumps(value))
+    except ValueError as error:
+        raise Damaged(f"{place}: {error}") from None

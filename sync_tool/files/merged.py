@@ -10,12 +10,18 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from sync_tool.errors import Damaged, OutputError, UsageError
+from sync_tool.files.distinct import Distinct
 from sync_tool.files.stored import InOrder, StoredRows
-from sync_tool.model import Names, Page, Row
+from sync_tool.model import Names, Page, Position, Row, Selection
+from sync_tool.rowreader import numbered
 from sync_tool.text import one_line
 
 _PLACES: Final = 1 << 40
 """More rows than one place holds."""
+
+
+class NotAsTrusted(Exception):  # no failure: the reading starts again
+    """The rows are not in session order, or an ``_id`` is there twice: what was yielded is to be thrown away."""
 
 
 class Merged(StoredRows):
@@ -23,12 +29,19 @@ class Merged(StoredRows):
 
     Rows that are equal in ``_id`` and content count once. Rows without ``_id`` all count.
 
+    Args:
+        places: where the rows are.
+        trusting: take the rows to be in session order with an ``_id`` of their own each, as in whatever this tool
+            wrote, read them once only, and raise `NotAsTrusted` as soon as that shows to be wrong. For those who
+            read everything and can throw it away.
+
     Raises:
         UsageError: the places call their fields differently.
         Damaged: (when reading) two rows have the same ``_id`` and other content.
     """
 
-    def __init__(self, places: Sequence[StoredRows]) -> None:
+    def __init__(self, places: Sequence[StoredRows], *, trusting: bool = False) -> None:
+        self.trusting = trusting
         self._places = places
         self._repeated = 0
         first, *others = (place.names for place in places)
@@ -77,21 +90,55 @@ class Merged(StoredRows):
         for place in self._places:
             yield from place.stored()
 
+    def pages(self, selection: Selection, resume: Position | None = None) -> Iterator[Page]:
+        """Yield the selected rows in session order; when trusting, all rows as they lie."""
+        return self._as_they_lie() if self.trusting else super().pages(selection, resume)
+
+    def temporary_bytes(self) -> int:
+        """Return about how much room in the temporary folder `pages` needs for sorting."""
+        return 0 if self.trusting else super().temporary_bytes()
+
+    def _as_they_lie(self) -> Iterator[Page]:
+        order = InOrder()
+        with closing(Distinct()) as ids:
+            for page in numbered(self.stored()):
+                if not order.goes_on(page):
+                    raise NotAsTrusted
+                ids.add(_ids_of(page))
+                yield page
+            if not ids.all_different():
+                raise NotAsTrusted
+
     def close(self) -> None:
         """Close all of them."""
         for place in self._places:
             place.close()
 
-    @cached_property
+    @property
     def _in_order(self) -> bool:
-        """True if the rows stand in session order; on the way every ``_id`` is compared with all others."""
-        order, sorted_so_far = InOrder(), True
+        """True if the rows stand in session order."""
+        return self._seen.in_order
+
+    @cached_property
+    def _seen(self) -> _Seen:
+        """What reading all rows shows; where an ``_id`` is there twice, they are read again to compare the rows."""
+        order, in_order = InOrder(), True
+        with closing(Distinct()) as ids:
+            for page in self.stored():
+                ids.add(_ids_of(page))
+                in_order = in_order and order.goes_on(page)
+            different = ids.all_different()
+        if not different:
+            self._refuse_parted()
+        return _Seen(in_order, different)
+
+    def _refuse_parted(self) -> None:
+        """See that rows with the same ``_id`` have the same content."""
         with closing(_Ids()) as ids:
             for number, place in enumerate(self._places):
                 ids.begin(number)
                 for page in place.stored():
                     ids.add(page)
-                    sorted_so_far = sorted_so_far and order.goes_on(page)
             parted = ids.parted()
         if parted is not None:
             one, two = (f"{self._places[place].title}, row {row}" for place, row in (parted.one, parted.two))
@@ -99,10 +146,12 @@ class Merged(StoredRows):
                 f"_id {one_line(parted.id)!r} stands for two different rows: {one} and {two}; nothing was written.",
                 hint=[("", "they are from different times or tables; leave one of them out")],
             )
-        return sorted_so_far
 
     def _once(self, pages: Iterable[Page]) -> Iterator[Page]:
         """Leave out rows equal to the one before: equal rows are neighbours in session order."""
+        if self._seen.different:
+            yield from pages
+            return
         last: Row | None = None
         for page in pages:
             kept = []
@@ -112,6 +161,14 @@ class Merged(StoredRows):
                 last = row
             self._repeated += len(page.rows) - len(kept)
             yield Page(kept, page.bytes)
+
+
+class _Seen(NamedTuple):
+    """What reading all rows shows."""
+
+    in_order: bool
+    different: bool
+    """No ``_id`` is there twice."""
 
 
 class _Parted(NamedTuple):
@@ -164,6 +221,11 @@ class _Ids:
     def close(self) -> None:
         """Delete the file."""
         self._database.close()
+
+
+def _ids_of(page: Page) -> list[str]:
+    ids = [row.id for row in page.rows] if page.block is None else page.block.ids
+    return ids if all(ids) else [name for name in ids if name]
 
 
 def _no_room(error: sqlite3.OperationalError) -> OutputError:

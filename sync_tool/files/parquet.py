@@ -7,7 +7,9 @@ dictionaries by itself. With `sync_tool.files.arrow` the only module that import
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -15,20 +17,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sync_tool._version import __version__
-from sync_tool.encoding.canonical import dumps
+from sync_tool.encoding.canonical import dumps, loads
+from sync_tool.encoding.plain import plain_texts
 from sync_tool.errors import Damaged, UsageError
-from sync_tool.files.arrow import array_of
-from sync_tool.model import Names, Page
+from sync_tool.files.arrow import array_of, list_of
+from sync_tool.model import Block, Names, Page, Row
 from sync_tool.rowreader import RowReader
-from sync_tool.rows import COLUMNS, flatten, unflatten
+from sync_tool.rows import COLUMNS, READ, flatten, flatten_block, unflatten
 
 FORMAT_VERSION: Final = 1
 _METADATA: Final = b"convex-msgs"
 _ROWS_A_GROUP: Final = 16_384
 _GROUP_BYTES: Final = 16 << 20
 _ROWS_A_PAGE: Final = 1000
-_NOT_READ: Final = frozenset({"created_at", "n", "model", "input_tokens", "output_tokens"})
-"""Derived columns. (A date past 9999 could not even be looked at.)"""
+_ZSTD_LEVEL: Final = 1
 
 _TYPES: Final = {
     "_creationTime": pa.float64(),
@@ -67,12 +69,14 @@ class ParquetWriter:
     def __init__(self, stream: BinaryIO, names: Names, origin: str) -> None:
         self._names = names
         self._schema = arrow_schema(names, origin)
-        self._writer = pq.ParquetWriter(stream, self._schema, compression="zstd")
+        self._writer = pq.ParquetWriter(stream, self._schema, compression="zstd", compression_level=_ZSTD_LEVEL)
         self._waiting: list[pa.RecordBatch] = []
+        self._thread = ThreadPoolExecutor(1, "parquet")
+        self._written: Future[None] | None = None
 
     def write(self, page: Page) -> None:
         """Take the rows of a page; what waits for its row group is held as compact Arrow data."""
-        if page.rows:
+        if page.count:
             self._waiting.append(_batch(page, self._schema, self._names))
         rows = sum(batch.num_rows for batch in self._waiting)
         if rows >= _ROWS_A_GROUP or sum(batch.nbytes for batch in self._waiting) >= _GROUP_BYTES:
@@ -81,17 +85,25 @@ class ParquetWriter:
     def finish(self) -> None:
         """Write what waits, and the footer."""
         self._flush()
+        self._settle()
         self._writer.close()
 
     def close(self) -> None:
         """Let go of the stream; pyarrow would write a footer into it later otherwise."""
+        self._thread.shutdown()
         self._writer.close()
 
     def _flush(self) -> None:
+        """Compress and write a row group in the thread beside; the one before must be done."""
         if self._waiting:
             table = pa.Table.from_batches(self._waiting, self._schema)
-            self._writer.write_table(table, row_group_size=table.num_rows)
             self._waiting = []
+            self._settle()
+            self._written = self._thread.submit(self._writer.write_table, table, row_group_size=table.num_rows)
+
+    def _settle(self) -> None:
+        if self._written is not None:
+            self._written.result()
 
 
 def count_rows(path: Path) -> int:
@@ -125,10 +137,8 @@ def read_parquet_records(path: Path) -> Iterator[bytes | str]:
         UsageError: Parquet with other columns, or the file cannot be opened.
     """
     names, _ = read_parquet(path)
-    file = _open(path)
-    read = [name for name in COLUMNS if name in file.schema_arrow.names and name not in _NOT_READ]
     try:
-        for batch in file.iter_batches(batch_size=_ROWS_A_PAGE, columns=read):
+        for batch in _batches(_open(path)):
             for row in range(batch.num_rows):
                 yield _record(batch.slice(row, 1), names)
     except pa.ArrowException as error:
@@ -137,7 +147,7 @@ def read_parquet_records(path: Path) -> Iterator[bytes | str]:
 
 def _record(batch: pa.RecordBatch, names: Names) -> bytes | str:
     try:
-        return dumps(unflatten(batch.to_pylist()[0], names))
+        return _page(batch, names).rows[0].raw
     except pa.ArrowException:
         raise
     except ValueError as error:
@@ -154,20 +164,59 @@ def _open(path: Path) -> pq.ParquetFile:
 
 
 def _read_pages(file: pq.ParquetFile, path: Path, names: Names) -> Iterator[Page]:
-    read_row = RowReader(names).row
-    read = [name for name in COLUMNS if name in file.schema_arrow.names and name not in _NOT_READ]
     number = 0
     try:
-        for batch in file.iter_batches(batch_size=_ROWS_A_PAGE, columns=read):
-            page = Page([], batch.nbytes)
-            for columns in batch.to_pylist():
-                number += 1
-                page.rows.append(read_row(dumps(unflatten(columns, names))))
-            yield page
+        for batch in _batches(file):
+            try:
+                yield _page(batch, names)
+            except ValueError as error:
+                if isinstance(error, pa.ArrowException):
+                    raise
+                raise _first_bad(batch, names, path, number) from None
+            number += batch.num_rows
     except pa.ArrowException as error:
         raise Damaged(f"{path} is damaged after row {number}: {_first_line(error)}") from None
-    except ValueError as error:
-        raise Damaged(f"{path}, row {number}: {error}") from None
+
+
+def _first_bad(batch: pa.RecordBatch, names: Names, path: Path, number: int) -> Damaged:
+    """Return the error that names the first row of a batch that cannot be put together."""
+    found = (_record(batch.slice(row, 1), names) for row in range(batch.num_rows))
+    row, fault = next((row, fault) for row, fault in enumerate(found, 1) if isinstance(fault, str))
+    return Damaged(f"{path}, row {number + row}: {fault}")
+
+
+def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    """Yield what of the columns of `READ` is there."""
+    there = [name for name in READ if name in file.schema_arrow.names]
+    yield from file.iter_batches(batch_size=_ROWS_A_PAGE, columns=there)
+
+
+def _page(batch: pa.RecordBatch, names: Names) -> Page:
+    """Put rows together; all at once where the file holds nothing but plain JSON.
+
+    Raises:
+        ValueError: one of them cannot be.
+    """
+    there = batch.schema.names
+    *columns, extras = (list_of(batch[name]) if name in there else [None] * len(batch) for name in READ)
+    reader = RowReader(names)
+    plain = plain_texts([(extra or "{}").encode() for extra in extras]) if _is_plain(batch) else None
+    if plain is not None:
+        for row, value in zip(zip(*columns, strict=True), plain, strict=True):
+            unflatten(row, value, names)
+        return reader.plain_page(plain, batch.nbytes)
+    values = [loads(extra) if extra else None for extra in extras]
+    rows = zip(zip(*columns, strict=True), values, strict=True)
+    return Page([reader.row(dumps(unflatten(*row, names))) for row in rows], batch.nbytes)
+
+
+def _is_plain(batch: pa.RecordBatch) -> bool:
+    """Tell whether columns are as this tool writes them and hold no number that JSON cannot spell."""
+    kinds = {field.name: field.type for field in batch.schema}
+    if any(kind != _TYPES.get(name, pa.string()) for name, kind in kinds.items()):
+        return False
+    times = batch["_creationTime"]
+    return not times.null_count and all(0.0 < time < math.inf for time in list_of(times))
 
 
 def _names_in(schema: pa.Schema) -> Names:
@@ -182,9 +231,23 @@ def _names_in(schema: pa.Schema) -> Names:
 
 
 def _batch(page: Page, schema: pa.Schema, names: Names) -> pa.RecordBatch:
-    rows = [flatten(row.value, names, row.n) for row in page.rows]
-    columns = [array_of([row[field.name] for row in rows], field.type) for field in schema]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    block = page.block or _as_block(page.rows, names)
+    if block is not None:
+        columns = flatten_block(block)
+    else:
+        rows = [flatten(row.value, names, row.n) for row in page.rows]
+        columns = [list(column) for column in zip(*rows, strict=True)]
+    arrays = [array_of(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _as_block(rows: list[Row], names: Names) -> Block | None:
+    """Return rows of a deployment, which nobody has decoded yet, as a block; None if they are none."""
+    values = plain_texts([row.raw for row in rows])
+    block = None if values is None else RowReader(names).plain_page(values, 0).block
+    if block is not None:
+        block.numbers = [row.n for row in rows]
+    return block
 
 
 def _first_line(error: Exception) -> str:

@@ -7,7 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Final
+from itertools import repeat
+from operator import le
+from typing import Final
 
 from sync_tool.encoding.order import sort_key
 from sync_tool.model import Names, Page, Position, Selection, SessionInfo
@@ -15,6 +17,8 @@ from sync_tool.rowreader import numbered
 from sync_tool.selecting import after, filtered, session_filter, sessions_of, unknown_session
 from sync_tool.spool import in_session_order
 
+_TEXT: Final = sort_key("")[:1]
+"""Sorts text among the other kinds of values, none of which has this very key."""
 _SORTING_TAKES: Final = 2.5
 """Bytes of temporary files for each byte of rows: the rows, and SQLite's sorting of them (measured: 2.4)."""
 
@@ -131,13 +135,24 @@ class InOrder:
     """Watches whether rows stand in session order."""
 
     def __init__(self) -> None:
-        self._last: tuple[Any, ...] = (b"",)
+        self._last: tuple[bytes, str, float, str] = (b"", "", 0.0, "")
 
     def goes_on(self, page: Page) -> bool:
         """Tell whether the rows of the next page stand in order, behind those of the last one."""
+        last = self._last
+        block = page.block
+        if block is not None:  # Python orders text by code points, which is the order of its UTF-8
+            keys = [last, *zip(repeat(_TEXT), block.sessions, block.times, block.ids)]
+            self._last = keys[-1]
+            return all(map(le, keys, keys[1:]))
         for row in page.rows:
-            key = row.position.key()
-            if key < self._last:
+            session = row.session
+            if type(session) is str:
+                key = (_TEXT, session, row.time, row.id)
+            else:
+                key = (sort_key(session), "", row.time, row.id)
+            if key < last:
                 return False
-            self._last = key
+            last = key
+        self._last = last
         return True

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
 from sync_tool.errors import UsageError
-from sync_tool.files.merged import Merged
+from sync_tool.files.merged import Merged, NotAsTrusted
 from sync_tool.files.stored import StoredRows
 from sync_tool.jobs.export import STDOUT, FileReport, export
+from sync_tool.jobs.export_folder import is_folder
 from sync_tool.jobs.history import History
 from sync_tool.jobs.opening import STDIN, open_stored
 from sync_tool.jobs.partitions import PartitionBy
-from sync_tool.jobs.selecting import SelectionKeywords
+from sync_tool.jobs.selecting import SelectionKeywords, make_selection
 from sync_tool.model import Names
 from sync_tool.ports import Progress
 
@@ -73,8 +75,10 @@ def convert(
     if [str(name) for name in given].count(STDIN) > 1:
         raise UsageError("standard input can be read only once.")
     _refuse_output_among(given, output)
-    with closing(Merged([_opened(one, names) for one in given])) as merged:
-        report = export(
+    whole_file = str(output) != STDOUT and not is_folder(output, partition_by) and make_selection(selection).everything
+    with closing(Merged([_opened(one, names) for one in given], trusting=whole_file)) as merged:
+        write = partial(
+            export,
             merged,
             output,
             format=format,
@@ -83,6 +87,11 @@ def convert(
             progress=progress,
             **selection,
         )
+        try:
+            report = write()
+        except NotAsTrusted:  # the file that was begun is gone
+            merged.trusting = False
+            report = write()
     return ConvertReport(
         inputs=tuple(one.title if isinstance(one, History) else str(one) for one in given),
         rows=report.rows,

@@ -21,7 +21,7 @@ from sync_tool.model import Names, Page, Row, Selection
 from sync_tool.ports import Progress, Source
 from sync_tool.records import Record
 from sync_tool.rowreader import RowReader
-from sync_tool.schema.check import Checker, Verdict
+from sync_tool.schema.check import GOOD, Checker, Verdict
 from sync_tool.schema.rules import LANGUAGES, LEVELS, Language, Level
 from sync_tool.selecting import row_filter, unknown_session
 from sync_tool.text import one_line, plural
@@ -137,15 +137,30 @@ class _Run:
         checker = Checker(self._level, part.names, self._language)
         read_row = RowReader(part.names).row
         keep = row_filter(replace(self._chosen, active_after=None))
+        whole = part.live or self._chosen.everything
         try:
-            for number, record in enumerate(part.records(), 1):
-                row = _row(record, read_row)
-                if row is None or part.live or keep(row):
-                    self._add(part, record, row, checker)
-                if number % _STEP == 0:
-                    self.progress.advance(_STEP, 0)
+            for read in _chunks(part.records()):
+                chunk = read
+                if not whole:
+                    chunk = [record for record in read if (row := _row(record, read_row)) is None or keep(row)]
+                self._add_all(part, chunk, read_row, checker)
+                self.progress.advance(_STEP, 0)
         except Damaged as error:
             self.tally.damaged.append(DamagedSource(part.title, error.message))
+
+    def _add_all(self, part: Part, records: list[Record], read_row: Callable[[bytes], Row], checker: Checker) -> None:
+        """Check records; of good ones nothing but the session is looked at."""
+        verdicts = checker.check_many([record.raw for record in records if record.raw])
+        sessions = []
+        for record in records:
+            verdict, session = next(verdicts) if record.raw else (Verdict(), None)
+            if verdict is GOOD and session is not None and record.fault is None:
+                sessions.append(session)
+            else:
+                self._add(part, record, _row(record, read_row), verdict)
+        self.tally.add_good(sessions)
+        if self._chosen.sessions:
+            self._met.update(sessions)
 
     def require_sessions(self) -> None:
         """Raise a UsageError if a session asked for by its id was not met in files that could be read."""
@@ -153,7 +168,7 @@ class _Run:
         if missing and not self.tally.damaged:
             raise unknown_session(missing[0], self._met)
 
-    def _add(self, part: Part, record: Record, row: Row | None, checker: Checker) -> None:
+    def _add(self, part: Part, record: Record, row: Row | None, verdict: Verdict) -> None:
         session = row.session if row is not None and isinstance(row.session, str) else None
         if session is not None and self._chosen.sessions:
             self._met.add(session)
@@ -161,7 +176,6 @@ class _Run:
             session = one_line(session)
         line = None if part.live else record.line
         place = Place(part.title, line, one_line(row.id) if row is not None else "", session)
-        verdict = checker.check(record.raw) if record.raw else Verdict()
         if record.fault is not None:
             verdict = replace(verdict, faults=(record.fault, *verdict.faults), passes_at=())
         self.tally.add(place, verdict)
@@ -169,6 +183,21 @@ class _Run:
     def _metered(self, source: Source) -> Iterator[Page]:
         estimate = estimate_all(source) if self._chosen.everything else None
         return Meter(read_cap(source, self._max_read), estimate).watch(source.pages(self._chosen))
+
+
+def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
+    """Yield records many at a time; those before a place that is damaged are yielded before that is raised."""
+    chunk: list[Record] = []
+    try:
+        for record in records:
+            chunk.append(record)
+            if len(chunk) == _STEP:
+                yield chunk
+                chunk = []
+    except Damaged:
+        yield chunk
+        raise
+    yield chunk
 
 
 def _row(record: Record, read_row: Callable[[bytes], Row]) -> Row | None:

@@ -127,6 +127,13 @@ class Tally:
                 found = tuple(map(_finding, verdict.faults))
                 self.records.append(BadRecord(place, found, verdict.passes_at))
 
+    def add_good(self, sessions: list[str]) -> None:
+        """Count good records, of which only the sessions are known."""
+        self.rows += len(sessions)
+        if self._sessions is not None:
+            self._sessions.update(map(hash, sessions))
+            self._forget()
+
     @property
     def sessions(self) -> int | None:
         """How many sessions were seen; None if they are too many to remember."""
@@ -152,8 +159,11 @@ class Tally:
     def _saw(self, session: str) -> None:
         if self._sessions is not None:
             self._sessions.add(hash(session))
-            if len(self._sessions) > _MOST_SESSIONS:
-                self._sessions = None
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._sessions is not None and len(self._sessions) > _MOST_SESSIONS:
+            self._sessions = None
 
 
 def _count(counts: dict[str, RuleCount], place: Place, faults: Iterable[Fault]) -> None:

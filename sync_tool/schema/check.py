@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,7 +29,8 @@ class Verdict:
     """The levels at which the whole record is good; not looked at for a good one."""
 
 
-_GOOD: Final = Verdict()
+GOOD: Final = Verdict()
+"""The verdict on nearly all records."""
 
 
 class Checker:
@@ -52,10 +54,22 @@ class Checker:
 
         A tool result is matched with the calls of its session among the last 100,000 calls that this checker saw.
         """
-        seen = self._fast(raw)
+        return self._verdict(raw, self._fast(raw))
+
+    def check_many(self, raws: Sequence[bytes]) -> Iterator[tuple[Verdict, str | None]]:
+        """Yield of each record what `check` would return, and its session where that was seen on the way."""
+        for raw, seen in zip(raws, self._fast.many(raws), strict=True):
+            if seen is None:
+                yield self._verdict(raw, None), None
+            elif seen.answers is None and not seen.calls:
+                yield GOOD, seen.session
+            else:
+                yield self._verdict(raw, seen), seen.session
+
+    def _verdict(self, raw: bytes, seen: Seen | None) -> Verdict:
         if seen is not None:
             orphan = self._open_calls.orphan(seen, self._names)
-            return _GOOD if orphan is None else Verdict(warnings=(orphan,))
+            return GOOD if orphan is None else Verdict(warnings=(orphan,))
         found, value = explain(raw, self._names, self._language)
         faults, warnings = faults_at(found, self._level), warnings_in(found)
         if not faults:

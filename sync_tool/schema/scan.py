@@ -7,8 +7,10 @@ not may still be good and goes the slow way.
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
+from sync_tool.encoding.plain import dumps_plain_lines, plain_lines
 from sync_tool.encoding.sizes import MAX_DOCUMENT_BYTES, MAX_DOCUMENT_NESTING, MAX_FIELD_NAME_BYTES, MAX_OBJECT_FIELDS
 
 _LONGEST: Final = MAX_DOCUMENT_BYTES - 8 * MAX_OBJECT_FIELDS - 100
@@ -23,6 +25,16 @@ _ONE_KIND: Final = bytes.maketrans(b"[]", b"{}")
 _SYSTEM_FIELDS: Final = frozenset({b'"_id"', b'"_creationTime"'})
 _LONGEST_KEY: Final = MAX_FIELD_NAME_BYTES + 2
 _SURROGATES: Final = (b"\\ud", b"\\uD")
+
+
+LONGEST_IN_MANY: Final = 4096
+"""In bytes. A shorter line has neither too many fields nor too many items, and is not too large."""
+_ODD_KEY: Final = (
+    re.compile(rb'\{"(?:[^"\\\x7f-\xff]{0,1024}[\\\x7f-\xff]|[^"]{1025})'),
+    re.compile(rb',"(?:[^"\\\x7f-\xff]{0,1024}[\\\x7f-\xff]|[^"]{1025})'),
+)
+"""A key in canonical lines that is too long or has an escape or a character beyond printable ASCII. A string in a list
+looks the same."""
 
 
 def _shapes() -> bytes:
@@ -55,6 +67,35 @@ def is_plain(raw: bytes) -> bool:
     if raw.count(b"{") + raw.count(b"[") > MAX_DOCUMENT_NESTING and _is_deep(raw):
         return False
     return _has_plain_keys(raw)
+
+
+def has_plain_keys(block: bytes, longest: int) -> bool:
+    """Tell whether no key has odd characters, ``$`` or ``_`` in front, or is too long.
+
+    Args:
+        block: lines; what is said of them holds if they are canonical.
+        longest: bytes of the longest of them.
+    """
+    if b'{"$' in block or b',"$' in block:
+        return False
+    if block.count(b'{"_') > block.count(b'{"_creationTime":') or block.count(b',"_') > block.count(b',"_id":'):
+        return False
+    if block.isascii() and b"\\" not in block and b"\x7f" not in block and longest <= MAX_FIELD_NAME_BYTES:
+        return True
+    return not any(pattern.search(block) for pattern in _ODD_KEY)
+
+
+def is_canonical(block: bytes, decoded: Sequence[Any]) -> bool:
+    """Tell whether lines are canonical: so none has a key twice, or anything spelled in another way.
+
+    Args:
+        block: the lines, each with its newline.
+        decoded: what came out of them, fields that nobody knows left out.
+    """
+    if dumps_plain_lines(decoded) == block:
+        return True
+    values = plain_lines(block)  # fields of a user's own
+    return values is not None and dumps_plain_lines(values) == block
 
 
 def _has_any(raw: bytes, parts: tuple[bytes, ...]) -> bool:

@@ -28,7 +28,9 @@ from sync_tool.text import one_line
 
 _A_STEP: Final = 1000
 _TEXT: Final = rb'"(?:[^"\\]|\\.)*"'
-_TOKENS: Final = re.compile(rb'"(?P<key>(?:[^"\\]|\\.)*)"\s*:\s*(?P<text>' + _TEXT + rb")?|" + _TEXT + rb"|[{}\[\]]", re.DOTALL)
+_TOKENS: Final = re.compile(
+    rb'"(?P<key>(?:[^"\\]|\\.)*)"\s*:\s*(?P<text>' + _TEXT + rb")?|" + _TEXT + rb"|[{}\[\]]", re.DOTALL
+)
 
 
 class Intake:

@@ -1,0 +1,72 @@
+"""Many lines at once, without a Python object being looked at one by one.
+
+Almost every document that is read is *plain*: it holds no int64, bytes or special float, which JSON spells with tags.
+Then what msgspec decodes, every number taken for a float, already is the Convex value, and what it encodes with
+sorted keys is the canonical line. Whoever gets None looks at the lines one by one (`sync_tool.encoding.canonical`),
+which gives the same values and is ten times slower.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, Final
+
+import msgspec
+
+from sync_tool.encoding.values import Value
+
+Document = dict[str, Value]
+
+_NESTING: Final = 9
+"""Levels below the row that the decoder knows; LangChain's messages have up to seven."""
+_TAG: Final = re.compile(rb'\{\s*"\$')
+_ESCAPED_DOLLAR: Final = b"\\u0024"
+_NEGATIVE_ZERO: Final = re.compile(rb"-(?:0(?:\.0*)?(?:[eE][-+]?\d+)?[\s,}\]]|[\d.]+[eE]-\d{3})")
+"""-0, also where a number is so small that it becomes that."""
+
+_encoder = msgspec.json.Encoder(order="sorted")
+
+
+def dumps_plain(value: Value) -> bytes:
+    """Return the canonical bytes of a plain value, without a newline."""
+    return _encoder.encode(value)
+
+
+def dumps_plain_lines(values: Sequence[Value]) -> bytes:
+    """Return the canonical lines of plain values, each with its newline."""
+    return _encoder.encode_lines(values)
+
+
+def plain_lines(block: bytes) -> list[Document] | None:
+    """Return the documents in lines, each of which ends with a newline; None unless all are plain objects."""
+    if (b'"$' in block and _TAG.search(block)) or _ESCAPED_DOLLAR in block:
+        return None
+    if (b"-0" in block or b"e-" in block or b"E-" in block) and _NEGATIVE_ZERO.search(block):
+        return None
+    try:
+        values: list[Document] = _decode_lines()(block)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    return values if len(values) == block.count(b"\n") else None  # or there are empty lines
+
+
+def plain_texts(texts: Sequence[bytes]) -> list[Document] | None:
+    """Return the documents in JSON texts; None unless all are plain objects on one line."""
+    values = plain_lines(b"\n".join([*texts, b""]))
+    return values if values is not None and len(values) == len(texts) else None
+
+
+def plain_type() -> Any:
+    """Return the type, for decoders of msgspec, that plain values have: every number is a float, as in Convex."""
+    value: Any = bool | float | str | None
+    for _ in range(_NESTING):
+        value = bool | float | str | list[value] | dict[str, value] | None
+    return value
+
+
+@cache
+def _decode_lines() -> Callable[[bytes], Any]:
+    document: Any = dict
+    return msgspec.json.Decoder(document[str, plain_type()]).decode_lines
