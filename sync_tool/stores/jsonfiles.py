@@ -6,6 +6,7 @@ Layouts: langchain-community 0.4.2 ``chat_message_histories/file.py`` (an array 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ MAX_FILE_BYTES: Final = 256 << 20
 """A larger file is not read. LangChain's classes read and write the whole file for every message."""
 _HEAD: Final = 4096
 _SPACE: Final = b" \t\r\n\xef\xbb\xbf"
+_TEXT: Final = rb'"(?:[^"\\]|\\.)*"\s*:\s*'
+_THREE_LEVELS: Final = re.compile(rb"\{\s*" + _TEXT + rb"\{\s*(?:\}|" + _TEXT + rb"\{)", re.DOTALL)
 _array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -38,7 +41,9 @@ _users = msgspec.json.Decoder(dict[str, dict[str, _Entry]]).decode
 
 
 class JsonFiles:
-    """A file, or a folder of them; the sessions of Python's files are called as the files without their suffix.
+    """A file, or a folder of them.
+
+    The sessions of Python's files are called as the files without their suffix, where only one is called so.
 
     Raises:
         UsageError: a file that cannot be read.
@@ -74,16 +79,18 @@ class JsonFiles:
     def records(self) -> Iterator[Record]:
         """Yield the messages; see `Store.records`. A file that is no JSON is one record with a fault."""
         builder = Builder()
+        count = Counter(file.stem for file in self._files)
         for file in self._files:
+            name = file.stem if count[file.stem] == 1 else file.name
             try:
                 text = _read(file)
                 if _is_javascript(file):
                     yield from _of_javascript(builder, text, file)
                 else:
-                    yield from _of_array(builder, file.stem, text, one_line(str(file)))
+                    yield from _of_array(builder, name, text, one_line(str(file)))
             except (ValueError, RecursionError) as error:
                 fault = Fault("not-json", "$", one_line(str(error)))
-                raw = msgspec.json.encode({"sessionId": file.stem.encode(errors="backslashreplace").decode()})
+                raw = msgspec.json.encode({"sessionId": name.encode(errors="backslashreplace").decode()})
                 yield Record(1, raw, fault, one_line(str(file)))
 
     def close(self) -> None:
@@ -100,21 +107,21 @@ def _files_in(folder: Path) -> Iterator[Path]:
 
 
 def _is_file(file: Path) -> bool:
-    return _first(file) == b"[" or _is_javascript(file)
+    return _head(file).startswith(b"[") or _is_javascript(file)
 
 
-def _first(file: Path) -> bytes:
-    """Return the first byte that is no space; empty if there is none, or no right to read."""
+def _head(file: Path) -> bytes:
+    """Return the beginning of a file without space; empty if there is none, or no right to read."""
     try:
         with file.open("rb") as stream:
-            return stream.read(_HEAD).lstrip(_SPACE)[:1]
+            return stream.read(_HEAD).lstrip(_SPACE)
     except OSError:
         return b""
 
 
 def _is_javascript(file: Path) -> bool:
     """Tell JavaScript's file by its three levels; a line of JSONL, for one, has other values on the second."""
-    if _first(file) != b"{" or file.stat().st_size > MAX_FILE_BYTES:
+    if not _THREE_LEVELS.match(_head(file)) or file.stat().st_size > MAX_FILE_BYTES:
         return False
     try:
         users = _users(_read(file))

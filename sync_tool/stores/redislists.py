@@ -29,8 +29,10 @@ SCHEMES: Final = ("redis", "rediss", "unix")
 PREFIX: Final = "message_store:"
 """How keys begin that Python's LangChain writes."""
 _ANY: Final = "*"
-_PIECE: Final = 200
-"""Messages a call; one may have 512 MB in Redis, most have one or two KB."""
+_PIECES: Final = (16, 500)
+"""Messages in the first call for a list, and at most in any."""
+_PIECE_BYTES: Final = 1 << 20
+"""What the later calls for a list shall bring, by the size of its messages so far."""
 _KEYS_A_SCAN: Final = 1000
 _GLOB: Final = str.maketrans({letter: f"\\{letter}" for letter in "\\?[]"})
 _SECONDS: Final = {"socket_connect_timeout": 10, "socket_timeout": 60}
@@ -66,7 +68,7 @@ class RedisLists:
         self._python = not part.endswith(_ANY)
         self._prefix = part.removesuffix(_ANY)
         self.title = one_line(f"{self._place}, keys {self._prefix}{_ANY}")
-        self.way = f"LRANGE, {_PIECE} messages a call, from the tail of each list; keys by SCAN"
+        self.way = "LRANGE in pieces of about 1 MiB from the tail of each list; keys by SCAN"
         self._keys: sqlite3.Connection | None = None
         self._passed_over = 0
 
@@ -103,15 +105,16 @@ class RedisLists:
 
     def _oldest_first(self, key: bytes) -> Iterator[tuple[int, bytes]]:
         """Yield messages with their index from the tail. New ones come at the head, so that index stays true."""
-        done = 0
+        done, (count, most) = 0, _PIECES
         while True:
             with self._translated():
-                found: list[Any] = list(self._client.lrange(key, -done - _PIECE, -done - 1))  # type-checked by redis
+                found: list[Any] = list(self._client.lrange(key, -done - count, -done - 1))
             for payload in reversed(found):
                 done += 1
                 yield done, payload
-            if len(found) < _PIECE:
+            if len(found) < count:
                 return
+            count = max(1, min(most, _PIECE_BYTES * count // (1 + sum(map(len, found)))))
 
     def _listed(self) -> sqlite3.Connection:
         """Return the keys in a temporary database: SCAN may name one twice, and in any order."""

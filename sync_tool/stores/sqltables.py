@@ -28,7 +28,7 @@ SCHEMES: Final = ("sqlite", "postgresql", "postgres", "mysql", "mariadb")
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "mysql": "mysql+pymysql",
                    "mariadb": "mysql+pymysql", "sqlite": "sqlite"}  # fmt: skip
 _PRODUCTS: Final = {"postgresql": "PostgreSQL", "mysql": "MySQL", "sqlite": "SQLite"}
-_ROWS_A_FETCH: Final = 500
+_ROWS_A_FETCH: Final = 100
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _TIMES: Final = "when messages were written"

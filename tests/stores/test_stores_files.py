@@ -11,6 +11,8 @@ from running import ROOT
 from stores.conversation import CONVERSATION, opened, quietly, row_of, sessions_of, stored
 from stores.javascript import write
 from sync_tool.errors import UsageError
+from sync_tool.model import Names
+from sync_tool.schema.check import Checker
 from sync_tool.stores import jsonfiles
 from sync_tool.stores.opening import open_store
 
@@ -53,6 +55,24 @@ def test_the_file_of_javascript(tmp_path: Path, user: str) -> None:
         store = opened(str(place))
         assert sessions_of(store) == written
         assert store.facts().summary == "3 sessions (JavaScript dialect, oldest first)"
+
+
+def test_two_files_of_one_name(tmp_path: Path) -> None:
+    """Files that differ in their suffix only stay two sessions, called by their whole names."""
+    fill(tmp_path, "a", "b")
+    (tmp_path / "a.txt").write_text("[]")
+    (tmp_path / "a.bak").write_text((tmp_path / "a.json").read_text())
+    assert list(sessions_of(opened(str(tmp_path)))) == ["a.bak", "a.json", "b"]
+
+
+def test_rows_are_what_the_checks_ask_for(tmp_path: Path) -> None:
+    """What comes out of a store is good at the level langchain as it stands, in both languages' layouts."""
+    fill(tmp_path, "a")
+    write("file", user="", path=str(tmp_path / "history.json"))
+    records = list(opened(str(tmp_path)).records())
+    assert {row_of(record)["sessionId"] for record in records} == {"a", "cust-1", "Cust-1", "team a/chat 1 é"}
+    checker = Checker("langchain", Names(), "js")
+    assert [fault for record in records for fault in checker.check(record.raw).faults] == []
 
 
 def test_a_session_id_of_two_users(tmp_path: Path) -> None:

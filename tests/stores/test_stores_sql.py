@@ -12,10 +12,13 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+import sqlalchemy
+from sqlalchemy.dialects import mysql
 
 from stores.conversation import CONVERSATION, SESSIONS, opened, quietly, row_of, rows, sessions_of, stored
 from stores.javascript import write
 from sync_tool.errors import Refused, Unreachable, UsageError
+from sync_tool.stores.sqllayout import find_layout
 
 GOOD = '{"type": "human", "data": {"content": "hi"}}'
 
@@ -240,3 +243,16 @@ def test_large_tables_are_read_in_pieces(postgres_url: str) -> None:
     store.close()
     assert numbers == [*range(3, 30001, 3), *range(1, 30001, 3), *range(2, 30001, 3)]
     assert peak < 8_000_000
+
+
+def test_the_query_for_mysql() -> None:
+    """MySQL compares text without case by default: there the bytes of session ids keep sessions together."""
+    with sqlalchemy.create_engine("sqlite://").connect() as connection:
+        connection.execute(sqlalchemy.text("CREATE TABLE message_store (id INTEGER, session_id TEXT, message TEXT)"))
+        connection.dialect.name = "mysql"  # only the name decides
+        layout = find_layout(connection, None, "x")
+        connection.dialect.name = "sqlite"
+    asked = sqlalchemy.select(layout.session, layout.message).order_by(layout.by_session, layout.order)
+    spelled = " ".join(str(asked.compile(dialect=mysql.dialect())).split())
+    assert spelled.startswith("SELECT CAST(session_id AS CHAR) AS session_id, CAST(message AS CHAR) AS message")
+    assert spelled.endswith("ORDER BY CAST(session_id AS BINARY), id")
