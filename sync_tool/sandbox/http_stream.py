@@ -131,12 +131,13 @@ class StreamApi:
 
     def _spell(self, page: SyncPage, selection: Selection) -> bytes:
         """Return a page as JSON."""
-        names = {table.number: table.name for table in page.targets.values()}
-        columns = {number: selection.columns(name) or _NO_TABLE for number, name in names.items()}
+        tables = page.targets.values()
+        names = {table.number: to_json_bytes(table.name) for table in tables}
+        columns = {table.number: selection.columns(table.name) or _NO_TABLE for table in tables}
         values = (
             b'{"component":"","table":%s,"ts":%d,"deleted":%s,"value":%s}'
             % (
-                to_json_bytes(names[number]),
+                names[number],
                 ts,
                 b"true" if body is None else b"false",
                 to_json_bytes({"_id": document_id}) if body is None else canonical_to_export(columns[number].cut(body)),
