@@ -49,7 +49,7 @@ class Deployment:
         via: Via = "auto",
         patience: Patience | None = None,
     ) -> None:
-        self._patience = patience = patience or Patience()
+        self.patience = patience = patience or Patience()
         self.names = names or Names()
         self.key = target.key
         self.client = Client(find_url(target, patience), target.key.secret, patience)
@@ -131,8 +131,12 @@ class Deployment:
         page = next(self._make_door(1).by_time(TimeRange(after=since)), None)
         return page.rows[0].time if page and page.rows else None
 
+    def in_time_order(self, after: float | None) -> Iterator[Page]:
+        """Yield the rows of all sessions created at `after` (ms since 1970; None: ever) or later, by creation time."""
+        return self._reader().by_time(TimeRange(after=after))
+
     def _reader(self) -> Reader:
-        return Reader(self.door, self.names, self._patience, self.count)
+        return Reader(self.door, self.names, self.patience, self.count)
 
     def sessions(self, selection: Selection, *, count: bool = False) -> Iterator[SessionInfo]:
         """Yield the selected sessions in order; reads their messages only where it must."""
