@@ -13,6 +13,15 @@ from sync_tool.errors import UsageError
 if TYPE_CHECKING:
     from sync_tool.sandbox import SandboxOptions
 
+_OPERATIONS = (
+    "deployment:data:view",
+    "deployment:backups:view",
+    "deployment:backups:import",
+    "deployment:functions:runInternalQueries",
+    "deployment:functions:runInternalMutations",
+    "deployment:functions:runInternalActions",
+)
+
 
 @click.command(
     "sandbox",
@@ -70,6 +79,34 @@ if TYPE_CHECKING:
     "--streaming/--no-streaming",
     default=True,
     help="Whether the plan allows streaming export.  [default: yes]",
+)
+@click.option(
+    "--data-sync/--no-data-sync",
+    default=True,
+    help="Whether the backend is of July 2026 or newer, and so streams changes.  [default: yes]",
+)
+@click.option(
+    "--retention",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=14 * 86_400.0,
+    help="How long changes are kept for streaming export.  [default: 14 days]",
+)
+@click.option(
+    "--stream-page",
+    metavar="ROWS",
+    type=click.IntRange(1, 16_384),
+    default=16_384,
+    show_default=True,
+    help="Documents on a page of streaming export.",
+)
+@click.option(
+    "--deny",
+    "denied",
+    metavar="OPERATION",
+    type=click.Choice(_OPERATIONS),
+    multiple=True,
+    help="What the key may not do, such as deployment:data:view. Repeatable.",
 )
 @click.option("--examples", is_flag=True, help="Also deploy the public functions that Convex's own examples call.")
 @click.option("--table", default="messages", show_default=True, help="Name of the table.")

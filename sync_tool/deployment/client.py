@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from sync_tool.deployment.http import Answer, Http, Patience
+from sync_tool.deployment.answer import Answer
+from sync_tool.deployment.http import Http, Patience
 from sync_tool.encoding.canonical import loads
 from sync_tool.encoding.values import encode
 from sync_tool.errors import FunctionFailed, Refused, Unreachable
@@ -92,11 +93,11 @@ class Client:
         """
         answer = self.http.tell(path, msgspec.json.encode(body))
         if answer.status != 200:
-            raise self._refusal(answer)
+            raise self.refusal(answer)
 
     def _json_of(self, answer: Answer) -> Any:
         if answer.status != 200:
-            raise self._refusal(answer)
+            raise self.refusal(answer)
         return self._decode(answer.body, _json)
 
     def get(self, path: str, *, text: bool = False) -> Any:
@@ -105,7 +106,7 @@ class Client:
         if answer.status == 404:
             return None
         if answer.status != 200:
-            raise self._refusal(answer)
+            raise self.refusal(answer)
         if text:
             return answer.body.decode("utf-8", "replace").strip()
         return self._decode(answer.body, _json)
@@ -118,7 +119,7 @@ class Client:
         body = msgspec.json.encode({"path": path, "args": encode(args), "format": _FORMAT})
         answer = self.http.post(endpoint, body, writes=writes)
         if answer.status not in (200, 560):
-            raise self._refusal(answer)
+            raise self.refusal(answer)
         envelope = self._decode(answer.body, _envelope)
         if envelope.status != "success":
             data = self._value(envelope.error_data) if bytes(envelope.error_data) else None
@@ -141,7 +142,8 @@ class Client:
         start = bytes(memoryview(body)[:60]).decode("utf-8", "replace")
         return Unreachable(f"{self.url} does not answer as a Convex deployment does: {start!r}…")
 
-    def _refusal(self, answer: Answer) -> Refused:
+    def refusal(self, answer: Answer) -> Refused:
+        """Say that the deployment refused a request that is no call of a function."""
         said = f"{answer.code}: {answer.message}" if answer.code else f"HTTP {answer.status}"
         hint = [("check", f"is {self.url} really a Convex deployment?")] if answer.status == 404 else []
         return Refused(f"the deployment refused the request: {said}", code=answer.code, hint=hint)

@@ -15,6 +15,7 @@ from sync_tool.deployment.ranges import TimeRange, key_ranges
 from sync_tool.deployment.reading import Door, Reader, require_session
 from sync_tool.deployment.recent import RECENT_ROWS, recent_sessions
 from sync_tool.deployment.settings import Target
+from sync_tool.deployment.stream import StreamDoor
 from sync_tool.deployment.system import SystemDoor
 from sync_tool.encoding.order import sort_key
 from sync_tool.errors import Refused, only_this_refused
@@ -117,6 +118,11 @@ class Deployment:
     def may_stream(self) -> bool:
         """True if the plan includes streaming export: Pro on Convex cloud, always on self-hosted."""
         return may_stream(self.client)
+
+    @cached_property
+    def stream(self) -> StreamDoor:
+        """The way that streams changes; whether it is open here, its `StreamDoor.check` says."""
+        return StreamDoor(self.client, self.names, self._patience.bytes_per_second)
 
     def pages(self, selection: Selection, resume: Position | None = None) -> Iterator[Page]:
         """Yield the selected rows in session order (`sync_tool.ports.Source`)."""

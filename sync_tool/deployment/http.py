@@ -7,13 +7,11 @@ answers that prove that nothing was committed.
 
 from __future__ import annotations
 
-import json
 import math
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import BinaryIO, Final, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import stamina
@@ -22,9 +20,10 @@ from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import Timeout
 
 from sync_tool._version import __version__
+from sync_tool.deployment.answer import Answer, read_answer, retry_after
 from sync_tool.deployment.gate import Gate
 from sync_tool.deployment.pool import make_pool, never_sent, wants_proxy_login, what_failed
-from sync_tool.errors import ConvexMsgsError, Refused, Unreachable, UsageError
+from sync_tool.errors import ConvexMsgsError, NoStreaming, Refused, Unreachable, UsageError
 
 _RETRIED: Final = frozenset({408, 421, 425, 429, 500, 502, 503, 504})
 _UNCOMMITTED_CODES: Final = frozenset({
@@ -33,7 +32,6 @@ _UNCOMMITTED_CODES: Final = frozenset({
 })  # fmt: skip
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_WAIT: Final = 20.0
-_MAX_RETRY_AFTER: Final = 120.0
 _MAX_TIMEOUT: Final = 86_400.0
 
 
@@ -65,42 +63,29 @@ class Patience:
             raise UsageError("the rate must be at least 1 byte a second.", hint=[("like", "2MiB/s")])
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back, whatever its status."""
-
-    status: int
-    body: bytes
-
-    @property
-    def code(self) -> str:
-        """The short code of the backend's error body ``{"code", "message"}``; empty where there is none."""
-        return str(self._error().get("code", ""))
-
-    @property
-    def message(self) -> str:
-        """The backend's own words about an error; empty where there are none."""
-        return str(self._error().get("message", ""))
-
-    @property
-    def garbled(self) -> bool:
-        """True if a success carries no whole JSON text: a proxy's page, or a body that was cut off."""
-        body = self.body.strip()
-        whole = body[:1] in (b"{", b"[", b'"') and body[-1:] in (b"}", b"]", b'"')
-        return self.status == 200 and not whole and body not in (b"null", b"true", b"false")
-
-    def _error(self) -> dict[str, object]:
-        try:
-            error = json.loads(self.body)
-        except (ValueError, RecursionError):
-            return {}
-        return error if isinstance(error, dict) else {}
-
-
 class _TryAgain(Exception):
     def __init__(self, what: str, wait: float | None = None) -> None:
         super().__init__(what)
         self.wait = wait
+
+
+class _Ask(NamedTuple):
+    """One request, as it is sent again and again."""
+
+    method: str
+    path: str
+    body: bytes | None
+    headers: dict[str, str]
+    again: Callable[[Answer], bool]
+    """Whether an answer calls for another attempt."""
+    into: BinaryIO | None
+
+    def emptied(self) -> BinaryIO | None:
+        """Return the file for the answer, without what an earlier attempt left in it."""
+        if self.into is not None:
+            self.into.seek(0)
+            self.into.truncate()
+        return self.into
 
 
 class Http:
@@ -137,6 +122,21 @@ class Http:
         """
         return self._request("POST", path, body, _write_again if writes else _read_again, media_type)
 
+    def post_into(self, path: str, body: bytes, into: BinaryIO) -> Answer:
+        """POST JSON that only reads; a success of any size goes into a file, and little of it into memory.
+
+        Args:
+            path: such as ``/api/v1/data/sync``.
+            body: the JSON text.
+            into: a file to read and write, for the body alone.
+
+        Raises:
+            OutputError: no space is left for the file.
+            Unreachable: no usable answer after all attempts.
+            Refused: the key was refused.
+        """
+        return self._request("POST", path, body, _read_again, into=into)
+
     def tell(self, path: str, body: bytes) -> Answer:
         """POST JSON that may be repeated, as what it asks for is then done already; the answer may be empty."""
         return self._request("POST", path, body, _status_again)
@@ -152,35 +152,36 @@ class Http:
         body: bytes | None,
         again: Callable[[Answer], bool],
         media_type: str | None = None,
+        into: BinaryIO | None = None,
     ) -> Answer:
         headers = self._headers if media_type is None else {**self._headers, "Content-Type": media_type}
+        ask = _Ask(method, path, body, headers, again, into)
         waits = stamina.retry_context(
             on=_wait_for, attempts=self._patience.attempts, timeout=None, wait_initial=0.2, wait_max=_MAX_WAIT
         )
         try:
             for attempt in waits:
                 with attempt:
-                    answer = self._once(method, path, body, headers, again)
+                    answer = self._once(ask)
         except _TryAgain as error:
             raise self._unreachable(str(error)) from None
         if answer.status in (401, 403):
             raise _refused(answer)
         return answer
 
-    def _once(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None,
-        headers: dict[str, str],
-        again: Callable[[Answer], bool],
-    ) -> Answer:
+    def _once(self, ask: _Ask) -> Answer:
+        again = ask.again
         try:
             with self._gate.passing():
                 response = self._pool.request(
-                    method, self.url + path, body=body, headers=headers, redirect=False, preload_content=False
+                    ask.method,
+                    self.url + ask.path,
+                    body=ask.body,
+                    headers=ask.headers,
+                    redirect=False,
+                    preload_content=False,
                 )
-                data = _whole_body(response, self._patience.read)
+                answer = read_answer(response, self._patience.read, ask.emptied())
         except LocationParseError as error:
             raise UsageError(f"{self.url!r} is not the URL of a deployment: {error}.") from None
         except HTTPError as error:
@@ -190,15 +191,14 @@ class Http:
             if again is _write_again and not never_sent(error):
                 raise self._unreachable(what) from None
             raise _TryAgain(what) from None
-        answer = Answer(response.status, data)
         if answer.status in _REDIRECTS or answer.status == 407:
             raise self._redirected(response.headers) if answer.status != 407 else _proxy_login()
         if answer.status == 429:
             self._gate.too_many()
         if again(answer):
-            raise _TryAgain(_said(answer), _retry_after(response.headers))
+            raise _TryAgain(answer.summary, retry_after(response.headers))
         if answer.status in _RETRIED or (again is _write_again and answer.garbled):
-            raise self._unreachable(_said(answer))
+            raise self._unreachable(answer.summary)
         self._gate.went_well()
         return answer
 
@@ -234,33 +234,6 @@ def _write_again(answer: Answer) -> bool:
     return answer.status == 429 or (answer.status == 503 and answer.code in _UNCOMMITTED_CODES)
 
 
-def _said(answer: Answer) -> str:
-    if answer.garbled:
-        start = answer.body[:60].decode("utf-8", "replace")
-        return f"not a Convex answer: {start!r}…" if start else "an empty answer"
-    return f"HTTP {answer.status} {answer.code}".rstrip()
-
-
-def _whole_body(response: urllib3.BaseHTTPResponse, seconds: float) -> bytes:
-    """Read a body within a time for all of it; urllib3's own timeout is between two bytes.
-
-    Raises:
-        HTTPError: it broke off, or took too long.
-    """
-    deadline = time.monotonic() + seconds
-    chunks = []
-    while chunk := response.read1():
-        chunks.append(chunk)
-        if time.monotonic() > deadline:
-            response.close()
-            raise urllib3.exceptions.TimeoutError
-    if response.length_remaining:  # read1 takes an early end for the end
-        response.close()
-        raise urllib3.exceptions.ProtocolError("the body was cut off")
-    response.release_conn()
-    return b"".join(chunks)
-
-
 def _proxy_login() -> Refused:
     return Refused(
         "the proxy wants another login than it got (HTTP 407).",
@@ -275,19 +248,12 @@ def _wait_for(error: Exception) -> bool | float:
     return True if error.wait is None else error.wait + random.uniform(0, 0.5)  # noqa: S311
 
 
-def _retry_after(headers: urllib3.HTTPHeaderDict) -> float | None:
-    try:
-        return min(urllib3.Retry().parse_retry_after(headers["Retry-After"]), _MAX_RETRY_AFTER)
-    except (KeyError, ValueError, OverflowError, urllib3.exceptions.InvalidHeader):
-        return None
-
-
 def _refused(answer: Answer) -> Refused:
     said = answer.message or answer.code or f"HTTP {answer.status}"
     if answer.code == "OperationNotPermitted":
         return Refused(f"the key may not do this: {said}", code=answer.code, hint=[("check", "convex-msgs doctor")])
     if answer.code == "StreamingExportNotEnabled":
-        return Refused("the plan of this deployment does not include streaming export.", code=answer.code)
+        return NoStreaming("the plan of this deployment does not include streaming export.", code=answer.code)
     return Refused(
         f"the deployment refused the key ({answer.code or answer.status}).",
         code=answer.code,

@@ -6,12 +6,66 @@ Source: get-convex/convex-backend, ``crates/local_backend/src/streaming_export.r
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO, Final, Literal, NamedTuple, cast
 
+import msgspec
+
+from sync_tool.deployment.answer import Answer
 from sync_tool.deployment.client import Client
+from sync_tool.deployment.gate import Throttle
+from sync_tool.deployment.longanswer import LongAnswer
+from sync_tool.encoding.canonical import export_to_canonical
+from sync_tool.errors import CursorExpired, NoStreaming, Refused, Unreachable
 from sync_tool.model import Names, Row
+from sync_tool.rowreader import RowReader
+
+_PATH: Final = "/api/v1/data/sync"
+_SPOOL_BYTES: Final = 8 << 20
+_EXPIRED: Final = "DataSyncCursorExpired"
+
+INVALID_CURSOR: Final = "InvalidDataSyncCursor"
+"""`Refused.code` where a cursor is of another deployment, or ahead of this one."""
+
+_DAY: Final = 86_400 * 10**9
+_DAYS: Final = (1, 2, 3, 4, 5, 6, 7, 10, 14, 21, 30, 60, 90)
+"""Which retentions are told apart. Convex: 14 by default, 2 in the compose file for self-hosting."""
+
+_TOO_OLD: Final = "this backend is too old to stream changes"
+_UPDATE: Final = (("needed", "a backend of July 2026 or newer"),)
+
+
+class _Status(msgspec.Struct, rename="camel"):
+    type: Literal["snapshotting", "stale", "upToDate"]
+    snapshot_ts: int | None = None
+
+
+class _Named(msgspec.Struct):
+    component: str
+    table: str
+
+
+class _Pagination(msgspec.Struct, rename="camel"):
+    next_cursor: str
+
+
+class _Head(msgspec.Struct):
+    status: _Status
+    truncates: list[_Named]
+    pagination: _Pagination
+
+
+class _Revision(_Named):
+    ts: int
+    deleted: bool
+    value: msgspec.Raw
+
+
+_head = msgspec.json.Decoder(_Head).decode
+_revisions = msgspec.json.Decoder(list[_Revision]).decode
 
 
 class Change(NamedTuple):
@@ -53,22 +107,150 @@ class StreamDoor:
     Args:
         client: of the deployment.
         names: how the table and its fields are called.
+        bytes_per_second: most to read a second, on average.
     """
 
     name = "stream"
 
-    def __init__(self, client: Client, names: Names) -> None:
+    def __init__(self, client: Client, names: Names, bytes_per_second: float | None = None) -> None:
         self._client = client
-        self._names = names
+        self._table = names.table
+        self._row = RowReader(names).row
+        self._throttle = Throttle(bytes_per_second)
 
     def pages(self, cursor: str | None) -> Iterator[ChangePage]:
         """Yield what changed after a cursor, until there is nothing newer; with None, from the beginning.
+
+        A few megabytes are held in memory whatever the size of a page; the rest is in a temporary file.
+        A table that was dropped says nothing, and is truncated when there is one of its name again.
 
         Raises:
             CursorExpired: what follows the cursor is no longer kept: read from the beginning.
             NoStreaming: the plan has no streaming export, or the backend is too old to know the endpoint.
             Refused: the key may not (``OperationNotPermitted``), or the cursor is of another deployment
                 (``InvalidDataSyncCursor``).
+            OutputError: the temporary folder has no space left.
             Unreachable: no usable answer after retries.
         """
-        raise NotImplementedError
+        while True:
+            with SpooledTemporaryFile(_SPOOL_BYTES) as file:
+                page = self._page(cast("BinaryIO", file), cursor)
+                yield page
+            if page.up_to_date:
+                return
+            self._throttle.wait(page.bytes)
+            cursor = page.cursor
+
+    def check(self) -> None:
+        """See whether plan, key and backend let changes be streamed; reads nothing.
+
+        Raises:
+            NoStreaming: the plan has no streaming export, or the backend is too old.
+            Refused: the key may not.
+            Unreachable: no usable answer after retries.
+        """
+        body = {"cursor": "none", "selection": self._selection}
+        answer = self._client.http.post(_PATH, msgspec.json.encode(body))  # the cursor is looked at last
+        if answer.code != INVALID_CURSOR:
+            raise self._refusal(answer)
+
+    def kept_days(self) -> int | None:
+        """Return for how many days, at least, changes are kept; 0 if for less than one, None where none can tell.
+
+        No endpoint says it, but one that reads nothing (and came in August 2026) refuses moments before that.
+        """
+        now = time.time_ns()
+        low, high = 0, len(_DAYS)
+        while low < high:
+            middle = (low + high) // 2
+            answer = self._ask_since(now - _DAYS[middle] * _DAY)
+            if answer.status == 200:
+                low = middle + 1
+            elif answer.code == _EXPIRED:
+                high = middle
+            else:
+                return None
+        return _DAYS[low - 1] if low else 0
+
+    @property
+    def _selection(self) -> dict[str, Any]:
+        return {"_other": "excluded", "": {"_other": "excluded", self._table: {"_other": "included"}}}
+
+    def _ask_since(self, ts: int) -> Answer:
+        """Ask for a cursor that stands at a moment, nanoseconds since 1970."""
+        body = msgspec.json.encode({"cursor": ts, "selection": self._selection})
+        return self._client.http.post("/api/data_sync_cursor_from_deltas", body)
+
+    def _page(self, file: BinaryIO, cursor: str | None) -> ChangePage:
+        asked = {"selection": self._selection} if cursor is None else {"selection": self._selection, "cursor": cursor}
+        answer = self._client.http.post_into(_PATH, msgspec.json.encode(asked), file)
+        if answer.status != 200:
+            raise self._refusal(answer)
+        try:
+            long = LongAnswer(file, "values")
+            head = _head(long.rest)
+        except msgspec.ValidationError:
+            raise NoStreaming(f"{_TOO_OLD}: data/sync answers in a form of its first days.", hint=_UPDATE) from None
+        except (ValueError, RecursionError) as error:
+            raise self._garbled(error) from None
+        return ChangePage(
+            changes=_Changes(self, long),
+            truncated=any(self._ours(truncate) for truncate in head.truncates),
+            cursor=head.pagination.next_cursor,
+            up_to_date=head.status.type == "upToDate",
+            snapshot=head.status.snapshot_ts,
+            bytes=answer.size,
+        )
+
+    def changes(self, long: LongAnswer) -> Iterator[Change]:
+        """Yield the changes of one answer.
+
+        Raises:
+            Unreachable: they are not what a deployment sends.
+        """
+        try:
+            for piece in long.pieces():
+                yield from map(self._change, filter(self._ours, _revisions(piece)))
+        except (ValueError, RecursionError) as error:
+            raise self._garbled(error) from None
+
+    def _ours(self, named: _Named) -> bool:
+        return named.table == self._table and not named.component
+
+    def _change(self, revision: _Revision) -> Change:
+        row = self._row(export_to_canonical(bytes(revision.value)))
+        if not row.id:
+            raise ValueError("a document has no _id")
+        return Change(row.id, revision.ts, None if revision.deleted else row)
+
+    def _garbled(self, error: Exception) -> Unreachable:
+        return Unreachable(f"the changes of {self._client.url} came garbled: {error}.")
+
+    def _refusal(self, answer: Answer) -> Refused:
+        if answer.code == _EXPIRED:
+            return CursorExpired(
+                "the deployment no longer keeps what changed since the last time.",
+                code=answer.code,
+                hint=[("needed", "a full pass"), ("to avoid it", "run more often than changes are kept")],
+            )
+        if answer.code == INVALID_CURSOR:
+            return Refused(
+                "the deployment does not know the position where the last time ended: it is of another deployment, "
+                "or this one was set back to an earlier state.",
+                code=answer.code,
+                hint=[("if it is the right one", "a full pass finds everything")],
+            )
+        if answer.status == 404:
+            return NoStreaming(f"{_TOO_OLD}: it has no data/sync.", code=answer.code, hint=_UPDATE)
+        return self._client.refusal(answer)
+
+
+class _Changes:
+    """The changes of one answer, as often as wanted."""
+
+    def __init__(self, door: StreamDoor, long: LongAnswer) -> None:
+        self._door = door
+        self._long = long
+
+    def __iter__(self) -> Iterator[Change]:
+        return self._door.changes(self._long)

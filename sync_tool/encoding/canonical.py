@@ -6,6 +6,7 @@ as Convex does (``1e16``; orjson writes ``1e+16``): see ``tests/test_encoding.py
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -14,6 +15,9 @@ from sync_tool.encoding.values import Json, Value, decode, decode_export, encode
 
 _encoder = msgspec.json.Encoder(order="sorted")
 _decoder = msgspec.json.Decoder()
+
+_SPELLED_OTHERWISE = re.compile(rb"[:,\[]\s*(?:-?\d+\s*[,\]}]|-0)")
+"""Finds what may be an int64 or -0 in ``export_json`` (or text that looks like one): all else is spelled alike."""
 
 
 def dumps(value: Value) -> bytes:
@@ -56,6 +60,26 @@ def loads_export(data: bytes | str) -> Value:
         ValueError: as `loads`, or an integer beyond 64 bits.
     """
     return _shallow(decode_export, data)
+
+
+def export_to_canonical(data: bytes) -> bytes:
+    """Respell one JSON object from ``export_json`` in canonical ``convex_encoded_json``.
+
+    Raises:
+        ValueError: as `loads_export`.
+    """
+    if _SPELLED_OTHERWISE.search(data):
+        return dumps(loads_export(data))
+    return _encoder.encode(_shallow(_as_it_is, data))
+
+
+def canonical_to_export(data: bytes) -> bytes:
+    """Respell canonical bytes in ``export_json``; they differ where there is an int64."""
+    return dumps_export(loads(data)) if b'"$integer"' in data else data
+
+
+def _as_it_is(json: Json) -> Json:
+    return json
 
 
 def _shallow(read: Callable[[Json], Value], data: bytes | str) -> Value:

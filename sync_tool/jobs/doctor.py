@@ -9,12 +9,15 @@ from typing import Final, Literal
 from sync_tool.deployment.catalog import check_names
 from sync_tool.deployment.deployment import Deployment
 from sync_tool.deployment.schemalevel import DOCUMENTED, OTHER, schema_level
-from sync_tool.errors import ConvexMsgsError, Exit, Refused, UsageError, only_this_refused
+from sync_tool.errors import ConvexMsgsError, Exit, NoStreaming, Refused, UsageError, only_this_refused
 from sync_tool.jobs.history import History
 
 Verdict = Literal["ok", "--", "warn", "fail"]
 
 _VIEW: Final = "deployment:data:view"
+_COMFORTABLE_DAYS: Final = 3
+"""Convex asks that a stream is continued this often."""
+
 _OPERATIONS: Final = {"ViewData": _VIEW, "view_data": _VIEW}
 
 
@@ -109,6 +112,8 @@ def _table(deployment: Deployment) -> Iterator[Finding]:
 
 
 def _ways(deployment: Deployment) -> Iterator[Finding]:
+    streams = _streaming(deployment)
+    yield streams
     try:
         deployment.client.query_value("_system/cli/tables", {"paginationOpts": {"numItems": 1.0, "cursor": None}})
         yield Finding("ok", "read: system queries (nothing needs to be deployed)")
@@ -120,9 +125,36 @@ def _ways(deployment: Deployment) -> Iterator[Finding]:
         yield Finding("ok", "read: functions (convexMsgs is deployed)")
     else:
         yield Finding("--", "read: functions not deployed; not needed for reading (to add them: convex-msgs init)")
+    if streams.verdict == "ok":
+        yield _retention(deployment)
     if not deployment.identity.cloud:
         return
     if deployment.may_stream:
         yield Finding("ok", "plan: streaming export included; reading is not capped")
     else:
         yield Finding("--", "plan: no streaming export; reading more than 200 MB needs --max-read")
+
+
+def _streaming(deployment: Deployment) -> Finding:
+    try:
+        deployment.stream.check()
+    except Refused as error:
+        if not (isinstance(error, NoStreaming) or only_this_refused(error)):
+            raise
+        needed = "".join(f"; needed: {text}" for label, text in error.hint_lines if label == "needed")
+        return Finding("--", f"read: no streaming: {error.message.rstrip('.')}{needed}")
+    return Finding("ok", "read: streaming (edits and deletions seen, one moment)")
+
+
+def _retention(deployment: Deployment) -> Finding:
+    """Say for how long a saved position stays good, which sets how often to sync."""
+    days = deployment.stream.kept_days()
+    setting = "" if deployment.identity.cloud else " (DOCUMENT_RETENTION_DELAY)"
+    if days is None:
+        text = f"how long changes are kept here is not told{setting}"
+        return Finding("--", f"{text}: sync at least daily, else a full pass may follow")
+    if days >= _COMFORTABLE_DAYS:
+        return Finding("ok", f"changes are kept at least {days} days here{setting}")
+    kept = "less than a day" if days == 0 else "1 day" if days == 1 else f"{days} days"
+    often = "at least daily" if days > 1 else "every few hours" if days else "more often than that"
+    return Finding("warn", f"changes are kept {kept} here{setting}: sync {often}, else a full pass follows")

@@ -13,10 +13,10 @@ from typing import Any
 
 from sync_tool.encoding import sizes
 from sync_tool.encoding.values import Json, Value
-from sync_tool.sandbox import limits
+from sync_tool.sandbox import limits, rights
 from sync_tool.sandbox.decoding import decode_strictly
 from sync_tool.sandbox.engine import Engine
-from sync_tool.sandbox.faults import FunctionError
+from sync_tool.sandbox.faults import FunctionError, developer_error
 from sync_tool.sandbox.intervals import Interval
 from sync_tool.sandbox.paths import FunctionPath
 from sync_tool.sandbox.registry import Context, Facts, Function, Kind
@@ -146,9 +146,20 @@ class Caller:
         function = deployed.get(str(call.path))
         if function is None or not (call.admin or function.visibility == "public"):
             raise FunctionError(f"Could not find public function for '{call.path.stripped}'.")
+        self._see_rights(call, function, kind)
         if function.kind != kind:
             raise FunctionError(f"Trying to execute {call.path} as {kind}, but it is defined as {function.kind}.")
         return function
+
+    def _see_rights(self, call: Call, function: Function, kind: Kind) -> None:
+        """Refuse a key without the right: Convex's own functions say it themselves, others are not even run."""
+        denied = self.facts.options.denied
+        if call.path.is_system:
+            action = rights.VIEW_BACKUPS if call.path.module.endswith("queryImport.js") else rights.VIEW_DATA
+            if action in denied:
+                raise developer_error(rights.refusal_text(action))
+        elif function.visibility == "internal" and rights.RUN_INTERNAL[kind] in denied:
+            raise rights.forbidden(rights.RUN_INTERNAL[kind])
 
 
 class ActionRunner:

@@ -1,7 +1,6 @@
 """What clients and tools ask about a deployment itself.
 
-Source: get-convex/convex-backend, ``crates/local_backend/src``, ``dashboard.rs``, ``deployment_info.rs`` and
-``streaming_export.rs``.
+Source: get-convex/convex-backend, ``crates/local_backend/src``, ``dashboard.rs`` and ``deployment_info.rs``.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from sync_tool.sandbox.faults import ServerError
 from sync_tool.sandbox.http_border import Handler, json_response
 from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.keys import Token, is_admin, must_be_admin, without_type
 from sync_tool.sandbox.requests import UrlForKeyBody, read_body, token_of
+from sync_tool.sandbox.rights import allowed_operations
 
 VERSION: Final = "0.0.0-convex-msgs-sandbox"
 
@@ -35,7 +34,6 @@ class DeploymentApi:
             "/instance_name": _text(self._instance.options.name),
             "/api/check_admin_key": self.check_admin_key,
             "/api/v1/deployment_info": self.deployment_info,
-            "/api/test_streaming_export_connection": self.test_streaming_export,
         }
 
     async def url_for_key(self, request: Request) -> Response:
@@ -47,7 +45,9 @@ class DeploymentApi:
     async def check_admin_key(self, request: Request) -> Response:
         """GET /api/check_admin_key."""
         self._require_admin(request)
-        return json_response({"success": True, "allowedOps": [], "isReadOnly": False})
+        return json_response(
+            {"success": True, "allowedOps": allowed_operations(self._instance.options), "isReadOnly": False}
+        )
 
     async def deployment_info(self, request: Request) -> Response:
         """GET /api/v1/deployment_info."""
@@ -67,15 +67,6 @@ class DeploymentApi:
                 "reference": None,
             }
         )
-
-    async def test_streaming_export(self, request: Request) -> Response:
-        """GET /api/test_streaming_export_connection: null if plan and key allow streaming export."""
-        admin = is_admin(token_of(request), self._instance.key)
-        if not self._instance.options.streaming:
-            text = "Streaming export is not available on your current subscription."
-            raise ServerError(403, "StreamingExportNotEnabled", text)
-        must_be_admin(admin, self._instance.options.name)
-        return json_response(None)
 
     def _require_admin(self, request: Request) -> None:
         must_be_admin(is_admin(token_of(request), self._instance.key), self._instance.options.name)

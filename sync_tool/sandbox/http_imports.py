@@ -17,9 +17,9 @@ from sync_tool.sandbox.http_border import Handler, json_response
 from sync_tool.sandbox.imports import records
 from sync_tool.sandbox.imports.records import Record
 from sync_tool.sandbox.instance import Instance
-from sync_tool.sandbox.keys import is_admin, must_be_admin
 from sync_tool.sandbox.paths import is_identifier
 from sync_tool.sandbox.requests import read_body, token_of
+from sync_tool.sandbox.rights import IMPORT_BACKUPS, must_be_allowed
 
 _MODES: Final = {"requireEmpty": "RequireEmpty", "replace": "Replace"}
 _UNSUPPORTED: Final = "NotInSandbox"
@@ -112,7 +112,7 @@ class ImportApi:
         return import_id
 
     def _require_admin(self, request: Request) -> None:
-        must_be_admin(is_admin(token_of(request), self._instance.key), self._instance.options.name)
+        must_be_allowed(token_of(request), self._instance.key, self._instance.options, IMPORT_BACKUPS)
 
 
 def _form(arguments: _ImportArguments) -> Record:

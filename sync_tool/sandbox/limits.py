@@ -28,6 +28,19 @@ SYSTEM_PAGE_ROWS: Final = 10_000
 SYSTEM_PAGE_BYTES: Final = 5_000_000
 """Where a page of the dashboard's and the CLI's table queries ends."""
 
+STREAM_PAGE_ROWS: Final = 16_384
+STREAM_PAGE_BYTES: Final = 64 * MIB
+"""A page of streaming export ends with the row or commit that brings it to one of these."""
+
+STREAM_ROWS_READ: Final = 32_768
+"""Rows of the change log that are read for one page."""
+
+RETENTION_SECONDS: Final = 14 * 86_400.0
+"""How long changes are kept."""
+
+IDLE_SECONDS: Final = 3600.0
+"""After so long without a commit, time goes on without one: positions grow old also where nothing happens."""
+
 SNAPSHOT_SECONDS: Final = 10.0
 """How long a timestamp can be read at after a newer commit."""
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from sync_tool.sandbox.limits import RETENTION_SECONDS, STREAM_PAGE_ROWS
+
 DeploymentType = Literal["self-hosted", "prod", "dev", "preview"]
 SchemaLevel = Literal["documented", "langchain", "any"]
 
@@ -36,6 +38,14 @@ class SandboxOptions:
     type: DeploymentType = "self-hosted"
     streaming: bool = True
     """Whether the plan allows streaming export."""
+    data_sync: bool = True
+    """Whether the backend is new enough for data sync (July 2026)."""
+    retention: float = RETENTION_SECONDS
+    """Seconds for which changes are kept for streaming export."""
+    stream_page: int = STREAM_PAGE_ROWS
+    """Documents on a page of data sync."""
+    denied: tuple[str, ...] = ()
+    """Operations that the key may not do, such as ``deployment:data:view``."""
     functions: bool = True
     """Whether ``convexMsgs`` and ``langchain/db`` are deployed."""
     examples: bool = False

@@ -6,8 +6,8 @@ neighbouring bytes. ``entries`` holds the keys of the other indexes and where th
 index is a range of one B-tree (`sync_tool.sandbox.intervals`).
 
 ``commits`` gives every transaction its timestamp; ``revisions`` keeps what later commits replaced or deleted,
-so that together with ``documents`` (ordered by commit) it is the whole change log, at no cost for rows that
-never change. ``requests`` remembers answered mutations, so that one sent twice runs once.
+so that together with ``documents`` (ordered by commit) it is the whole change log (`sync_tool.sandbox.changes`),
+at no cost for rows that never change. ``requests`` remembers answered mutations, so that one sent twice runs once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import BinaryIO, Final
 
-FORMAT: Final = "1"
+FORMAT: Final = "2"
 FIRST_TABLE: Final = 10_001
 """User tables are numbered from here on current deployments."""
 
@@ -35,7 +35,9 @@ _PAGE_BYTES: Final = 8192
 
 _DDL: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE tables (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, row_count INTEGER NOT NULL);
+CREATE TABLE tables (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, row_count INTEGER NOT NULL, born INTEGER NOT NULL DEFAULT 0
+);
 CREATE TABLE commits (number INTEGER PRIMARY KEY, ts INTEGER NOT NULL);
 CREATE TABLE documents (
     table_number INTEGER NOT NULL,
@@ -59,6 +61,7 @@ CREATE TABLE revisions (
     body BLOB,
     PRIMARY KEY (commit_number, id)
 ) WITHOUT ROWID;
+CREATE INDEX revisions_by_id ON revisions (table_number, id, commit_number);
 CREATE TABLE requests (
     session TEXT NOT NULL,
     request INTEGER NOT NULL,
@@ -66,6 +69,12 @@ CREATE TABLE requests (
     answer BLOB NOT NULL,
     PRIMARY KEY (session, request)
 ) WITHOUT ROWID;
+"""
+
+
+_FROM_FORMAT_1: Final = """
+ALTER TABLE tables ADD COLUMN born INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX revisions_by_id ON revisions (table_number, id, commit_number);
 """
 
 
@@ -112,6 +121,9 @@ class Store:
         if self.writer.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION_ID:
             oldest = time.time_ns() - _REQUESTS_KEPT_NS
             self.writer.execute("DELETE FROM requests WHERE ts < ?", (oldest,))
+            if self.get("format") == "1":
+                self.writer.executescript(f"BEGIN IMMEDIATE; {_FROM_FORMAT_1} COMMIT;")
+                self.set("format", FORMAT)
             return
         if self.writer.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise NotASandboxError(f"{self.path} is an SQLite file, but not one of the sandbox")
@@ -159,13 +171,21 @@ def _locked(path: Path) -> BinaryIO:
 
 
 class Table:
-    """One table as a transaction sees it: number, name and indexes."""
+    """One table as a transaction sees it: number, name and indexes.
 
-    __slots__ = ("home", "indexes", "name", "number")
+    Args:
+        number: which its ids begin with.
+        name: of the table.
+        declared: its indexes.
+        born: number of the commit that put this table, empty, where it is: another one if an import replaced it.
+    """
 
-    def __init__(self, number: int, name: str, declared: dict[str, tuple[str, ...]]) -> None:
+    __slots__ = ("born", "home", "indexes", "name", "number")
+
+    def __init__(self, number: int, name: str, declared: dict[str, tuple[str, ...]], born: int = 0) -> None:
         self.number = number
         self.name = name
+        self.born = born
         names = ("by_id", "by_creation_time", *declared)
         fields = (
             ("_id",),
@@ -182,6 +202,11 @@ class Table:
         """Number of the index on ``_id``."""
         return self.number * INDEXES_PER_TABLE
 
+    @property
+    def tablet(self) -> str:
+        """What tells this table from every other one, also from those of its name that it replaced."""
+        return f"{self.number}:{self.born}"
+
 
 Declared = dict[str, dict[str, tuple[str, ...]]]
 """Declared indexes: table to index to fields, without the `_creationTime` and `_id` that Convex appends."""
@@ -194,5 +219,5 @@ def declared_text(declared: Declared) -> str:
 
 def load_tables(connection: sqlite3.Connection, declared: Declared) -> dict[str, Table]:
     """Return the tables that exist in the view of this connection."""
-    rows = connection.execute("SELECT number, name FROM tables")
-    return {name: Table(number, name, declared.get(name, {})) for number, name in rows}
+    rows = connection.execute("SELECT number, name, born FROM tables")
+    return {name: Table(number, name, declared.get(name, {}), born) for number, name, born in rows}

@@ -135,7 +135,7 @@ class WriteTransaction(Transaction):
             self._store(table, canonical.loads(body), size, commit_number)
 
     def replace_table(self, name: str, number: int | None) -> Table:
-        """Put an empty table in the place of the one of this name; the change log keeps what was in that.
+        """Put an empty table in the place of the one of this name, whose change log ends with it.
 
         Args:
             name: of the table, which need not exist.
@@ -143,37 +143,25 @@ class WriteTransaction(Transaction):
         """
         old = self.tables.get(name)
         if old is not None:
-            self._clear(old)
-        if old is not None and number in (None, old.number):
-            return old
-        if old is not None:
-            self.connection.execute("DELETE FROM tables WHERE number = ?", (old.number,))
-            del self._row_counts[old.number]
-        return self.new_table(name, number)
+            self._drop(old)
+        return self.new_table(name, number or (old.number if old else None))
 
-    def _clear(self, table: Table) -> None:
-        documents = "FROM documents WHERE table_number = ?"
-        found = "json_extract(CAST(body AS TEXT), '$._id'), table_number"
+    def _drop(self, table: Table) -> None:
         number = (table.number,)
-        self._row_counts[table.number] -= self.row_count(table.name)
-        into = "INSERT OR REPLACE INTO revisions SELECT"
-        self.connection.execute(f"{into} commit_number, {found}, body {documents}", number)
-        gone = f"{into} {self._moment.commit_number}, {found}, NULL {documents}"
-        self.connection.execute(gone, number)
-        self.connection.execute(f"DELETE {documents}", number)
+        self.connection.execute("DELETE FROM documents WHERE table_number = ?", number)
+        self.connection.execute("DELETE FROM revisions WHERE table_number = ?", number)
+        self.connection.execute("DELETE FROM tables WHERE number = ?", number)
         indexes = (table.by_id, table.by_id + INDEXES_PER_TABLE - 1)
         self.connection.execute("DELETE FROM entries WHERE index_number BETWEEN ? AND ?", indexes)
-
-    def drop_revived(self) -> None:
-        """Take those out of the change log's deletions that this transaction put back under the same id."""
-        self.connection.create_function("id_key", 1, lambda text: key_of([text]), deterministic=True)
-        alive = f"SELECT 1 FROM entries WHERE index_number = table_number * {INDEXES_PER_TABLE} AND key = id_key(id)"  # noqa: S608
-        deleted = f"commit_number = {self._moment.commit_number} AND body IS NULL"
-        self.connection.execute(f"DELETE FROM revisions WHERE {deleted} AND EXISTS ({alive})")  # noqa: S608
+        del self._row_counts[table.number]
 
     def note(self, index: int, key: bytes) -> None:
         """Tell those who watch that a key of an index was touched, and that there is something to commit."""
         self.touched.append((index, key))
+        self._changed = True
+
+    def beat(self) -> None:
+        """Commit though nothing was written: time has gone on."""
         self._changed = True
 
     def forget(self) -> None:
@@ -205,9 +193,12 @@ class WriteTransaction(Transaction):
             "DELETE FROM documents WHERE table_number = ? AND key = ? RETURNING commit_number",
             (table.number, row.home),
         ).fetchone()
-        revisions: list[tuple[int, str, int, bytes | None]] = [(old_commit, document["_id"], table.number, row.body)]
+        this_commit = self._moment.commit_number
+        revisions: list[tuple[int, str, int, bytes | None]] = []
+        if old_commit != this_commit:  # what one commit writes twice, it writes once
+            revisions.append((old_commit, document["_id"], table.number, row.body))
         if deleted:
-            revisions.append((self._moment.commit_number, document["_id"], table.number, None))
+            revisions.append((this_commit, document["_id"], table.number, None))
         self.connection.executemany("INSERT OR REPLACE INTO revisions VALUES (?, ?, ?, ?)", revisions)
         self._row_counts[table.number] -= 1
 
@@ -225,8 +216,8 @@ class WriteTransaction(Transaction):
             raise developer_error(f"Invalid table name: {name}")
         last = self.connection.execute("SELECT max(number) FROM tables").fetchone()[0]
         number = number or max(FIRST_TABLE, (last or 0) + 1)
-        table = Table(number, name, self.declared.get(name, {}))
-        self.connection.execute("INSERT INTO tables VALUES (?, ?, 0)", (table.number, name))
+        table = Table(number, name, self.declared.get(name, {}), self._moment.commit_number)
+        self.connection.execute("INSERT INTO tables VALUES (?, ?, 0, ?)", (table.number, name, table.born))
         self.tables[name] = table
         self.touched.append((CATALOG, name.encode()))
         return table

@@ -99,7 +99,6 @@ class Swap:
                 )
             home = db.replace_table(table.name, numbers[table.name])
             written[table.name] = self._fill(db, home, table.documents())
-        db.drop_revived()
         db.note(EVERYTHING, b"")
         records.complete(db, self.import_id, written)
 
