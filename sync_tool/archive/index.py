@@ -191,15 +191,18 @@ class Index:
         digest = DigestSum(int(totals.digest, 16), totals.rows)
         gone = "FROM record WHERE gone > ? AND seq <= ?"
         came = "FROM record WHERE seq > ? AND gone IS NULL"
-        for (value,) in self._database.execute(f"SELECT digest {gone}", (start, start)):  # noqa: S608
+        for (value,) in self._database.execute(f"SELECT digest {gone}", (start, start)):
             digest.remove(value)
-        for (value,) in self._database.execute(f"SELECT digest {came}", (start,)):  # noqa: S608
+        for (value,) in self._database.execute(f"SELECT digest {came}", (start,)):
             digest.add(value)
-        changes = "FROM record old JOIN record now ON now.id = old.id AND now.gone IS NULL WHERE old.gone > ? AND old.seq <= ?"
-        (stayed,) = self._one(f"SELECT count(*) {changes}", start, start)  # noqa: S608
-        (changed,) = self._one(f"SELECT count(*) {changes} AND old.digest <> now.digest", start, start)  # noqa: S608
-        (new,) = self._one(f"SELECT count(*) {came}", start)  # noqa: S608
-        (deleted,) = self._one(f"SELECT count(*) {gone}", start, start)  # noqa: S608
+        changes = (
+            "FROM record old JOIN record now ON now.id = old.id AND now.gone IS NULL "
+            "WHERE old.gone > ? AND old.seq <= ?"
+        )
+        (stayed,) = self._one(f"SELECT count(*) {changes}", start, start)
+        (changed,) = self._one(f"SELECT count(*) {changes} AND old.digest <> now.digest", start, start)
+        (new,) = self._one(f"SELECT count(*) {came}", start)
+        (deleted,) = self._one(f"SELECT count(*) {gone}", start, start)
         self._count_sessions(gone, came, start)
         (sessions,) = self._one("SELECT count(*) FROM session")
         found = Totals(digest.count, sessions, digest.hex, totals.bytes)
@@ -215,8 +218,8 @@ class Index:
 
     def _count_sessions(self, gone: str, came: str, start: int) -> None:
         conflict = "ON CONFLICT (hash) DO UPDATE SET rows = rows + excluded.rows"
-        added = f"INSERT INTO session SELECT session, count(*) {came} GROUP BY session {conflict}"  # noqa: S608
-        taken = f"INSERT INTO session SELECT session, -count(*) {gone} GROUP BY session {conflict}"  # noqa: S608
+        added = f"INSERT INTO session SELECT session, count(*) {came} GROUP BY session {conflict}"
+        taken = f"INSERT INTO session SELECT session, -count(*) {gone} GROUP BY session {conflict}"
         self._database.execute(added, (start,))
         self._database.execute(taken, (start, start))
         self._database.execute("DELETE FROM session WHERE rows = 0")

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sync_tool.archive.index import Counts, Entry, Index, sqlite_errors
 from sync_tool.archive.layout import Layout, make_folder
 from sync_tool.archive.records import deleted_id, read_records
-from sync_tool.archive.runs import Run
+from sync_tool.archive.runs import Part, Run
 from sync_tool.digests import row_digest
 from sync_tool.encoding.order import sort_key
 from sync_tool.errors import Damaged
@@ -56,6 +56,7 @@ def open_cache(layout: Layout) -> Index:
     """
     make_folder(layout.cache)
     path = layout.cache / _NAME
+    path.touch(mode=0o600)  # SQLite's own files beside it get the same mode
     with suppress(sqlite3.Error):
         index = Index(path)
         if index.format_fits:
@@ -63,6 +64,7 @@ def open_cache(layout: Layout) -> Index:
         index.close()
     for old in layout.cache.glob(f"{_NAME}*"):
         old.unlink()
+    path.touch(mode=0o600)
     with sqlite_errors(layout.cache):
         return Index(path)
 
@@ -101,9 +103,9 @@ def bring_to(index: Index, layout: Layout, chain: Chain, names: Names) -> list[C
     found = []
     for run, seal in chain[known:]:
         index.begin()
-        for entries in _entries_of(layout, run, names):
-            for distinct in _distinct(entries):
-                index.add(distinct)
+        for part in run.parts:
+            for entries in entries_of(layout, part, names):
+                index.add(entries)
         counts = index.settle(before)
         index.apply(run.run, seal, counts)
         found.append(counts)
@@ -111,17 +113,21 @@ def bring_to(index: Index, layout: Layout, chain: Chain, names: Names) -> list[C
     return found
 
 
-def _entries_of(layout: Layout, run: Run, names: Names) -> Iterator[list[Entry]]:
+def entries_of(layout: Layout, part: Part, names: Names) -> Iterator[list[Entry]]:
+    """Yield the records of a part as the index takes them: some at a time, of different ids.
+
+    Raises:
+        Damaged: the part is not what its run's file says.
+    """
     read_row = RowReader(names).row
     hashes = SessionHashes()
-    for part in run.parts:
-        path = layout.root / part.path
-        records = read_records(path, part)
-        try:
-            while batch := [_entry(record, read_row, hashes) for record in islice(records, _BATCH)]:
-                yield batch
-        except ValueError as error:
-            raise Damaged(f"{path} holds a line that is no record: {error}.") from None
+    path = layout.root / part.path
+    records = read_records(path, part)
+    try:
+        while batch := [_entry(record, read_row, hashes) for record in islice(records, _BATCH)]:
+            yield from _distinct(batch)
+    except ValueError as error:
+        raise Damaged(f"{path} holds a line that is no record: {error}.") from None
 
 
 def _entry(record: bytes, read_row: Any, hashes: SessionHashes) -> Entry:

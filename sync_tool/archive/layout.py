@@ -88,9 +88,7 @@ class Layout:
         try:
             lock.acquire()
         except Timeout:
-            raise Locked(
-                f"another run is writing {self.root}.", hint=[("wait for it", "--lock-wait 10m")]
-            ) from None
+            raise Locked(f"another run is writing {self.root}.", hint=[("wait for it", "--lock-wait 10m")]) from None
         except NotImplementedError:
             raise OutputError(f"{self.root}: this file system has no locks, so two runs could meet there.") from None
         except OSError as error:

@@ -55,4 +55,5 @@ def read_manifest(layout: Layout) -> Manifest:
 
 
 def _selection(content: dict[str, Any]) -> Selection:
-    return Selection(**{name: tuple(value) if isinstance(value, list) else value for name, value in content.items()})
+    kept: dict[str, Any] = {name: tuple(value) if type(value) is list else value for name, value in content.items()}
+    return Selection(**kept)

@@ -90,9 +90,7 @@ def _remove_strays(layout: Layout, state: State) -> None:
             remove_folder(folder)
 
 
-def _in_step(
-    layout: Layout, manifest: Manifest, index: Index, state: State, before: Run | None, note: Note
-) -> Index:
+def _in_step(layout: Layout, manifest: Manifest, index: Index, state: State, before: Run | None, note: Note) -> Index:
     """Bring the index to the newest complete run, or make a new one where that is not possible."""
     applied = index.applied()
     newest = [(state.run, state.run_sha256)] if before else []

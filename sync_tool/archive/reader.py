@@ -121,7 +121,7 @@ class ArchiveRows(StoredRows):
             yield page
 
     @property
-    def _in_order(self) -> bool:  # type: ignore[override]  # known without looking
+    def _in_order(self) -> bool:  # known without looking
         return self.run.totals.rows <= 1
 
     def _newest(self, index: Index) -> Iterator[bytes]:

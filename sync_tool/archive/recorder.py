@@ -222,6 +222,15 @@ def open_parts(layout: Layout, open_run: OpenRun) -> list[Part]:
     """
     for path in layout.part_files(open_run.run)[open_run.parts :]:
         path.unlink()
+    return read_open_parts(layout, open_run)
+
+
+def read_open_parts(layout: Layout, open_run: OpenRun) -> list[Part]:
+    """Return the parts of an open run that count.
+
+    Raises:
+        Damaged: they are not what they were when they were made durable.
+    """
     parts = []
     for number in range(1, open_run.parts + 1):
         path = layout.part(open_run.run, number)

@@ -5,7 +5,7 @@ Constant in size. It can be made again from the newest run, but for the run that
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
@@ -63,7 +63,7 @@ class State:
     """The newest complete run."""
     run_sha256: str | None = None
     """Its seal."""
-    position: Position = Position()
+    position: Position = field(default_factory=Position)
     open_run: OpenRun | None = None
 
     def write(self, layout: Layout) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from functools import cached_property
 from typing import Literal
 
@@ -104,6 +105,13 @@ class Deployment:
         kind = SystemDoor if self._via == "system" or not self.has_functions else FunctionsDoor
         return kind(self.client, self.names, rows)
 
+    def through(self, via: Via) -> Deployment:
+        """Return the same deployment, its connections shared, read by another way."""
+        other = copy(self)
+        other._via = via  # noqa: SLF001  # a copy of ourselves
+        other.__dict__.pop("door", None)
+        return other
+
     @property
     def way(self) -> str:
         """Which door is used, and why."""
@@ -122,7 +130,7 @@ class Deployment:
     @cached_property
     def stream(self) -> StreamDoor:
         """The way that streams changes; whether it is open here, its `StreamDoor.check` says."""
-        return StreamDoor(self.client, self.names, self._patience.bytes_per_second)
+        return StreamDoor(self.client, self.names, self.patience.bytes_per_second)
 
     def pages(self, selection: Selection, resume: Position | None = None) -> Iterator[Page]:
         """Yield the selected rows in session order (`sync_tool.ports.Source`)."""

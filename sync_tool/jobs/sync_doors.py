@@ -50,5 +50,7 @@ def choose_reading(deployment: Deployment, position: Position, way: Way, progres
         else:
             progress.detail("reading the stream of changes: edits and deletions are seen, up to one moment")
             return StreamReading(door, position, full=way.full, progress=progress)
+    if way.via in ("functions", "system"):
+        deployment = deployment.through(way.via)
     progress.detail(deployment.way)
     return TimeReading(deployment, position, way.time, progress)

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 from sync_tool.deployment.ping import Ping
 from sync_tool.errors import ConvexMsgsError, Exit
@@ -80,7 +80,7 @@ class Telling:
         self._started = time.time()
         self.report: SyncReport | None = None
 
-    def __enter__(self) -> Telling:
+    def __enter__(self) -> Self:
         if self._ping is not None:
             self._ping.start()
         return self
