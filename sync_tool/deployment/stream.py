@@ -208,11 +208,12 @@ class StreamDoor:
         Raises:
             Unreachable: they are not what a deployment sends.
         """
-        try:
-            for piece in long.pieces():
-                yield from map(self._change, filter(self._ours, _revisions(piece)))
-        except (ValueError, RecursionError) as error:
-            raise self._garbled(error) from None
+        for piece in long.pieces():
+            try:
+                changes = [self._change(revision) for revision in _revisions(piece) if self._ours(revision)]
+            except (ValueError, RecursionError) as error:
+                raise self._garbled(error) from None
+            yield from changes
 
     def _ours(self, named: _Named) -> bool:
         return named.table == self._table and not named.component
