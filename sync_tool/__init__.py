@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from sync_tool.jobs.convert import ConvertReport, convert
+    from sync_tool.jobs.diff import DiffReport, diff
     from sync_tool.jobs.doctor import doctor
     from sync_tool.jobs.export import ExportReport, export
     from sync_tool.jobs.history import History, Messages, Sessions
@@ -43,8 +44,12 @@ if TYPE_CHECKING:
     from sync_tool.jobs.opening import open_address as open  # noqa: A004  # read as sync_tool.open
     from sync_tool.jobs.restore import restore
     from sync_tool.jobs.restore_report import RestorePlan, RestoreReport
+    from sync_tool.jobs.runs import RunsReport, runs
+    from sync_tool.jobs.sync import sync
+    from sync_tool.jobs.sync_report import SyncReport
     from sync_tool.jobs.validate import validate
     from sync_tool.jobs.validation import ValidationReport
+    from sync_tool.jobs.verify import VerifyReport, verify
     from sync_tool.model import Names, Row, SessionInfo
 
 _HOMES = {
@@ -54,6 +59,7 @@ _HOMES = {
         "OutputError", "PipeClosed", "Refused", "Unreachable", "UsageError",
     ),
     "sync_tool.jobs.convert": ("ConvertReport", "convert"),
+    "sync_tool.jobs.diff": ("DiffReport", "diff"),
     "sync_tool.jobs.doctor": ("doctor",),
     "sync_tool.jobs.export": ("ExportReport", "export"),
     "sync_tool.jobs.history": ("History", "Messages", "Sessions"),
@@ -61,17 +67,21 @@ _HOMES = {
     "sync_tool.jobs.opening": ("connect",),
     "sync_tool.jobs.restore": ("restore",),
     "sync_tool.jobs.restore_report": ("RestorePlan", "RestoreReport"),
+    "sync_tool.jobs.runs": ("RunsReport", "runs"),
+    "sync_tool.jobs.sync": ("sync",),
+    "sync_tool.jobs.sync_report": ("SyncReport",),
     "sync_tool.jobs.validate": ("validate",),
     "sync_tool.jobs.validation": ("ValidationReport",),
+    "sync_tool.jobs.verify": ("VerifyReport", "verify"),
     "sync_tool.model": ("Names", "Row", "SessionInfo"),
 }  # fmt: skip
 
 __all__ = [
-    "ConvertReport", "ConvexMsgsError", "Damaged", "Differs", "Exit", "ExportReport", "FunctionFailed",
-    "History", "Locked", "Messages", "Names", "NoArchive", "OutputError", "Patience", "PipeClosed", "Refused",
-    "RestorePlan", "RestoreReport", "Row", "SessionInfo", "Sessions", "Unreachable", "UsageError", "ValidationReport",
-    "__version__", "connect", "convert",
-    "doctor", "export", "init", "open", "restore", "validate",
+    "ConvertReport", "ConvexMsgsError", "Damaged", "DiffReport", "Differs", "Exit", "ExportReport",
+    "FunctionFailed", "History", "Locked", "Messages", "Names", "NoArchive", "OutputError", "Patience",
+    "PipeClosed", "Refused", "RestorePlan", "RestoreReport", "Row", "RunsReport", "SessionInfo", "Sessions",
+    "SyncReport", "Unreachable", "UsageError", "ValidationReport", "VerifyReport", "__version__", "connect",
+    "convert", "diff", "doctor", "export", "init", "open", "restore", "runs", "sync", "validate", "verify",
 ]  # fmt: skip
 
 

@@ -100,22 +100,23 @@ class Check:
 
     def _read_chain(self) -> None:
         before: str | None = None
+        linked = True
         for name in self._layout.run_names():
-            run = self._try(partial(read_run, self._layout, name))
-            if run is None:
-                before = None
+            found = self._try(partial(read_run, self._layout, name))
+            if found is None:
+                linked = False  # what follows it cannot be said to follow anything
                 continue
             try:
-                if before is not None or not self.found.damaged or run[0].before is None:
-                    check_link(self._layout, run[0], before)
+                if linked:
+                    check_link(self._layout, found[0], before)
             except Damaged as error:
                 self.found.damaged.append(error.message)
-            self.found.chain.append(run)
-            before = run[1]
+            self.found.chain.append(found)
+            before, linked = found[1], True
 
     def _check_state(self, state: State) -> None:
         names = self._layout.run_names()
-        known = dict((run.run, seal) for run, seal in self.found.chain)
+        known = {run.run: seal for run, seal in self.found.chain}
         if state.run is not None and state.run not in names:
             self.found.damaged.append(f"{self._layout.run(state.run)} is missing; state.json names it.")
         elif state.run in known and known[state.run] != state.run_sha256:
@@ -155,21 +156,25 @@ class Check:
         path = self._layout.root / part.path
         try:
             size = path.stat().st_size
-            if size != part.bytes:
-                raise Damaged(f"{path} is damaged: it has {size:,} bytes, the run's file says {part.bytes:,}.")
-            if inside and not self._quick:
-                for entries in entries_of(self._layout, part, self._names or Names()):
-                    if index is not None:
-                        index.add(entries)
-                self._step(part)
         except FileNotFoundError:
             self.found.damaged.append(f"{path} is missing.")
             return False
-        except Damaged as error:
-            self.found.damaged.append(error.message)
+        if size != part.bytes:
+            self.found.damaged.append(f"{path} is damaged: it has {size:,} bytes, its run says {part.bytes:,}.")
             return False
-        self.found.files += 1
-        return True
+        if not inside or self._quick:
+            self.found.files += 1
+            return True
+        self._step(part)
+        return self._try(lambda: self._read_part(part, index)) is not None
+
+    def _read_part(self, part: Part, index: Index | None) -> int:
+        records = 0
+        for entries in entries_of(self._layout, part, self._names or Names()):
+            records += len(entries)
+            if index is not None:
+                index.add(entries)
+        return records
 
     def _check_counts(self, run: Run, seal: str, index: Index, before: Run | None) -> bool:
         counts = index.settle(before)

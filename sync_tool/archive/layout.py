@@ -10,8 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock, Timeout
-
 from sync_tool.errors import Damaged, Locked, NoArchive, OutputError
 from sync_tool.files.output import translate
 
@@ -84,6 +82,8 @@ class Layout:
         Raises:
             Locked: another run is still at work.
         """
+        from filelock import FileLock, Timeout
+
         lock = FileLock(self.root / ".lock", timeout=wait, mode=0o600, fallback_to_soft=False)
         try:
             lock.acquire()

@@ -120,7 +120,7 @@ def check_link(layout: Layout, run: Run, before: str | None) -> None:
         Damaged: another run was before it.
     """
     if run.before_sha256 != before:
-        missing = f"{layout.run(run.before)} is missing or another" if run.before else "there is one before the first"
+        missing = f"{layout.run(run.before)} is missing or another" if run.before else "it says that it is the first"
         raise Damaged(f"{layout.run(run.run)} does not follow the run that is before it: {missing}.")
 
 

@@ -15,7 +15,7 @@ COMMON_EXITS: Final = (Exit.DONE, Exit.FAULT, Exit.USAGE, Exit.INTERRUPTED, Exit
 SECTIONS: Final = {
     "Look": ("sessions", "doctor"),
     "Move": ("export", "convert"),
-    "Keep": ("restore",),
+    "Keep": ("sync", "runs", "verify", "diff", "restore"),
     "Check": ("validate",),
     "Try": ("sandbox", "init"),
 }
@@ -23,13 +23,15 @@ SECTIONS: Final = {
 
 OTHER_WORDS: Final = {
     "dump": "export",
-    "backup": "export",
+    "backup": "sync",
+    "snapshots": "runs",
+    "compare": "diff",
     "download": "export",
     "list": "sessions",
     "ls": "sessions",
     "threads": "sessions",
     "conversations": "sessions",
-    "check": "doctor",
+    "check": "verify",
     "status": "doctor",
     "dev": "sandbox",
     "setup": "init",

@@ -120,7 +120,9 @@ def diff(
     found: list[SessionReport] = []
     rows_here = rows_there = 0
     pages = _watched(left.pages(chosen), progress or SILENT)
-    for session, by in compare(pages, right.pages(chosen), by):
+    used: By | None = by
+    for session, way in compare(pages, right.pages(chosen), by):
+        used = way
         counts[session.status] += 1
         rows_here += session.here
         rows_there += session.there
@@ -129,7 +131,7 @@ def diff(
     return DiffReport(
         here=left.title,
         there=right.title,
-        by=by or "history",
+        by=used or "history",
         same=counts["same"],
         only_here=counts["only_here"],
         only_there=counts["only_there"],

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final, TypedDict, Unpack
 
+from sync_tool.archive.layout import is_archive
 from sync_tool.errors import Damaged, UsageError
 from sync_tool.files.folder import MessageFolder
 from sync_tool.files.records import STDIN, Record, RecordFile
@@ -45,6 +47,8 @@ class ValidateOptions(TypedDict, total=False):
     """Most bytes to read of a deployment, such as ``250MB``."""
     max_unpacked: str | int | None
     """Most bytes that may come out of a compressed file; without it 4 GiB or 200 times its size."""
+    as_of: str | datetime | None
+    """Of archives, an older state; every source must be one then."""
     progress: Progress | None
 
 
@@ -61,8 +65,8 @@ def validate(
     """Check records and say of every bad one why.
 
     Args:
-        sources: files, folders that `export` wrote, ``-`` (JSONL on standard input), addresses of deployments, or
-            what `connect` and `open` returned.
+        sources: files, folders that `export` wrote, archives, ``-`` (JSONL on standard input), addresses of
+            deployments, or what `connect` and `open` returned.
         level: ``documented``, ``langchain`` or ``loadable``.
         language: who shall read the messages at the level ``loadable``: ``js`` or ``python``.
         keywords: `ValidateOptions`, and those of a selection.
@@ -121,6 +125,7 @@ class _Run:
         self._language = language
         self._chosen = chosen
         self._names = options.get("names") or Names()
+        self._as_of = options.get("as_of")
         self._max_read = parse_size(options.get("max_read"), "--max-read")
         self._max_unpacked = parse_size(options.get("max_unpacked"), "--max-unpacked")
         self._met: set[str] = set()
@@ -134,8 +139,8 @@ class _Run:
 
     def opened(self, source: History | str | Path) -> Iterator[_Part]:
         """Yield the files that a source consists of, or the deployment."""
-        if not isinstance(source, History) and (str(source) == "live" or str(source).startswith(_ADDRESSES)):
-            source = self._closing.enter_context(open_address(source, names=self._names))
+        if not isinstance(source, History) and (self._as_of is not None or _is_opened(source)):
+            source = self._closing.enter_context(open_address(source, as_of=self._as_of, names=self._names))
         inner: object = source.source if isinstance(source, History) else source
         if not isinstance(inner, MessageFile | MessageFolder) and isinstance(source, History):
             yield self._live(source)
@@ -206,6 +211,11 @@ class _Run:
             return (Record(number, row.raw) for number, row in enumerate(rows, 1))
 
         return _Part(source.title, source.names, records, live=True)
+
+
+def _is_opened(source: str | Path) -> bool:
+    """Tell whether a source is no file whose lines are looked at as they stand: a deployment, or an archive."""
+    return str(source) == "live" or str(source).startswith(_ADDRESSES) or is_archive(Path(source).expanduser())
 
 
 def _row(record: Record, read_row: Callable[[bytes], Row]) -> Row | None:

@@ -70,8 +70,7 @@ def verify(
     subset: str | None = None,
     max_age: Span | None = None,
     as_of: str | datetime | None = None,
-    restore: bool = False,
-    restore_to: str | None = None,
+    restore: bool | str = False,
     progress: Progress | None = None,
 ) -> VerifyReport:
     """Look at every file of an archive, and where asked for restore it and compare.
@@ -82,8 +81,8 @@ def verify(
         subset: look into every n-th part only: ``1/7`` to ``7/7`` on the days of a week make a whole.
         max_age: how old the newest run may be.
         as_of: which run to restore; the newest without it.
-        restore: restore into a sandbox of its own, read back, compare, note the date.
-        restore_to: the same with an empty table of this deployment.
+        restore: restore into a sandbox of its own, or into an empty table of the deployment of this address; read
+            back, compare, and note the date.
         progress: who is told how far it is.
 
     Raises:
@@ -105,8 +104,8 @@ def verify(
     too_old = oldest is not None and (age is None or age > oldest)
     run = _meant(layout, found, as_of)
     restored = None
-    if not found.damaged and run is not None and (restore or restore_to is not None):
-        restored = _restored(layout, run.run, restore_to, progress)
+    if not found.damaged and run is not None and restore:
+        restored = _restored(layout, run.run, None if restore is True else restore, progress)
     return VerifyReport(
         archive=str(archive),
         whole=not found.damaged,
