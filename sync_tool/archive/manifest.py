@@ -7,11 +7,9 @@ from typing import Any, Final
 
 from sync_tool.archive.layout import Layout
 from sync_tool.archive.sealed import read_sealed, write_sealed
-from sync_tool.errors import Damaged, UsageError
 from sync_tool.model import Names, Selection
 
-FORMAT: Final = 1
-_MARK: Final = {"convex-msgs": "archive"}
+_KIND: Final = "archive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,7 @@ class Manifest:
         Raises:
             OutputError: it cannot be written, or is there.
         """
-        write_sealed(layout.manifest, {**_MARK, "format": FORMAT, **asdict(self)})
+        write_sealed(layout.manifest, _KIND, asdict(self))
 
 
 def read_manifest(layout: Layout) -> Manifest:
@@ -41,11 +39,7 @@ def read_manifest(layout: Layout) -> Manifest:
         Damaged: it is not what was written.
         UsageError: a newer version of this tool has written it.
     """
-    content, _ = read_sealed(layout.manifest)
-    if content.get("convex-msgs") != "archive":
-        raise Damaged(f"{layout.manifest} is not the manifest of an archive.")
-    if content["format"] != FORMAT:
-        raise UsageError(f"{layout.root} was written by a newer version of this tool.", hint=[("", "update it")])
+    content, _ = read_sealed(layout.manifest, _KIND)
     return Manifest(
         deployment=content["deployment"],
         names=Names(**content["names"]),

@@ -69,11 +69,12 @@ def opened(layout: Layout, note: Note) -> Iterator[Opened]:
 
 def _state(layout: Layout, note: Note) -> tuple[State, Run | None]:
     try:
-        state = settle(layout, read_state(layout))
+        state = read_state(layout)
     except Damaged as error:
         if layout.state.exists() or layout.run_names():
             note(f"{error.message} It is made again from the runs.")
         state = rebuilt(layout)
+    state = settle(layout, state)
     if state.run is None:
         return state, None
     before, seal = read_run(layout, state.run)

@@ -9,8 +9,9 @@ from typing import Final
 
 from sync_tool.archive.layout import Layout, make_folder
 from sync_tool.archive.sealed import read_sealed, write_sealed
+from sync_tool.errors import Damaged
 
-_MARK: Final = {"convex-msgs": "proof", "format": 1}
+_KIND: Final = "proof"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,14 @@ class Proof:
             OutputError: it cannot be written.
         """
         make_folder(layout.proofs)
-        stamp = datetime.fromisoformat(self.proven).astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        path = layout.proofs / f"{self.run}.{stamp}.json"
-        write_sealed(path, {**_MARK, **asdict(self)})
+        path = layout.proofs / self._name
+        write_sealed(path, _KIND, asdict(self))
         return path
+
+    @property
+    def _name(self) -> str:
+        stamp = datetime.fromisoformat(self.proven).astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        return f"{self.run}.{stamp}.json"
 
 
 def read_proof(path: Path) -> Proof:
@@ -46,8 +51,10 @@ def read_proof(path: Path) -> Proof:
     Raises:
         Damaged: it is not what was written.
     """
-    content, _ = read_sealed(path)
-    return Proof(**{name: value for name, value in content.items() if name not in _MARK})
+    proof = Proof(**read_sealed(path, _KIND)[0])
+    if path.name != proof._name:  # noqa: SLF001  # of our own class
+        raise Damaged(f"{path} is damaged: it is the proof of another restore.")
+    return proof
 
 
 def proof_files(layout: Layout) -> list[Path]:

@@ -25,6 +25,9 @@ from sync_tool.model import Row
 STEP_BYTES: Final = 32 << 20
 """How many bytes of rows, before compression, are read or written between two steps."""
 
+_BATCH_ROWS: Final = 1000
+_BATCH_BYTES: Final = 4 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Gone:
@@ -95,11 +98,14 @@ class Recorder:
             full: a full pass is under way: rows that are as they were are marked as seen.
         """
         batch: dict[str, Row | None] = {}
+        size, most = 0, min(_BATCH_BYTES, self._step_bytes)
         for item in items:
-            if item.id in batch or len(batch) == 1000:
+            if item.id in batch or len(batch) == _BATCH_ROWS or size >= most:
                 self._take(batch, full=full)
-                batch = {}
-            batch[item.id] = item if isinstance(item, Row) and self._keep(item) else None
+                batch, size = {}, 0
+            row = item if isinstance(item, Row) and self._keep(item) else None
+            batch[item.id] = row
+            size += len(row.raw) if row is not None else 0
         self._take(batch, full=full)
 
     def delete_unseen(self, since: int) -> None:

@@ -9,7 +9,7 @@ from sync_tool.archive.layout import Layout
 from sync_tool.archive.sealed import read_sealed, write_sealed
 from sync_tool.errors import Damaged
 
-_MARK: Final = {"convex-msgs": "run"}
+_KIND: Final = "run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Run:
         Raises:
             OutputError: it cannot be written.
         """
-        return write_sealed(layout.run(self.run), {**_MARK, "format": 1, **asdict(self)})
+        return write_sealed(layout.run(self.run), _KIND, asdict(self))
 
 
 def read_run(layout: Layout, name: str) -> tuple[Run, str]:
@@ -93,9 +93,9 @@ def read_run(layout: Layout, name: str) -> tuple[Run, str]:
         Damaged: it is missing, not what was written, or of another name.
     """
     path = layout.run(name)
-    content, seal = read_sealed(path)
-    if content.pop("convex-msgs", None) != "run" or content.pop("format", None) != 1 or content["run"] != name:
-        raise Damaged(f"{path} is not the file of this run.")
+    content, seal = read_sealed(path, _KIND)
+    if content["run"] != name:
+        raise Damaged(f"{path} is damaged: it is the file of another run.")
     return _run(content), seal
 
 

@@ -14,7 +14,7 @@ from sync_tool.archive.runs import Position, read_run
 from sync_tool.archive.sealed import read_sealed, write_sealed
 from sync_tool.errors import Damaged
 
-_MARK: Final = {"convex-msgs": "state", "format": 1}
+_KIND: Final = "state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class State:
         Raises:
             OutputError: it cannot be written.
         """
-        write_sealed(layout.state, {**_MARK, **asdict(self)}, overwrite=True)
+        write_sealed(layout.state, _KIND, asdict(self), overwrite=True)
 
 
 def read_state(layout: Layout) -> State:
@@ -81,9 +81,7 @@ def read_state(layout: Layout) -> State:
     Raises:
         Damaged: it is missing or not what was written.
     """
-    content, _ = read_sealed(layout.state)
-    if any(content.pop(name, None) != value for name, value in _MARK.items()):
-        raise Damaged(f"{layout.state} is not the state of an archive.")
+    content, _ = read_sealed(layout.state, _KIND)
     return _state(content)
 
 
