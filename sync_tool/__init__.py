@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from sync_tool.deployment.http import Patience
     from sync_tool.errors import (
         ConvexMsgsError,
+        CursorExpired,
         Damaged,
         Differs,
         Exit,
         FunctionFailed,
         Locked,
         NoArchive,
+        NoStreaming,
         OutputError,
         PipeClosed,
         Refused,
@@ -55,8 +57,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "sync_tool.deployment.http": ("Patience",),
     "sync_tool.errors": (
-        "ConvexMsgsError", "Damaged", "Differs", "Exit", "FunctionFailed", "Locked", "NoArchive",
-        "OutputError", "PipeClosed", "Refused", "Unreachable", "UsageError",
+        "ConvexMsgsError", "CursorExpired", "Damaged", "Differs", "Exit", "FunctionFailed", "Locked", "NoArchive",
+        "NoStreaming", "OutputError", "PipeClosed", "Refused", "Unreachable", "UsageError",
     ),
     "sync_tool.jobs.convert": ("ConvertReport", "convert"),
     "sync_tool.jobs.diff": ("DiffReport", "diff"),
@@ -77,8 +79,8 @@ _HOMES = {
 }  # fmt: skip
 
 __all__ = [
-    "ConvertReport", "ConvexMsgsError", "Damaged", "DiffReport", "Differs", "Exit", "ExportReport",
-    "FunctionFailed", "History", "Locked", "Messages", "Names", "NoArchive", "OutputError", "Patience",
+    "ConvertReport", "ConvexMsgsError", "CursorExpired", "Damaged", "DiffReport", "Differs", "Exit", "ExportReport",
+    "FunctionFailed", "History", "Locked", "Messages", "Names", "NoArchive", "NoStreaming", "OutputError", "Patience",
     "PipeClosed", "Refused", "RestorePlan", "RestoreReport", "Row", "RunsReport", "SessionInfo", "Sessions",
     "SyncReport", "Unreachable", "UsageError", "ValidationReport", "VerifyReport", "__version__", "connect",
     "convert", "diff", "doctor", "export", "init", "open", "restore", "runs", "sync", "validate", "verify",

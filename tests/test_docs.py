@@ -101,7 +101,7 @@ def test_every_shared_option_is_documented() -> None:
     seen = [option for name in COMMANDS for option in options_of(name)]
     shared = {option for option in seen if seen.count(option) > 1}
     assert sorted(option for option in shared if f"`{option}" not in text_of("settings.md")) == []
-    own = options_of("sandbox") - {"--help", "--functions", "--streaming", "--verbose"}
+    own = options_of("sandbox") - {"--help", "--functions", "--streaming", "--data-sync", "--verbose"}
     assert sorted(option for option in own if f"`{option}" not in text_of("sandbox.md")) == []
 
 

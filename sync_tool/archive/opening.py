@@ -84,7 +84,9 @@ def _state(layout: Layout, note: Note) -> tuple[State, Run | None]:
 
 
 def _remove_strays(layout: Layout, state: State) -> None:
-    """Remove the parts of runs that were never complete and are not to be gone on with."""
+    """Remove what runs that were cut off have left and nobody goes on with: unfinished files, parts of no run."""
+    for file in layout.runs.glob(".*.part"):
+        file.unlink()
     known = {*layout.run_names(), *([state.open_run.run] if state.open_run else [])}
     for folder in layout.parts.iterdir() if layout.parts.is_dir() else ():
         if folder.is_dir() and folder.name not in known:

@@ -226,9 +226,13 @@ def open_parts(layout: Layout, open_run: OpenRun) -> list[Part]:
     Raises:
         Damaged: they are not what they were when they were made durable.
     """
-    for path in layout.part_files(open_run.run)[open_run.parts :]:
-        path.unlink()
-    return read_open_parts(layout, open_run)
+    parts = read_open_parts(layout, open_run)
+    counted = {layout.root / part.path for part in parts}
+    folder = layout.parts / open_run.run
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path not in counted:
+            path.unlink()
+    return parts
 
 
 def read_open_parts(layout: Layout, open_run: OpenRun) -> list[Part]:
