@@ -44,7 +44,7 @@ class Layout:
         """
         if self.manifest.is_file():
             return
-        if self.state.is_file() and self.runs.is_dir():
+        if self.run_names():
             raise Damaged(
                 f"{self.manifest} is missing; the other files of an archive are there.",
                 hint=[("", "put it back from a copy: it says of which deployment the archive is")],

@@ -42,6 +42,7 @@ def create(layout: Layout, manifest: Manifest) -> None:
     """
     for folder in (layout.root, layout.parts, layout.runs):
         make_folder(folder)
+    State().write(layout)
     manifest.write(layout)
 
 

@@ -31,7 +31,7 @@ from sync_tool.text import plural
 
 _FEW_DELETED: Final = 100
 _SMALL_SHARE: Final = 0.1
-_OURS: Final = frozenset({".lock", "parts", "runs", "cache", ".convex-msgs.json.part"})
+_OURS: Final = frozenset({".lock", "parts", "runs", "state.json", ".state.json.part", ".convex-msgs.json.part"})
 """What making an archive may have left when it was cut off."""
 
 

@@ -96,7 +96,7 @@ def verify(
     oldest = None if max_age is None else parse_span(max_age, "--max-age")
     share = _share(subset)
     layout = Layout(Path(archive).expanduser())
-    if not layout.root.is_dir() or not any((layout.manifest.exists(), layout.state.exists(), layout.runs.is_dir())):
+    if not layout.manifest.exists() and not layout.run_names():
         raise NoArchive(f"no archive at {layout.root}.")
     progress.begin(f"{layout.root}", None)
     found = Check(layout, quick=quick, share=share, step=lambda part: progress.advance(part.records, part.bytes)).run()

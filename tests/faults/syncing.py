@@ -13,6 +13,7 @@ from typing import Final, Self
 
 import sync_tool as cm
 from faults.killing import KILLED, Life, Tool, Violation, measure
+from faults.proxying import running_proxy
 from running import Sandbox, running_sandbox
 from sync_tool.archive.layout import Layout
 from syncing import DOORS, Writer, live_rows, rows_of, sync
@@ -110,8 +111,19 @@ class SyncSubject:
 
     def case(self, chance: random.Random, folder: Path) -> SyncCase:
         """Draw the way, and what there is before."""
-        door, kind = chance.choice(DOORS), chance.choice(KINDS)
+        return self.named(chance.choice(DOORS), chance.choice(KINDS), folder)
+
+    def named(self, door: str, kind: str, folder: Path) -> SyncCase:
+        """Make one variant ready in a new folder."""
         return self._case(door, kind, folder, self._life(door, kind))
+
+    def requests_of(self, case: SyncCase) -> int:
+        """Run a case to its end and return how many requests that took."""
+        with running_proxy(case.tool.url) as proxy:
+            code = case.tool.run(proxy.url)
+            if code != 0:
+                raise Violation(f"exit {code}: {case.tool.words}")
+            return len(proxy.events())
 
     def _base(self, door: str) -> Path:
         return self._folder / f"base {door}"
