@@ -7,8 +7,9 @@ Source: get-convex/convex-backend, ``crates/local_backend/src/streaming_export.r
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, Final, Literal, NamedTuple, cast
 
@@ -24,7 +25,7 @@ from sync_tool.model import Names, Row
 from sync_tool.rowreader import RowReader
 
 _PATH: Final = "/api/v1/data/sync"
-_SPOOL_BYTES: Final = 8 << 20
+_SPOOL_BYTES: Final = 1 << 20
 _EXPIRED: Final = "DataSyncCursorExpired"
 
 INVALID_CURSOR: Final = "InvalidDataSyncCursor"
@@ -194,7 +195,7 @@ class StreamDoor:
         except (ValueError, RecursionError) as error:
             raise self._garbled(error) from None
         return ChangePage(
-            changes=_Changes(self, long),
+            changes=_Repeatable(partial(self._changes, long)),
             truncated=any(self._ours(truncate) for truncate in head.truncates),
             cursor=head.pagination.next_cursor,
             up_to_date=head.status.type == "upToDate",
@@ -202,7 +203,7 @@ class StreamDoor:
             bytes=answer.size,
         )
 
-    def changes(self, long: LongAnswer) -> Iterator[Change]:
+    def _changes(self, long: LongAnswer) -> Iterator[Change]:
         """Yield the changes of one answer.
 
         Raises:
@@ -246,12 +247,11 @@ class StreamDoor:
         return self._client.refusal(answer)
 
 
-class _Changes:
-    """The changes of one answer, as often as wanted."""
+class _Repeatable:
+    """Changes that can be gone through as often as wanted."""
 
-    def __init__(self, door: StreamDoor, long: LongAnswer) -> None:
-        self._door = door
-        self._long = long
+    def __init__(self, begin: Callable[[], Iterator[Change]]) -> None:
+        self._begin = begin
 
     def __iter__(self) -> Iterator[Change]:
-        return self._door.changes(self._long)
+        return self._begin()

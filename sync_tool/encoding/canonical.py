@@ -16,8 +16,9 @@ from sync_tool.encoding.values import Json, Value, decode, decode_export, encode
 _encoder = msgspec.json.Encoder(order="sorted")
 _decoder = msgspec.json.Decoder()
 
-_SPELLED_OTHERWISE = re.compile(rb"[:,\[]\s*(?:-?\d+\s*[,\]}]|-0)")
-"""Finds what may be an int64 or -0 in ``export_json`` (or text that looks like one): all else is spelled alike."""
+_OTHER_FIELD = re.compile(rb":\s*(?:-?\d+\s*[,}]|-0)")
+_OTHER_ITEM = re.compile(rb"[,\[]\s*(?:-?\d+\s*[,\]]|-0)")
+"""They find what ``export_json`` may spell otherwise in objects and arrays: int64 and -0, or text that looks like it."""
 
 
 def dumps(value: Value) -> bytes:
@@ -68,7 +69,7 @@ def export_to_canonical(data: bytes) -> bytes:
     Raises:
         ValueError: as `loads_export`.
     """
-    if _SPELLED_OTHERWISE.search(data):
+    if _spelled_otherwise(data):
         return dumps(loads_export(data))
     return _encoder.encode(_shallow(_as_it_is, data))
 
@@ -76,6 +77,12 @@ def export_to_canonical(data: bytes) -> bytes:
 def canonical_to_export(data: bytes) -> bytes:
     """Respell canonical bytes in ``export_json``; they differ where there is an int64."""
     return dumps_export(loads(data)) if b'"$integer"' in data else data
+
+
+def _spelled_otherwise(data: bytes) -> bool:
+    if _OTHER_FIELD.search(data):  # quick, as it begins with one certain byte
+        return True
+    return data.count(b"[") != data.count(b"[]") and _OTHER_ITEM.search(data) is not None
 
 
 def _as_it_is(json: Json) -> Json:

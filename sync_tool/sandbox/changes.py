@@ -29,12 +29,13 @@ ORDER BY commit_number
 """
 
 _NOW: Final = """
-SELECT entries.key, commit_number, body FROM entries CROSS JOIN documents ON table_number = ? AND documents.key = home
+SELECT entries.key, commit_number, ts, body
+FROM entries CROSS JOIN documents ON table_number = ? AND documents.key = home JOIN commits ON number = commit_number
 WHERE index_number = ? AND entries.key >= ? AND commit_number <= ? ORDER BY entries.key
 """
 
 _BEFORE: Final = """
-SELECT id, commit_number, body FROM revisions INDEXED BY revisions_by_id
+SELECT id, commit_number, ts, body FROM revisions INDEXED BY revisions_by_id JOIN commits ON number = commit_number
 WHERE table_number = ? AND id > ? AND commit_number <= ? ORDER BY id, commit_number
 """
 
@@ -68,15 +69,13 @@ def log_after(connection: sqlite3.Connection, ts: int, table: Table | None) -> I
 def table_at(connection: sqlite3.Connection, table: Table, ts: int, after_id: str) -> Iterator[Revision]:
     """Yield the documents that a table held at a moment, in the order of their ids, after one of these."""
     number = _commit_at(connection, ts)
-    stamps = connection.cursor()
     start = after(key_of([after_id])) if after_id else b""
     now = connection.execute(_NOW, (table.number, table.by_id, start, number))
     before = connection.execute(_BEFORE, (table.number, after_id, number))
-    newest = ((_named(body).id, commit, body) for _, commit, body in now)
+    newest = ((key[1:-1].decode(), *rest) for key, *rest in now)  # between the marks of a string (`key_of`)
     for document_id, versions in groupby(merge(before, newest, key=itemgetter(0, 1)), itemgetter(0)):
-        *_, (_, commit, body) = versions
+        *_, (_, _, committed, body) = versions
         if body is not None:
-            (committed,) = stamps.execute("SELECT ts FROM commits WHERE number = ?", (commit,)).fetchone()
             yield Revision(committed, table.number, document_id, body)
 
 

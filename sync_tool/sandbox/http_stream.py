@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sync_tool.encoding.canonical import canonical_to_export
 from sync_tool.encoding.values import Json
 from sync_tool.sandbox.cursors import Cursors, fingerprint_of
 from sync_tool.sandbox.datasync import INVALID, DataSync, Position, SyncPage
@@ -25,8 +26,8 @@ from sync_tool.sandbox.keys import Token, is_admin
 from sync_tool.sandbox.requests import client_of, read_body, token_of
 from sync_tool.sandbox.results import to_json_bytes
 from sync_tool.sandbox.rights import VIEW_DATA, must_be_allowed
-from sync_tool.sandbox.selection import Columns, Selection, read_selection
-from sync_tool.sandbox.store import Table, load_tables
+from sync_tool.sandbox.selection import Columns, Selection, chosen, read_selection
+from sync_tool.sandbox.store import load_tables
 
 _FINGERPRINT: Final = fingerprint_of("data sync")
 _NAMED_CLIENTS: Final = {"fivetran-export": "fivetran-", "fivetran-import": "fivetran-", "airbyte-export": "airbyte-"}
@@ -63,10 +64,18 @@ class StreamApi:
 
     async def test_connection(self, request: Request) -> Response:
         """GET /api/test_streaming_export_connection: null if plan and key allow streaming export."""
+        self.must_be_allowed(request)
+        return json_response(None)
+
+    def must_be_allowed(self, request: Request) -> None:
+        """Refuse whoever may not stream.
+
+        Raises:
+            ServerError: 401 or 403.
+        """
         token = token_of(request)
         is_admin(token, self._instance.key)
         self._must_be_allowed(token)
-        return json_response(None)
 
     async def data_sync(self, request: Request) -> Response:
         """POST /api/v1/data/sync: one page."""
@@ -122,15 +131,16 @@ class StreamApi:
 
     def _spell(self, page: SyncPage, selection: Selection) -> bytes:
         """Return a page as JSON."""
-        names = {table.number: table.name for table in page.targets.values()}
-        columns = {number: selection.columns(name) or _NO_TABLE for number, name in names.items()}
+        tables = page.targets.values()
+        names = {table.number: to_json_bytes(table.name) for table in tables}
+        columns = {table.number: selection.columns(table.name) or _NO_TABLE for table in tables}
         values = (
             b'{"component":"","table":%s,"ts":%d,"deleted":%s,"value":%s}'
             % (
-                to_json_bytes(names[number]),
+                names[number],
                 ts,
                 b"true" if body is None else b"false",
-                to_json_bytes({"_id": document_id}) if body is None else columns[number].cut(body),
+                to_json_bytes({"_id": document_id}) if body is None else canonical_to_export(columns[number].cut(body)),
             )
             for ts, number, document_id, body in page.revisions
         )
@@ -152,8 +162,3 @@ class StreamApi:
             return _position(self._cursors.read(text, _FINGERPRINT) or b"")
         except (FunctionError, msgspec.DecodeError):
             raise ServerError(400, INVALID, "Could not parse the data sync cursor") from None
-
-
-def chosen(tables: Iterable[Table], selection: Selection) -> dict[str, Table]:
-    """Return those tables that are asked for, by tablet."""
-    return {table.tablet: table for table in tables if selection.columns(table.name) is not None}

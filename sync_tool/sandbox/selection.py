@@ -6,12 +6,14 @@ Source: get-convex/convex-backend, ``crates/common/src/types/streaming_export/se
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sync_tool.encoding import canonical
 from sync_tool.encoding.values import Json
 from sync_tool.sandbox.faults import ServerError, bad_request
 from sync_tool.sandbox.paths import is_identifier
+from sync_tool.sandbox.store import Table
 
 _OTHER = "_other"
 _CHOICES = {"included": True, "incl": True, "excluded": False, "excl": False}
@@ -25,12 +27,11 @@ class Columns:
     others: bool = True
 
     def cut(self, body: bytes) -> bytes:
-        """Return a document in ``export_json`` without the columns that are left out."""
+        """Return the canonical bytes of a document without the columns that are left out."""
         if self.others and not self.named:
-            return canonical.canonical_to_export(body)
+            return body
         document = canonical.loads(body)
-        kept = {name: value for name, value in document.items() if self.named.get(name, self.others)}
-        return canonical.dumps_export(kept)
+        return canonical.dumps({name: value for name, value in document.items() if self.named.get(name, self.others)})
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ def read_selection(json: Json) -> Selection:
 def one_table(name: str) -> Selection:
     """Select one table with all of its columns."""
     return Selection({name: Columns()}, others=False)
+
+
+def chosen(tables: Iterable[Table], selection: Selection) -> dict[str, Table]:
+    """Return those tables that are asked for, by tablet."""
+    return {table.tablet: table for table in tables if selection.columns(table.name) is not None}
 
 
 def invalid(text: str) -> ServerError:

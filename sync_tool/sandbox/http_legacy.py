@@ -1,0 +1,173 @@
+"""The older streaming export over HTTP, which Airbyte's connector uses; only for reading.
+
+Source: get-convex/convex-backend, ``crates/local_backend/src/streaming_export.rs``,
+``crates/common/src/types/streaming_export/mod.rs``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sync_tool.encoding import canonical
+from sync_tool.encoding.values import Json
+from sync_tool.sandbox.changes import Revision
+from sync_tool.sandbox.faults import bad_request
+from sync_tool.sandbox.http_border import Handler, json_bytes, json_response
+from sync_tool.sandbox.http_stream import StreamApi
+from sync_tool.sandbox.instance import Instance
+from sync_tool.sandbox.legacy import DeltasPage, SnapshotPage, Walk, document_deltas, list_snapshot
+from sync_tool.sandbox.requests import read_body
+from sync_tool.sandbox.results import CLEAN, check_format, spell, to_json_bytes
+from sync_tool.sandbox.selection import Columns, Selection, chosen, one_table, read_selection
+from sync_tool.sandbox.store import Table, load_tables
+
+_METADATA: Final = {"_table": "string", "_component": "string", "_ts": "integer", "_deleted": "boolean"}
+
+
+class _Arguments(msgspec.Struct):
+    cursor: Any = None
+    snapshot: int | None = None
+    selection: Any = None
+    component: str | None = None
+    table_name: str | None = None
+    tableName: str | None = None  # noqa: N815  # both spellings are taken
+    format: str = CLEAN
+
+    @property
+    def selected(self) -> Selection:
+        """What is asked for, in whichever of the forms."""
+        table = self.table_name or self.tableName
+        if self.selection is not None or table is None:
+            return read_selection(self.selection)
+        return one_table(table)
+
+
+class LegacyApi:
+    """The handlers of the older streaming export of one instance.
+
+    Args:
+        instance: the deployment.
+        stream: knows who may.
+    """
+
+    def __init__(self, instance: Instance, stream: StreamApi) -> None:
+        self._instance = instance
+        self._stream = stream
+
+    def handlers(self) -> dict[str, Handler]:
+        """Return the handlers of GET and POST requests by path."""
+        return {
+            "/api/list_snapshot": self.list_snapshot,
+            "/api/document_deltas": self.document_deltas,
+        }
+
+    async def list_snapshot(self, request: Request) -> Response:
+        """GET or POST /api/list_snapshot: one page of one moment."""
+        asked = await self._arguments(request)
+        cursor = _read_walk(asked.cursor)
+
+        def page(connection: sqlite3.Connection, latest: int, tables: dict[str, Table]) -> SnapshotPage:
+            return list_snapshot(connection, latest, asked.snapshot, cursor, tables)
+
+        found, names = await self._on_newest(asked.selected, page)
+        cursor_text = None if found.cursor is None else to_json_bytes(found.cursor._asdict()).decode()
+        rest = {"snapshot": found.snapshot, "cursor": cursor_text, "hasMore": found.cursor is not None}
+        return _answer(found.revisions, names, asked, rest, deltas=False)
+
+    async def document_deltas(self, request: Request) -> Response:
+        """GET or POST /api/document_deltas: one page of the change log."""
+        asked = await self._arguments(request)
+        if asked.cursor is None:
+            raise bad_request("DocumentDeltasCursorRequired", "/api/document_deltas requires a cursor")
+        try:
+            since = int(asked.cursor)
+        except ValueError:
+            raise bad_request("InvalidQuery", "Failed to deserialize query string: cursor: invalid digit") from None
+        retention = int(self._instance.options.retention * 1e9)
+
+        def page(connection: sqlite3.Connection, latest: int, tables: dict[str, Table]) -> DeltasPage:
+            return document_deltas(connection, latest, latest - retention, since, tables)
+
+        found, names = await self._on_newest(asked.selected, page)
+        return _answer(found.revisions, names, asked, {"cursor": found.cursor, "hasMore": found.has_more}, deltas=True)
+
+    async def json_schemas(self, request: Request) -> Response:
+        """GET /api/json_schemas: the tables, each with the fields that all documents have."""
+        self._stream.must_be_allowed(request)
+        metadata = _METADATA if request.query_params.get("deltaSchema") == "true" else {}
+        kinds = {"_id": "string", "_creationTime": "number", **metadata}
+        schema: Json = {
+            "type": "object",
+            "properties": {name: {"type": kind} for name, kind in kinds.items()},
+            "additionalProperties": False,
+            "required": ["_creationTime", "_id"],
+            "$schema": "http://json-schema.org/draft-07/schema#",
+        }
+        engine = self._instance.engine
+        tables = await self._instance.read(lambda: engine.view(lambda c: sorted(load_tables(c, engine.declared)))[0])
+        return json_response(dict.fromkeys(tables, schema))
+
+    async def _arguments(self, request: Request) -> _Arguments:
+        self._stream.must_be_allowed(request)
+        if request.method == "POST":
+            asked = await read_body(request, _Arguments)
+        else:
+            try:
+                asked = msgspec.convert(dict(request.query_params), _Arguments, strict=False)
+            except msgspec.ValidationError as error:
+                raise bad_request("InvalidQuery", f"Failed to deserialize query string: {error}") from None
+        check_format(asked.format)
+        return asked
+
+    async def _on_newest(self, selection: Selection, run: Callable[..., Any]) -> tuple[Any, dict[int, Named]]:
+        """Run something on the newest state; return also the tables by number."""
+        engine = self._instance.engine
+        engine.beat()
+
+        def on(connection: sqlite3.Connection) -> tuple[Any, dict[int, Named]]:
+            tables = chosen(load_tables(connection, engine.declared).values(), selection)
+            names = {table.number: (table.name, selection.columns(table.name)) for table in tables.values()}
+            return run(connection, engine.ts_of(connection), tables), names
+
+        return await self._instance.read(lambda: engine.view(on)[0])
+
+
+Named = tuple[str, Columns | None]
+"""Name of a table, and the columns of it that are asked for."""
+
+
+def _answer(
+    revisions: list[Revision], names: dict[int, Named], asked: _Arguments, rest: Json, *, deltas: bool
+) -> Response:
+    values = []
+    for ts, number, document_id, body in revisions:
+        name, columns = names[number]
+        fields = {"_component": "", "_table": name, "_ts": ts, **({"_deleted": body is None} if deltas else {})}
+        cut = canonical.dumps({"_id": document_id}) if body is None or columns is None else columns.cut(body)
+        values.append(to_json_bytes(fields)[:-1] + b"," + _spelled(cut, asked.format)[1:])
+    return json_bytes(b'{"values":[' + b",".join(values) + b"]," + to_json_bytes(rest)[1:])
+
+
+def _spelled(body: bytes, format_name: str) -> bytes:
+    """Respell a document; where nothing in it is tagged, every format spells it alike."""
+    return spell(canonical.loads(body), format_name) if b'"$' in body else body
+
+
+def _read_walk(text: Json) -> Walk | None:
+    if text is None:
+        return None
+    try:
+        found: dict[str, str] = msgspec.json.decode(str(text), type=dict[str, str])
+        return Walk(found["tablet"], found["id"])
+    except (msgspec.DecodeError, KeyError):
+        raise bad_request(
+            "InvalidListSnapshotCursor",
+            "Invalid value for the `cursor` argument of list_snapshot. Use a `cursor` returned by a previous"
+            " list_snapshot call, and treat it as an opaque value.",
+        ) from None
