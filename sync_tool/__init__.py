@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from sync_tool.jobs.convert import ConvertReport, convert
+    from sync_tool.jobs.diff import DiffReport, diff
     from sync_tool.jobs.doctor import doctor
     from sync_tool.jobs.export import ExportReport, export
     from sync_tool.jobs.history import History, Messages, Sessions
@@ -49,8 +50,12 @@ if TYPE_CHECKING:
     from sync_tool.jobs.opening import open_address as open  # noqa: A004  # read as sync_tool.open
     from sync_tool.jobs.restore import restore
     from sync_tool.jobs.restore_report import RestorePlan, RestoreReport
+    from sync_tool.jobs.runs import RunsReport, runs
+    from sync_tool.jobs.sync import sync
+    from sync_tool.jobs.sync_report import SyncReport
     from sync_tool.jobs.validate import validate
     from sync_tool.jobs.validation import ValidationReport
+    from sync_tool.jobs.verify import VerifyReport, verify
     from sync_tool.model import Names, Row, SessionInfo
 
 _HOMES = {
@@ -60,6 +65,7 @@ _HOMES = {
         "NoArchive", "NoStreaming", "OutputError", "PipeClosed", "Refused", "Unreachable", "UsageError",
     ),
     "sync_tool.jobs.convert": ("ConvertReport", "convert"),
+    "sync_tool.jobs.diff": ("DiffReport", "diff"),
     "sync_tool.jobs.doctor": ("doctor",),
     "sync_tool.jobs.export": ("ExportReport", "export"),
     "sync_tool.jobs.history": ("History", "Messages", "Sessions"),
@@ -70,17 +76,22 @@ _HOMES = {
     "sync_tool.jobs.opening": ("connect",),
     "sync_tool.jobs.restore": ("restore",),
     "sync_tool.jobs.restore_report": ("RestorePlan", "RestoreReport"),
+    "sync_tool.jobs.runs": ("RunsReport", "runs"),
+    "sync_tool.jobs.sync": ("sync",),
+    "sync_tool.jobs.sync_report": ("SyncReport",),
     "sync_tool.jobs.validate": ("validate",),
     "sync_tool.jobs.validation": ("ValidationReport",),
+    "sync_tool.jobs.verify": ("VerifyReport", "verify"),
     "sync_tool.model": ("Names", "Row", "SessionInfo"),
 }  # fmt: skip
 
 __all__ = [
-    "Conflict", "ConvertReport", "ConvexMsgsError", "CursorExpired", "Damaged", "Differs", "Exit", "ExportReport",
-    "FunctionFailed", "History", "ImportPlan", "ImportReport", "Locked", "Messages", "Names", "NoArchive",
-    "NoStreaming", "OutputError", "Patience", "PipeClosed", "Refused", "RestorePlan", "RestoreReport", "Row",
-    "SessionInfo", "Sessions", "Unreachable", "UsageError", "ValidationReport", "__version__", "connect", "convert",
-    "doctor", "export", "import_", "init", "migrate", "open", "restore", "validate",
+    "Conflict", "ConvertReport", "ConvexMsgsError", "CursorExpired", "Damaged", "DiffReport", "Differs", "Exit",
+    "ExportReport", "FunctionFailed", "History", "ImportPlan", "ImportReport", "Locked", "Messages", "Names",
+    "NoArchive", "NoStreaming", "OutputError", "Patience", "PipeClosed", "Refused", "RestorePlan", "RestoreReport",
+    "Row", "RunsReport", "SessionInfo", "Sessions", "SyncReport", "Unreachable", "UsageError", "ValidationReport",
+    "VerifyReport", "__version__", "connect", "convert", "diff", "doctor", "export", "import_", "init", "migrate",
+    "open", "restore", "runs", "sync", "validate", "verify",
 ]  # fmt: skip
 
 

@@ -1,12 +1,73 @@
-"""Digests by which histories are compared where ids and times differ."""
+"""Fingerprints by which rows and histories are compared without keeping them.
+
+Two of them, since after an import ids and times differ: rows with their ids and times for copies of one
+origin, histories in order without ids and times for everything else.
+"""
 
 from __future__ import annotations
 
 from hashlib import blake2b
 from typing import Final
 
-DIGEST_BYTES: Final = 16
-_NONE: Final = bytes(DIGEST_BYTES)
+import msgspec
+
+BYTES: Final = 16
+_MODULUS: Final = 1 << (8 * BYTES)
+_NONE: Final = bytes(BYTES)
+_SYSTEM_FIELDS: Final = ("_id", "_creationTime")
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+def row_digest(canonical: bytes) -> bytes:
+    """Return the blake2b-128 of a row in canonical bytes, ``_id`` and ``_creationTime`` included."""
+    return blake2b(canonical, digest_size=BYTES).digest()
+
+
+def content_of(canonical: bytes) -> bytes:
+    """Return the canonical bytes of a row without ``_id`` and ``_creationTime``.
+
+    Args:
+        canonical: the whole row in canonical bytes; their spelling passes through a plain JSON parser unchanged.
+    """
+    document = _decode(canonical)
+    for name in _SYSTEM_FIELDS:
+        document.pop(name, None)
+    return _encode(document)
+
+
+class DigestSum:
+    """Digests added up mod 2^128, with their count: equal for equal rows, in whatever order.
+
+    A sum, since XOR would not see two equal rows.
+    """
+
+    __slots__ = ("count", "total")
+
+    def __init__(self, total: int = 0, count: int = 0) -> None:
+        self.total = total
+        self.count = count
+
+    def add(self, digest: bytes) -> None:
+        """Count one more."""
+        self.total = (self.total + int.from_bytes(digest, "big")) % _MODULUS
+        self.count += 1
+
+    def remove(self, digest: bytes) -> None:
+        """Take one away."""
+        self.total = (self.total - int.from_bytes(digest, "big")) % _MODULUS
+        self.count -= 1
+
+    @property
+    def hex(self) -> str:
+        """The sum as 32 hexadecimal digits."""
+        return f"{self.total:032x}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DigestSum) and (self.total, self.count) == (other.total, other.count)
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
 
 
 def message_digest(document: bytes) -> bytes:
@@ -15,7 +76,7 @@ def message_digest(document: bytes) -> bytes:
     Args:
         document: the canonical bytes of the row without ``_id`` and ``_creationTime``.
     """
-    return blake2b(document, digest_size=DIGEST_BYTES).digest()
+    return blake2b(document, digest_size=BYTES).digest()
 
 
 class HistoryDigest:
@@ -32,7 +93,7 @@ class HistoryDigest:
 
     def add(self, digest: bytes) -> None:
         """Go on with the next message, given by its `message_digest`."""
-        self.value = blake2b(self.value + digest, digest_size=DIGEST_BYTES).digest()
+        self.value = blake2b(self.value + digest, digest_size=BYTES).digest()
 
     @property
     def hex(self) -> str:

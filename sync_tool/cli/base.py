@@ -16,7 +16,7 @@ COMMON_EXITS: Final = (Exit.DONE, Exit.FAULT, Exit.USAGE, Exit.INTERRUPTED, Exit
 SECTIONS: Final = {
     "Look": ("sessions", "doctor"),
     "Move": ("export", "import", "migrate", "convert"),
-    "Keep": ("restore",),
+    "Keep": ("sync", "runs", "verify", "diff", "restore"),
     "Check": ("validate",),
     "Try": ("sandbox", "init"),
 }
@@ -24,7 +24,9 @@ SECTIONS: Final = {
 
 OTHER_WORDS: Final = {
     "dump": "export",
-    "backup": "export",
+    "backup": "sync",
+    "snapshots": "runs",
+    "compare": "diff",
     "download": "export",
     "load": "import",
     "upload": "import",
@@ -34,7 +36,7 @@ OTHER_WORDS: Final = {
     "ls": "sessions",
     "threads": "sessions",
     "conversations": "sessions",
-    "check": "doctor",
+    "check": "verify",
     "status": "doctor",
     "dev": "sandbox",
     "setup": "init",

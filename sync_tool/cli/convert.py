@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sync_tool.cli.base import Command
+from sync_tool.cli.declared import AS_OF
 from sync_tool.cli.options import manners, names, selection
 from sync_tool.cli.report import Shared
 from sync_tool.errors import Exit, UsageError
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     help="A folder: a file for each session or month, or (none) parts by size.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@AS_OF
 @selection
 @names
 @click.pass_obj
@@ -61,25 +63,28 @@ def command(
     kind: str | None,
     partition_by: PartitionBy | None,
     overwrite: bool,
+    as_of: str | None,
     selection: dict[str, Any],
     names: Names,
 ) -> None:
     """Write messages of files into another format: one session, a selection, or all.
 
-    IN is a JSONL, Parquet or zip file (also one of `npx convex export`), a folder that `export` wrote, or
-    - for JSONL on standard input. Several become one history in session order: rows with the same _id
-    and content count once; with the same _id and other content nothing is written. Files in no order
-    are sorted in the temporary folder, and the room that takes is said before.
+    IN is a JSONL, Parquet or zip file (also one of `npx convex export`), a folder that `export` wrote,
+    an archive that `sync` keeps, or - for JSONL on standard input. Several become one history in session
+    order: rows with the same _id and content count once; with the same _id and other content nothing is
+    written. Files in no order are sorted in the temporary folder, and the room that takes is said before.
     """
     from sync_tool.jobs.convert import convert
     from sync_tool.jobs.export import STDOUT
+    from sync_tool.jobs.opening import open_address
 
     to_stdout = output in (None, STDOUT)
     if to_stdout and sys.stdout.isatty() and (not selection["sessions"] or kind in ("parquet", "zip")):
         raise UsageError("that does not belong on a terminal.", hint=[("give", "-o FILE, or -s ID for one session")])
     shared.json_on_stderr = to_stdout
+    opened = [click.get_current_context().with_resource(open_address(name, as_of=as_of)) for name in inputs if as_of]
     report = convert(
-        inputs,
+        opened or inputs,
         output or STDOUT,
         format=kind,
         partition_by=partition_by,

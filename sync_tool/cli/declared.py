@@ -76,6 +76,21 @@ MANNERS: Final = (
     _option("Manners", "--log-json", is_flag=True, help="Write notes and errors on stderr as JSON lines."),
 )
 
+AS_OF: Final = click.option(
+    "--as-of",
+    metavar="RUN|DATE",
+    help="Of an archive: its state after this run, or after the last run until this date or time (UTC).",
+)
+
+_VIA: Final = _option(
+    "Which deployment",
+    "--via",
+    type=click.Choice(["auto", "functions", "system"]),
+    default="auto",
+    show_default=True,
+    help="How to read: deployed functions, or the dashboard's queries (nothing deployed).",
+)
+
 CONNECTION: Final = (
     _option(
         "Which deployment",
@@ -94,14 +109,7 @@ CONNECTION: Final = (
         envvar="CONVEX_MSGS_KEY_COMMAND",
         help="A command that prints the key.",
     ),
-    _option(
-        "Which deployment",
-        "--via",
-        type=click.Choice(["auto", "functions", "system"]),
-        default="auto",
-        show_default=True,
-        help="How to read: deployed functions, or the dashboard's queries (nothing deployed).",
-    ),
+    _VIA,
     *names("Which deployment"),
     _option(
         "Which deployment",
@@ -141,6 +149,17 @@ CONNECTION: Final = (
         help="How often a request is tried.",
     ),
 )
+
+_SYNC_VIA: Final = _option(
+    "Which deployment",
+    "--via",
+    type=click.Choice(["auto", "stream", "functions", "system"]),
+    default="auto",
+    show_default=True,
+    help="How to read: the stream of changes, deployed functions, or the dashboard's queries.",
+)
+
+SYNC_CONNECTION: Final = tuple(_SYNC_VIA if option is _VIA else option for option in CONNECTION)
 
 SELECTION: Final = (
     _option(

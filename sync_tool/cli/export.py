@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sync_tool.cli.base import Command
-from sync_tool.cli.options import connection, manners, selection
+from sync_tool.cli.declared import AS_OF
+from sync_tool.cli.options import connection_when_asked, manners, selection
 from sync_tool.cli.report import Shared, is_terminal
 from sync_tool.errors import Exit, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sync_tool.jobs.export import ExportReport
     from sync_tool.jobs.history import History
     from sync_tool.jobs.partitions import PartitionBy
+    from sync_tool.model import Names
 
 
 def _take_output(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -40,11 +44,13 @@ def _take_output(ctx: click.Context, parameter: click.Parameter, value: str | No
         "convex-msgs export -s cust-42 -o chat.jsonl            the same for a machine",
         "convex-msgs export -o messages.parquet                 everything, for DuckDB, pandas, Polars",
         "convex-msgs export --partition-by month -o history/    history/month=2026-08/part-0.parquet and so on",
+        "convex-msgs export backup/ --as-of 2026-08-21 -o old.jsonl   from an archive, as it was then",
         "convex-msgs export --match 'cust-*' --after 7d | jq .  the last week, onto standard output",
     ),
     exits=(Exit.UNREACHABLE, Exit.REFUSED, Exit.LOCKED, Exit.PIPE_CLOSED),
 )
 @manners
+@click.argument("address", required=False)
 @click.option(
     "-o",
     "output",
@@ -69,27 +75,36 @@ def _take_output(ctx: click.Context, parameter: click.Parameter, value: str | No
 @click.option(
     "--max-read", metavar="SIZE", envvar="CONVEX_MSGS_MAX_READ", help="Read at most this much, such as 250MB."
 )
+@AS_OF
 @selection
-@connection
+@connection_when_asked
 @click.pass_obj
 def command(
     shared: Shared,
-    history: History,
+    address: str | None,
     output: str | None,
     kind: str | None,
     partition_by: PartitionBy | None,
     overwrite: bool,
     max_read: str | None,
+    as_of: str | None,
     selection: dict[str, Any],
+    connect: Callable[[], History],
+    names: Names,
 ) -> None:
     """Write messages into a file or a folder: one session, a selection, or all.
+
+    They come from the deployment that the key names, or from ADDRESS: an archive, a file, @FILE (an env
+    file), a URL, env:NAME.
 
     A file appears only when it is complete; a folder keeps its finished parts, and the same command goes
     on. Reading is page by page: writes that happen meanwhile may
     be in or not (for one moment of a whole deployment there is `npx convex export`). Before a large read
     its size is estimated; on a cloud plan without streaming export more than 200 MB needs --max-read.
     """
+    from sync_tool.files.stored import StoredRows
     from sync_tool.jobs.export import STDOUT, export
+    from sync_tool.jobs.opening import open_address
     from sync_tool.text import duration, plural
 
     to_stdout = output in (None, STDOUT)
@@ -98,6 +113,10 @@ def command(
             "a whole history does not belong on a terminal.",
             hint=[("give", "-o FILE, or -s ID for one session")],
         )
+    if address is None and as_of is not None:
+        raise UsageError("--as-of is for archives.", hint=[("give", "the archive: export ARCHIVE --as-of …")])
+    context = click.get_current_context()
+    history = context.with_resource(open_address(address, as_of=as_of, names=names)) if address else connect()
     report = export(
         history.source,
         output or STDOUT,
@@ -115,7 +134,7 @@ def command(
     done = f"{what} -> {there} in {duration(report.seconds)}"
     if report.estimate is None:
         done += f"; read about {_megabytes(report.read_bytes)}"
-    elif report.sessions != 1:
+    elif report.sessions != 1 and not isinstance(history.source, StoredRows):
         done += (
             f"\npages were read from {report.started:%H:%M:%S} to {report.ended:%H:%M:%S} UTC: not one moment "
             "(one moment: `npx convex export`, then `convex-msgs convert snapshot.zip`)"

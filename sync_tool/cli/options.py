@@ -68,6 +68,23 @@ def connection_when_asked(function: F) -> F:
     return _decorated(wrapper, declared.CONNECTION)  # type: ignore[return-value]
 
 
+def sync_connection(function: F) -> F:
+    """Add the same for ``sync``, which has a way more: the function gets ``connect`` and ``via``."""
+
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        options = {name: kwargs.pop(name) for name in (*_NAMES, *_CONNECTING)}
+        via = options["via"]
+        options["via"] = via if via in ("functions", "system") else "auto"
+
+        def connect() -> History:
+            return click.get_current_context().with_resource(connected(options))
+
+        return function(*args, connect=connect, via=via, **kwargs)
+
+    return _decorated(wrapper, declared.SYNC_CONNECTION)  # type: ignore[return-value]
+
+
 def connected(options: dict[str, Any], address: str | None = None) -> History:
     """Take the connection options out of `options` and connect, to where an address says if there is one."""
     from sync_tool.deployment.http import Patience

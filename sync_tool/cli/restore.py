@@ -8,6 +8,7 @@ import click
 
 from sync_tool.cli.asking import confirm, on_terminal
 from sync_tool.cli.base import Command
+from sync_tool.cli.declared import AS_OF
 from sync_tool.cli.options import manners, names, selection
 from sync_tool.cli.report import Shared
 from sync_tool.errors import Exit
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     examples=(
         "convex-msgs restore messages.jsonl --to @.env.msgs --dry-run         what it would do",
         "convex-msgs restore messages.jsonl --to @.env.msgs                   into an empty table",
+        "convex-msgs restore backup/ --as-of 2026-08-21 --to @.env.msgs       an archive as it was then",
         "convex-msgs restore snapshot.zip --to @.env.msgs --replace --yes     in the place of what is there",
     ),
     exits=(Exit.DIFFERS, Exit.UNREACHABLE, Exit.REFUSED, Exit.DAMAGED, Exit.LOCKED),
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     required=True,
     help="The deployment: @FILE (an env file), a URL, live (of the environment), env:NAME.",
 )
+@AS_OF
 @click.option("--replace", is_flag=True, help="Delete the rows that the table holds, in the same step.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before rows are deleted, or on a production deployment.")
 @click.option("--dry-run", is_flag=True, help="Upload, show the plan as the deployment counted it, and cancel.")
@@ -46,13 +49,14 @@ def command(
     shared: Shared,
     source: str,
     target: str,
+    as_of: str | None,
     replace: bool,
     yes: bool,
     dry_run: bool,
     selection: dict[str, Any],
     names: Names,
 ) -> int:
-    """Put the rows of a file back into a deployment, with their own _id and _creationTime.
+    """Put the rows of a file or an archive back into a deployment, with their own _id and _creationTime.
 
     The whole table changes in one step, or not at all: it is the deployment's own snapshot import, which checks
     every row against the schema. Needs a key that may import. Ctrl-C cancels. A call that was killed after its
@@ -64,7 +68,7 @@ def command(
     from sync_tool.jobs.restore import restore
 
     shared.watch_retries()
-    with open_address(source, names=names) as rows, open_address(target, names=names) as deployment:
+    with open_address(source, as_of=as_of, names=names) as rows, open_address(target, names=names) as deployment:
         report = restore(
             rows,
             deployment,

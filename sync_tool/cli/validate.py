@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from sync_tool.cli.base import Command
+from sync_tool.cli.declared import AS_OF
 from sync_tool.cli.options import connection_when_asked, manners, selection
 from sync_tool.cli.report import Shared
 from sync_tool.errors import Exit
@@ -63,6 +64,7 @@ _ID_COLUMNS: Final = 40
 @click.option(
     "--max-read", metavar="SIZE", envvar="CONVEX_MSGS_MAX_READ", help="Read at most this much of a deployment."
 )
+@AS_OF
 @selection
 @connection_when_asked
 @click.pass_obj
@@ -74,11 +76,12 @@ def command(
     max_errors: int,
     max_unpacked: str | None,
     max_read: str | None,
+    as_of: str | None,
     selection: dict[str, Any],
     connect: Callable[[], History],
     names: Names,
 ) -> int:
-    """Check messages: files, folders that `export` wrote, - for standard input, or without any the deployment.
+    """Check messages: files, folders of `export`, archives, - for standard input, or without any the deployment.
 
     Every fault is listed with file, line, JSON path and rule, and the levels at which it would pass; then
     faults and warnings are counted by rule. Nothing is changed. Exit code 3 if a record is bad.
@@ -93,6 +96,7 @@ def command(
         max_errors=max_errors,
         max_unpacked=max_unpacked,
         max_read=max_read,
+        as_of=as_of,
         progress=shared,
         **selection,
     )

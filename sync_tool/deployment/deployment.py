@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from functools import cached_property
 from typing import Literal
 from urllib.parse import urlsplit
@@ -107,6 +108,13 @@ class Deployment:
         kind = SystemDoor if self._via == "system" or not self.has_functions else FunctionsDoor
         return kind(self.client, self.names, rows)
 
+    def through(self, via: Via) -> Deployment:
+        """Return the same deployment, its connections shared, read by another way."""
+        other = copy(self)
+        other._via = via  # noqa: SLF001  # a copy of ourselves
+        other.__dict__.pop("door", None)
+        return other
+
     @property
     def way(self) -> str:
         """Which door is used, and why."""
@@ -159,6 +167,10 @@ class Deployment:
         """Return the first creation time at or after `since`, ms since 1970; None if there is none."""
         page = next(self._make_door(1).by_time(TimeRange(after=since)), None)
         return page.rows[0].time if page and page.rows else None
+
+    def in_time_order(self, after: float | None) -> Iterator[Page]:
+        """Yield the rows of all sessions created at `after` (ms since 1970; None: ever) or later, by creation time."""
+        return self._reader().by_time(TimeRange(after=after))
 
     def _reader(self) -> Reader:
         return Reader(self.door, self.names, self.patience, self.count)

@@ -61,6 +61,10 @@ class Reader:
             ranges = resumed(key_ranges(selection), resume)
             yield from self._ranges([piece for where in ranges for piece in self._cut(where)])
 
+    def by_time(self, where: TimeRange) -> Iterator[Page]:
+        """Yield the rows of all sessions in the order of their creation."""
+        return self._read([partial(self._door.by_time, where)])
+
     def settled(self, selection: Selection) -> Selection:
         """Return the same selection with `active_after` replaced by the sessions it stands for."""
         settling = self._settle(selection)

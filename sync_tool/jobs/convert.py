@@ -56,7 +56,7 @@ def convert(
 
     Args:
         inputs: one or several of: path of a JSONL, Parquet or zip file; path of a folder that an export
-            wrote; ``-`` for JSONL on standard input; what `open` returned for any of these.
+            wrote, or of an archive; ``-`` for JSONL on standard input; what `open` returned for any of these.
         output: as in `export`.
         format: as in `export`.
         partition_by: as in `export`.

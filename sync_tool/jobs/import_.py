@@ -31,7 +31,7 @@ from sync_tool.jobs.importing.staging import Staged
 from sync_tool.jobs.importing.summing import SENT, Taken, compare, make_plan
 from sync_tool.jobs.metering import Meter, estimate_all, read_cap
 from sync_tool.jobs.opening import open_address
-from sync_tool.jobs.parts import Part, is_deployment, parts_of
+from sync_tool.jobs.parts import Part, is_opened, parts_of
 from sync_tool.jobs.selecting import make_selection, parse_size
 from sync_tool.jobs.validation import DamagedSource, Tally
 from sync_tool.model import Page
@@ -139,7 +139,7 @@ class _Import:
 
     def _opened(self, source: History | str | Path) -> Iterator[Part]:
         names = self._options.get("names") or self._deployment.names
-        if not isinstance(source, History) and is_deployment(source):
+        if not isinstance(source, History) and is_opened(source):
             source = self._stack.enter_context(open_address(source, names=names))
         return parts_of(source, names, self._metered, parse_size(self._options.get("max_unpacked"), "--max-unpacked"))
 

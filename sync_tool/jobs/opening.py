@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sync_tool.archive.layout import is_archive
 from sync_tool.errors import UsageError
 from sync_tool.jobs.history import History
 from sync_tool.model import Names
@@ -54,17 +56,24 @@ def connect(
     return History(Deployment(find_target(settings, url, key_command), names, via=via, patience=patience))
 
 
-def open_address(address: str | Path, *, names: Names | None = None, patience: Patience | None = None) -> History:
-    """Open whatever an address names: a file, a folder that an export wrote, or a deployment.
+def open_address(
+    address: str | Path,
+    *,
+    as_of: str | datetime | None = None,
+    names: Names | None = None,
+    patience: Patience | None = None,
+) -> History:
+    """Open whatever an address names: a file, a folder that an export wrote, an archive, or a deployment.
 
     Args:
         address: a path; ``-`` (JSONL on standard input); ``https://…``; ``@FILE`` (the deployment of an
             env file); ``live`` (of the environment); ``env:NAME`` (an address held in a variable).
+        as_of: of an archive, an older state: a run's name, a date, or a time.
         names: table, index and field names other than LangChain's.
         patience: timeouts and attempts, where it is a deployment.
 
     Raises:
-        UsageError: nothing there, or an address with a password in it.
+        UsageError: nothing there, an address with a password in it, or `as_of` with something that is no archive.
     """
     text = str(address)
     if text.startswith("env:"):
@@ -77,22 +86,35 @@ def open_address(address: str | Path, *, names: Names | None = None, patience: P
             "an address with a password does not belong on a command line.",
             hint=[("put it", "into a variable: env:NAME")],
         )
+    if as_of is not None and (text == _LIVE or text.startswith(("@", "http://", "https://"))):
+        raise _no_archive(text)
     if text == _LIVE:
         return connect(names=names, patience=patience)
     if text.startswith("@"):
         return connect(env_file=text[1:], names=names, patience=patience)
     if text.startswith(("http://", "https://")):
         return connect(text, names=names, patience=patience)
-    return History(open_stored(text, names))
+    return History(open_stored(text, names, as_of))
 
 
-def open_stored(path: str | Path, names: Names | None = None) -> StoredRows:
-    """Open a file, a folder that an export wrote, or ``-`` for JSONL on standard input.
+def open_stored(path: str | Path, names: Names | None = None, as_of: str | datetime | None = None) -> StoredRows:
+    """Open a file, a folder that an export wrote, an archive, or ``-`` for JSONL on standard input.
+
+    Args:
+        path: which.
+        names: table (of a zip) and field names; Parquet, folders and archives know theirs.
+        as_of: of an archive, an older state.
 
     Raises:
         UsageError: nothing there, or nothing that can be read.
         Damaged: a folder that is not as its manifest says.
     """
+    if str(path) != STDIN and is_archive(Path(path).expanduser()):
+        from sync_tool.archive.reader import ArchiveRows
+
+        return ArchiveRows(Path(path).expanduser(), as_of)
+    if as_of is not None:
+        raise _no_archive(str(path))
     if str(path) == STDIN:
         from sync_tool.files.standardinput import StandardInput
 
@@ -105,3 +127,7 @@ def open_stored(path: str | Path, names: Names | None = None) -> StoredRows:
     from sync_tool.files.source import MessageFile
 
     return MessageFile(where, names)
+
+
+def _no_archive(address: str) -> UsageError:
+    return UsageError(f"--as-of is for archives, and {address} is none.")

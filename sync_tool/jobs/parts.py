@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sync_tool.archive.layout import is_archive
 from sync_tool.errors import Damaged
 from sync_tool.files.folder import MessageFolder
 from sync_tool.files.records import STDIN, RecordFile
@@ -36,9 +37,9 @@ class Part:
     """True where records are no lines of a file, and only the selected ones come."""
 
 
-def is_deployment(source: str | Path) -> bool:
-    """Tell whether text names a deployment or a variable, and no file."""
-    return str(source) == _LIVE or str(source).startswith(_ADDRESSES)
+def is_opened(source: str | Path) -> bool:
+    """Tell whether a source is no file whose lines are looked at as they stand: a deployment, or an archive."""
+    return str(source) == _LIVE or str(source).startswith(_ADDRESSES) or is_archive(Path(source).expanduser())
 
 
 def parts_of(

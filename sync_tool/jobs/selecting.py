@@ -19,6 +19,10 @@ _MOST_BYTES: Final = 2.0**63
 _SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(k|m|g|t)?(i?)b?$", re.IGNORECASE)
 
 
+Span = str | float | timedelta
+"""A stretch of time: text such as ``10m`` or ``7d``, seconds, or a timedelta."""
+
+
 class SelectionKeywords(TypedDict, total=False):
     """The keywords that every job takes to select messages."""
 
@@ -64,6 +68,22 @@ def parse_when(when: When, name: str) -> float | None:
     if isinstance(when, datetime):
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000
     return float(when)
+
+
+def parse_span(span: Span, name: str) -> float:
+    """Return a stretch of time in seconds.
+
+    Raises:
+        UsageError: it cannot be read; `name` says which one.
+    """
+    if isinstance(span, timedelta):
+        return span.total_seconds()
+    if isinstance(span, int | float):
+        return float(span)
+    found = _SPAN.match(span.strip())
+    if not found:
+        raise UsageError(f"{name} {span!r} is not a stretch of time.", hint=[("like", "90s, 10m, 26h or 7d")])
+    return float(found[1]) * timedelta(**{_UNITS[found[2]]: 1}).total_seconds()
 
 
 def parse_size(text: str | float | None, name: str) -> int | None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final, TypedDict, Unpack
 
@@ -14,7 +15,7 @@ from sync_tool.jobs.export import SILENT
 from sync_tool.jobs.history import History
 from sync_tool.jobs.metering import Meter, estimate_all, read_cap
 from sync_tool.jobs.opening import open_address
-from sync_tool.jobs.parts import Part, is_deployment, parts_of
+from sync_tool.jobs.parts import Part, is_opened, parts_of
 from sync_tool.jobs.selecting import SelectionKeywords, make_selection, parse_size
 from sync_tool.jobs.validation import DamagedSource, Place, Tally, ValidationReport
 from sync_tool.model import Names, Page, Row, Selection
@@ -43,6 +44,8 @@ class ValidateOptions(TypedDict, total=False):
     """Most bytes to read of a deployment, such as ``250MB``."""
     max_unpacked: str | int | None
     """Most bytes that may come out of a compressed file; without it 4 GiB or 200 times its size."""
+    as_of: str | datetime | None
+    """Of archives, an older state; every source must be one then."""
     progress: Progress | None
 
 
@@ -59,8 +62,8 @@ def validate(
     """Check records and say of every bad one why.
 
     Args:
-        sources: files, folders that `export` wrote, ``-`` (JSONL on standard input), addresses of deployments, or
-            what `connect` and `open` returned.
+        sources: files, folders that `export` wrote, archives, ``-`` (JSONL on standard input), addresses of
+            deployments, or what `connect` and `open` returned.
         level: ``documented``, ``langchain`` or ``loadable``.
         language: who shall read the messages at the level ``loadable``: ``js`` or ``python``.
         keywords: `ValidateOptions`, and those of a selection.
@@ -109,6 +112,7 @@ class _Run:
         self._language = language
         self._chosen = chosen
         self._names = options.get("names") or Names()
+        self._as_of = options.get("as_of")
         self._max_read = parse_size(options.get("max_read"), "--max-read")
         self._max_unpacked = parse_size(options.get("max_unpacked"), "--max-unpacked")
         self._met: set[str] = set()
@@ -122,8 +126,8 @@ class _Run:
 
     def opened(self, source: History | str | Path) -> Iterator[Part]:
         """Yield the files that a source consists of, or the deployment."""
-        if not isinstance(source, History) and is_deployment(source):
-            source = self._closing.enter_context(open_address(source, names=self._names))
+        if not isinstance(source, History) and (self._as_of is not None or is_opened(source)):
+            source = self._closing.enter_context(open_address(source, as_of=self._as_of, names=self._names))
         for part in parts_of(source, self._names, self._metered, self._max_unpacked):
             if not part.live and self._chosen.active_after is not None:
                 raise UsageError(

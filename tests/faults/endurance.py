@@ -20,7 +20,11 @@ from pathlib import Path
 from faults.killing import KILLED, Violation, kill_until_done
 from faults.plan import HTTP_FAULTS, Plan
 from faults.proxying import Event, in_vain, running_proxy
-from faults.subjects import SUBJECTS, Case, Subject
+from faults.subjects import Case, ExportSubject, Subject
+from faults.syncing import SyncSubject
+
+SUBJECTS: dict[str, Callable[[], Subject]] = {"export": ExportSubject, "sync": SyncSubject}
+"""What can be endured; a new command is one more class and one more name here."""
 
 _RATES = (0.05, 0.15, 0.3, 0.5)
 _TRIES = (2, 4, 6)

@@ -200,7 +200,3 @@ def _check_rows(whole: bytes, suffix: str, *selected: str) -> None:
     expected = [row.raw for row in cm.open(SAMPLE).messages(**chosen)]  # type: ignore[arg-type]
     if whole.splitlines() != expected:
         raise Violation(f"undisturbed, {selected} gives {len(whole.splitlines())} rows, not {len(expected)}")
-
-
-SUBJECTS: Final[dict[str, Callable[[], Subject]]] = {"export": ExportSubject}
-"""What can be endured; a new command is one more class and one more line here."""

@@ -1,0 +1,200 @@
+"""Looking at every file of an archive: is each what was written, and do they belong together?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
+
+from sync_tool.archive.index import Counts, Index, sqlite_errors
+from sync_tool.archive.indexing import entries_of
+from sync_tool.archive.layout import Layout
+from sync_tool.archive.manifest import read_manifest
+from sync_tool.archive.proofs import proof_files, read_proof
+from sync_tool.archive.recorder import read_open_parts
+from sync_tool.archive.runs import Part, Run, check_link, read_run
+from sync_tool.archive.state import State, read_state
+from sync_tool.errors import Damaged
+from sync_tool.model import Names
+from sync_tool.text import plural
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which parts to look into: of `of` of them in a row, the one of this number, from 1."""
+
+    number: int = 1
+    of: int = 1
+
+    def holds(self, place: int) -> bool:
+        """Tell whether a part, counted from 0 over the whole archive, is among them."""
+        return place % self.of == self.number - 1
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found."""
+
+    damaged: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    chain: list[tuple[Run, str]] = field(default_factory=list)
+    """The runs whose files are as they were written, with their seals."""
+    files: int = 0
+    """Files that are as they were written."""
+    good: str | None = None
+    """The newest run of which, and of all before it, nothing is damaged."""
+    inside: bool = False
+    """True if the records were counted and their digests added up, and came to what the runs' files say."""
+
+
+class Check:
+    """Looks at one archive.
+
+    Args:
+        layout: of the archive.
+        quick: look at the small files, and at the sizes of the parts, but not into them.
+        share: of the parts to look into.
+        step: called with every part that was looked into.
+    """
+
+    def __init__(self, layout: Layout, *, quick: bool, share: Share, step: Callable[[Part], None]) -> None:
+        self._layout = layout
+        self._quick = quick
+        self._share = share
+        self._step = step
+        self._names: Names | None = None
+        self.found = Findings()
+
+    def run(self) -> Findings:
+        """Look at everything.
+
+        Raises:
+            OutputError: no room for a temporary index.
+        """
+        state = self._try(lambda: read_state(self._layout))  # before the runs: one may be completed meanwhile
+        manifest = self._try(lambda: read_manifest(self._layout))
+        self._names = manifest.names if manifest else None
+        self._read_chain()
+        if state is not None:
+            self._check_state(state)
+        for path in proof_files(self._layout):
+            self._try(partial(read_proof, path))
+        with closing(Index(None)) as index, sqlite_errors("the temporary folder"):
+            self._check_parts(index)
+        self._note_strays(state)
+        return self.found
+
+    def _try(self, look: Callable[[], T]) -> T | None:
+        """Note damage, or that a file is good."""
+        try:
+            result = look()
+        except Damaged as error:
+            self.found.damaged.append(error.message)
+            return None
+        self.found.files += 1
+        return result
+
+    def _read_chain(self) -> None:
+        before: str | None = None
+        linked = True
+        for name in self._layout.run_names():
+            found = self._try(partial(read_run, self._layout, name))
+            if found is None:
+                linked = False  # what follows it cannot be said to follow anything
+                continue
+            try:
+                if linked:
+                    check_link(self._layout, found[0], before)
+            except Damaged as error:
+                self.found.damaged.append(error.message)
+            self.found.chain.append(found)
+            before, linked = found[1], True
+
+    def _check_state(self, state: State) -> None:
+        names = self._layout.run_names()
+        known = {run.run: seal for run, seal in self.found.chain}
+        if state.run is not None and state.run not in names:
+            self.found.damaged.append(f"{self._layout.run(state.run)} is missing; state.json names it.")
+        elif state.run in known and known[state.run] != state.run_sha256:
+            self.found.damaged.append(f"{self._layout.run(state.run)} is not the run that state.json names.")
+        if state.open_run is None or state.open_run.run in names:
+            return
+        self.found.notes.append(
+            f"run {state.open_run.run} is under way, or was cut off: the next `sync` goes on with it"
+        )
+        if self._quick:
+            return
+        try:
+            self.found.files += len(read_open_parts(self._layout, state.open_run))
+        except Damaged as error:
+            if read_state(self._layout) == state:  # else another run has gone on meanwhile
+                self.found.damaged.append(error.message)
+
+    def _check_parts(self, index: Index) -> None:
+        """Look into the parts, and add up what they hold as long as nothing is missing from it."""
+        whole = not self.found.damaged
+        counting = whole and not self._quick and self._share == Share() and self._names is not None
+        place, before = 0, None
+        for run, seal in self.found.chain:
+            index.begin()
+            for part in run.parts:
+                good = self._check_part(part, index if counting else None, inside=self._share.holds(place))
+                whole, counting = whole and good, counting and good
+                place += 1
+            if counting:
+                counting = whole = self._check_counts(run, seal, index, before)
+            if whole:
+                self.found.good = run.run
+            before = run
+        self.found.inside = counting
+
+    def _check_part(self, part: Part, index: Index | None, *, inside: bool) -> bool:
+        path = self._layout.root / part.path
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            self.found.damaged.append(f"{path} is missing.")
+            return False
+        if size != part.bytes:
+            self.found.damaged.append(f"{path} is damaged: it has {size:,} bytes, its run says {part.bytes:,}.")
+            return False
+        if not inside or self._quick:
+            self.found.files += 1
+            return True
+        self._step(part)
+        return self._try(lambda: self._read_part(part, index)) is not None
+
+    def _read_part(self, part: Part, index: Index | None) -> int:
+        records = 0
+        for entries in entries_of(self._layout, part, self._names or Names()):
+            records += len(entries)
+            if index is not None:
+                index.add(entries)
+        return records
+
+    def _check_counts(self, run: Run, seal: str, index: Index, before: Run | None) -> bool:
+        counts = index.settle(before)
+        index.apply(run.run, seal, counts)
+        totals = replace(counts.totals, bytes=run.totals.bytes)
+        if Counts(run.new, run.changed, run.deleted, run.totals) == replace(counts, totals=totals):
+            return True
+        self.found.damaged.append(
+            f"{self._layout.run(run.run)} says {plural(run.totals.rows, 'row')}, its parts come to "
+            f"{plural(counts.totals.rows, 'row')} or to other ones."
+        )
+        return False
+
+    def _note_strays(self, state: State | None) -> None:
+        known = {self._layout.root / part.path for run, _ in self.found.chain for part in run.parts}
+        known |= {self._layout.run(name) for name in self._layout.run_names()}
+        if state is not None and state.open_run is not None:
+            known |= set(self._layout.part_files(state.open_run.run))
+        strays = self._layout.stray(known)
+        if strays and not self.found.damaged:
+            self.found.notes.append(
+                f"{plural(len(strays), 'file')} of no run, such as {strays[0]}: the next `sync` removes it"
+            )

@@ -1,0 +1,255 @@
+"""The index of an archive: which record of each ``_id`` is the newest, in an SQLite file that can be thrown away.
+
+Records are numbered through all parts of all runs, from 1. A row's record knows the number of the record that
+replaced or deleted it; so the state after any run can be told: the rows that were there and not yet gone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from sync_tool.archive.runs import Run, Totals
+from sync_tool.digests import DigestSum
+from sync_tool.errors import OutputError
+
+_DDL: Final = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE applied (
+    run TEXT PRIMARY KEY, sha256 TEXT NOT NULL, last INTEGER NOT NULL,
+    rows INTEGER NOT NULL, sessions INTEGER NOT NULL, digest TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE record (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL, session INTEGER NOT NULL, digest BLOB NOT NULL, gone INTEGER
+);
+CREATE UNIQUE INDEX record_current ON record (id) WHERE gone IS NULL;
+CREATE INDEX record_gone ON record (gone) WHERE gone IS NOT NULL;
+CREATE TABLE session (hash INTEGER PRIMARY KEY, rows INTEGER NOT NULL);
+CREATE TABLE seen (id TEXT PRIMARY KEY, step INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_FORMAT: Final = 1
+_AT_A_TIME: Final = 500
+_BUSY_SECONDS: Final = 30.0
+
+
+class Entry(NamedTuple):
+    """A record as the index knows it."""
+
+    id: str
+    session: int
+    """`session_hash` of the row; 0 of a deletion."""
+    digest: bytes | None
+    """None for a deletion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a run changed, compared with the run before it."""
+
+    new: int
+    changed: int
+    deleted: int
+    totals: Totals
+
+
+class Index:
+    """An index in a file, or (without a path) in a private temporary one that is gone with the process.
+
+    Raises:
+        sqlite3.Error: the file is no index, or damaged.
+    """
+
+    def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
+        name = "" if path is None else f"{path.resolve().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+        self._database = sqlite3.connect(
+            name, uri=True, isolation_level=None, timeout=_BUSY_SECONDS, check_same_thread=False
+        )
+        self._database.execute("PRAGMA cache_size = -32768")
+        self.seq = 0
+        """Number of the newest record."""
+        self.new = not self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if self.new:
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = NORMAL")
+            self._database.executescript(f"BEGIN; {_DDL} PRAGMA user_version = {_FORMAT}; COMMIT;")
+        self.seq = self._number("seq")
+
+    @property
+    def format_fits(self) -> bool:
+        """False if another version of this tool has made it."""
+        return bool(self._database.execute("PRAGMA user_version").fetchone()[0] == _FORMAT)
+
+    def close(self) -> None:
+        """Close the file; what was not kept is lost."""
+        self._database.close()
+
+    def begin(self) -> None:
+        """Begin a step: all or nothing of it will be kept."""
+        if not self._database.in_transaction:
+            self._database.execute("BEGIN")
+
+    def undo(self) -> None:
+        """Forget what was done since the last step that was kept."""
+        if self._database.in_transaction:
+            self._database.execute("ROLLBACK")
+        self.seq = self._number("seq")
+
+    def keep(self, open_run: str | None) -> None:
+        """Make the step durable.
+
+        Args:
+            open_run: the run that is under way; None if there is none.
+        """
+        self._set("seq", self.seq)
+        self._set("open_run", open_run)
+        self._database.execute("COMMIT")
+
+    def applied(self) -> list[tuple[str, str]]:
+        """Return the runs that are in the index, with their seals, oldest first."""
+        return list(self._database.execute("SELECT run, sha256 FROM applied ORDER BY run"))
+
+    @property
+    def open_run(self) -> str | None:
+        """The run whose records stand behind those of the applied ones."""
+        found = self._meta("open_run")
+        return None if found is None else str(found)
+
+    def last_of(self, run: str | None) -> int:
+        """Return the number of the last record of an applied run; None stands for before the first."""
+        found = self._database.execute("SELECT last FROM applied WHERE run = ?", (run,)).fetchone()
+        return int(found[0]) if found else 0
+
+    def roll_back(self, seq: int, step: int) -> None:
+        """Forget all records behind a number, and what was seen in later steps."""
+        self._database.execute("DELETE FROM record WHERE seq > ?", (seq,))
+        self._database.execute("UPDATE record SET gone = NULL WHERE gone > ?", (seq,))
+        self._database.execute("DELETE FROM seen WHERE step > ?", (step,))
+        self.seq = seq
+
+    def newest(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Return the digests of the rows that exist among `ids`."""
+        found: dict[str, bytes] = {}
+        for start in range(0, len(ids), _AT_A_TIME):
+            asked = ids[start : start + _AT_A_TIME]
+            marks = ",".join("?" * len(asked))
+            query = f"SELECT id, digest FROM record WHERE gone IS NULL AND id IN ({marks})"  # noqa: S608
+            found.update(self._database.execute(query, asked))
+        return found
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Take the next records, of different ids; each replaces or deletes what there is of its id."""
+        numbered = list(enumerate(entries, self.seq + 1))
+        self._database.executemany(
+            "UPDATE record SET gone = ? WHERE id = ? AND gone IS NULL", [(seq, entry.id) for seq, entry in numbered]
+        )
+        self._database.executemany(
+            "INSERT INTO record VALUES (?, ?, ?, ?, NULL)",
+            [(seq, *entry) for seq, entry in numbered if entry.digest is not None],
+        )
+        self.seq += len(numbered)
+
+    def see(self, ids: Iterable[str], step: int) -> None:
+        """Mark rows as existing in this pass."""
+        self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", [(name, step) for name in ids])
+
+    def forget_seen(self) -> None:
+        """Begin a new full pass."""
+        self._database.execute("DELETE FROM seen")
+
+    def unseen(self, since: int) -> Iterator[list[str]]:
+        """Yield, some at a time, the ids of rows that were recorded before `since` and not seen in this pass."""
+        last = 0
+        query = (
+            "SELECT seq, id FROM record WHERE seq > ? AND seq <= ? AND gone IS NULL "
+            "AND NOT EXISTS (SELECT 1 FROM seen WHERE seen.id = record.id) ORDER BY seq LIMIT ?"
+        )
+        while found := self._database.execute(query, (last, since, _AT_A_TIME)).fetchall():
+            last = found[-1][0]
+            yield [name for _, name in found]
+
+    def existing(self, run: str | None) -> Iterator[tuple[int, bytes]]:
+        """Yield number and digest of the records that hold the rows as they were after a run, by number."""
+        last = self.last_of(run)
+        query = "SELECT seq, digest FROM record WHERE seq <= ? AND (gone IS NULL OR gone > ?) ORDER BY seq"
+        return self._database.execute(query, (last, last))
+
+    def rows_now(self) -> int:
+        """Return how many rows there are, those of the open run included."""
+        return int(self._database.execute("SELECT count(*) FROM record WHERE gone IS NULL").fetchone()[0])
+
+    def settle(self, before: Run | None) -> Counts:
+        """Count what came behind a run, the newest applied one; costs as much as there is of it.
+
+        The counts of sessions are carried on too, so this is done once, just before `apply`.
+        """
+        start = self.last_of(before.run if before else None)
+        totals = before.totals if before else Totals()
+        digest = DigestSum(int(totals.digest, 16), totals.rows)
+        gone = "FROM record WHERE gone > ? AND seq <= ?"
+        came = "FROM record WHERE seq > ? AND gone IS NULL"
+        for (value,) in self._database.execute(f"SELECT digest {gone}", (start, start)):
+            digest.remove(value)
+        for (value,) in self._database.execute(f"SELECT digest {came}", (start,)):
+            digest.add(value)
+        changes = (
+            "FROM record old JOIN record now ON now.id = old.id AND now.gone IS NULL "
+            "WHERE old.gone > ? AND old.seq <= ?"
+        )
+        (stayed,) = self._one(f"SELECT count(*) {changes}", start, start)
+        (changed,) = self._one(f"SELECT count(*) {changes} AND old.digest <> now.digest", start, start)
+        (new,) = self._one(f"SELECT count(*) {came}", start)
+        (deleted,) = self._one(f"SELECT count(*) {gone}", start, start)
+        self._count_sessions(gone, came, start)
+        (sessions,) = self._one("SELECT count(*) FROM session")
+        found = Totals(digest.count, sessions, digest.hex, totals.bytes)
+        return Counts(new - stayed, changed, deleted - stayed, found)
+
+    def apply(self, run: str, seal: str, counts: Counts) -> None:
+        """Note that everything up to the newest record is of complete runs, and make it durable."""
+        totals = counts.totals
+        values = (run, seal, self.seq, totals.rows, totals.sessions, totals.digest)
+        self._database.execute("INSERT INTO applied VALUES (?, ?, ?, ?, ?, ?)", values)
+        self.forget_seen()
+        self.keep(None)
+
+    def _count_sessions(self, gone: str, came: str, start: int) -> None:
+        conflict = "ON CONFLICT (hash) DO UPDATE SET rows = rows + excluded.rows"
+        added = f"INSERT INTO session SELECT session, count(*) {came} GROUP BY session {conflict}"
+        taken = f"INSERT INTO session SELECT session, -count(*) {gone} GROUP BY session {conflict}"
+        self._database.execute(added, (start,))
+        self._database.execute(taken, (start, start))
+        self._database.execute("DELETE FROM session WHERE rows = 0")
+
+    def _one(self, query: str, *values: object) -> tuple[int, ...]:
+        found: tuple[int, ...] = self._database.execute(query, values).fetchone()
+        return found
+
+    def _meta(self, name: str) -> object:
+        found = self._database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return found[0] if found else None
+
+    def _number(self, name: str) -> int:
+        found = self._meta(name)
+        return found if isinstance(found, int) else 0
+
+    def _set(self, name: str, value: object) -> None:
+        self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+
+@contextmanager
+def sqlite_errors(where: Path | str) -> Iterator[None]:
+    """Translate what SQLite says about the index while it is written.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OutputError(
+            f"the index in {where} cannot be used: {error}.", hint=[("", "is there space? The index may be deleted")]
+        ) from None

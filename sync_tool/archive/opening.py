@@ -1,0 +1,135 @@
+"""Opening an archive for a run: everything in step, whatever the last run was cut off in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sync_tool.archive.index import Index, sqlite_errors
+from sync_tool.archive.indexing import bring_to, open_cache
+from sync_tool.archive.layout import Layout, make_folder, remove_folder
+from sync_tool.archive.manifest import Manifest, read_manifest
+from sync_tool.archive.recorder import drop_open
+from sync_tool.archive.runs import Run, read_chain, read_run
+from sync_tool.archive.state import State, read_state, rebuilt, settle
+from sync_tool.errors import Damaged
+
+Note = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Opened:
+    """An archive that is locked, with its index in step with its state."""
+
+    layout: Layout
+    manifest: Manifest
+    state: State
+    before: Run | None
+    """The newest complete run."""
+    index: Index
+
+    def drop_open(self) -> None:
+        """Throw away what a run that was cut off has recorded."""
+        self.state = drop_open(self.layout, self.index, self.state, self.before)
+
+
+def create(layout: Layout, manifest: Manifest) -> None:
+    """Make the folders of a new archive, and last what makes it one.
+
+    Raises:
+        OutputError: a folder is missing above it, or it cannot be written.
+    """
+    for folder in (layout.root, layout.parts, layout.runs):
+        make_folder(folder)
+    State().write(layout)
+    manifest.write(layout)
+
+
+@contextmanager
+def opened(layout: Layout, note: Note) -> Iterator[Opened]:
+    """Open an archive that is locked.
+
+    Raises:
+        Damaged: its state names a run that is not there, or a file is damaged.
+        OutputError: its index cannot be written.
+    """
+    manifest = read_manifest(layout)
+    state, before = _state(layout, note)
+    _remove_strays(layout, state)
+    index = open_cache(layout)
+    try:
+        with sqlite_errors(layout.cache):
+            index = _in_step(layout, manifest, index, state, before, note)
+            found = Opened(layout, manifest, state, before, index)
+            _resume(found, note)
+            yield found
+    finally:
+        index.close()
+
+
+def _state(layout: Layout, note: Note) -> tuple[State, Run | None]:
+    try:
+        state = read_state(layout)
+    except Damaged as error:
+        if layout.state.exists() or layout.run_names():
+            note(f"{error.message} It is made again from the runs.")
+        state = rebuilt(layout)
+    state = settle(layout, state)
+    if state.run is None:
+        return state, None
+    before, seal = read_run(layout, state.run)
+    if seal != state.run_sha256:
+        raise Damaged(f"{layout.run(state.run)} is not the run that state.json names: its sha256 is another.")
+    return state, before
+
+
+def _remove_strays(layout: Layout, state: State) -> None:
+    """Remove what runs that were cut off have left and nobody goes on with: unfinished files, parts of no run."""
+    for file in layout.runs.glob(".*.part"):
+        file.unlink()
+    known = {*layout.run_names(), *([state.open_run.run] if state.open_run else [])}
+    for folder in layout.parts.iterdir() if layout.parts.is_dir() else ():
+        if folder.is_dir() and folder.name not in known:
+            remove_folder(folder)
+
+
+def _in_step(layout: Layout, manifest: Manifest, index: Index, state: State, before: Run | None, note: Note) -> Index:
+    """Bring the index to the newest complete run, or make a new one where that is not possible."""
+    applied = index.applied()
+    newest = [(state.run, state.run_sha256)] if before else []
+    if applied[-1:] == newest:
+        return index
+    chain = read_chain(layout)
+    if applied != [(run.run, seal) for run, seal in chain[: len(applied)]]:
+        note("the index of the archive does not fit its runs; it is made again.")
+        index.close()
+        (layout.cache / "index.sqlite").unlink()
+        index = open_cache(layout)
+        applied = []
+    index.begin()
+    index.roll_back(index.last_of(applied[-1][0] if applied else None), 0)
+    index.keep(None)
+    bring_to(index, layout, chain, manifest.names)
+    return index
+
+
+def _resume(found: Opened, note: Note) -> None:
+    """Bring the index to where the open run is durable; without an index of it that run is thrown away."""
+    index, open_run = found.index, found.state.open_run
+    base = index.last_of(found.state.run)
+    if open_run is None:
+        if index.seq != base or index.open_run is not None:
+            _roll_back(index, base, 0, None)
+        return
+    if index.open_run == open_run.run and index.seq >= base + open_run.records:
+        _roll_back(index, base + open_run.records, open_run.steps, open_run.run)
+        return
+    note(f"run {open_run.run} was cut off and cannot be gone on with (its index is lost); it begins again.")
+    found.drop_open()
+
+
+def _roll_back(index: Index, seq: int, step: int, open_run: str | None) -> None:
+    index.begin()
+    index.roll_back(seq, step)
+    index.keep(open_run)

@@ -1,0 +1,180 @@
+"""An archive as a source of messages, as it was after any of its runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from sync_tool.archive.index import Index
+from sync_tool.archive.indexing import open_for_reading
+from sync_tool.archive.layout import Layout, run_time
+from sync_tool.archive.manifest import Manifest, read_manifest
+from sync_tool.archive.records import read_records
+from sync_tool.archive.runs import Run, read_chain
+from sync_tool.digests import DigestSum, row_digest
+from sync_tool.errors import Damaged, Differs, UsageError
+from sync_tool.files.stored import StoredRows
+from sync_tool.model import Names, Page
+from sync_tool.rowreader import RowReader
+from sync_tool.text import plural
+
+_ROWS_A_PAGE: Final = 1000
+_DATE: Final = re.compile(r"^\d{4}-\d\d-\d\d$")
+_TYPICAL_ROW: Final = 500
+"""Bytes, to say about how much room sorting takes."""
+
+
+class ArchiveRows(StoredRows):
+    """The rows of an archive after its newest run, or an earlier one.
+
+    The rows that come out are checked: their number and their digests must be those that the run's file says.
+
+    Args:
+        path: the archive's folder.
+        as_of: a run's name; a date (its last run that day or before); an ISO time (the last run begun before).
+
+    Raises:
+        NoArchive: there is none.
+        Differs: no run is complete yet.
+        UsageError: no run so early.
+        Damaged: what says which rows there are is damaged.
+    """
+
+    def __init__(self, path: Path, as_of: str | datetime | None = None) -> None:
+        self.path = path
+        self.layout = Layout(path)
+        self.layout.require()
+        self.manifest: Manifest = read_manifest(self.layout)
+        chain = read_chain(self.layout)
+        if not chain:
+            raise Differs(f"{path} holds no complete run yet.", hint=[("finish it", "the same `sync` again")])
+        self.chain = chain[: find_run([run for run, _ in chain], as_of) + 1]
+        self._index: Index | None = None
+
+    @property
+    def title(self) -> str:
+        """The folder's name, and which run."""
+        return f"{self.path.resolve().name}/ {self.run.run}"
+
+    @property
+    def way(self) -> str:
+        """How its parts become rows."""
+        return f"reading {plural(len(self.chain), 'run')} of the archive {self.path}, of each row the newest record"
+
+    @property
+    def names(self) -> Names:
+        """How the table and its fields are called, as the manifest says."""
+        return self.manifest.names
+
+    @property
+    def run(self) -> Run:
+        """The run after which this is."""
+        return self.chain[-1][0]
+
+    @property
+    def partial(self) -> bool:
+        """True if only selected rows are in the archive."""
+        return not self.manifest.selection.everything
+
+    def count(self) -> int | None:
+        """Return the number of rows."""
+        return self.run.totals.rows
+
+    def unpacked_bytes(self) -> int:
+        """Return about how many bytes the rows are."""
+        return self.run.totals.rows * _TYPICAL_ROW
+
+    def close(self) -> None:
+        """Close the index."""
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+
+    def stored(self) -> Iterator[Page]:
+        """Yield the rows in the order in which they were recorded.
+
+        Raises:
+            Damaged: a part is, or the rows together are not what the run's file says.
+        """
+        if self._index is None:
+            self._index = open_for_reading(self.layout, self.chain, self.names)
+        found = DigestSum()
+        page = Page([], 0)
+        read_row = RowReader(self.names).row
+        for record in self._newest(self._index):
+            found.add(row_digest(record))
+            page.rows.append(read_row(record))
+            page.bytes += len(record)
+            if len(page.rows) == _ROWS_A_PAGE:
+                yield page
+                page = Page([], 0)
+        totals = self.run.totals
+        if found != DigestSum(int(totals.digest, 16), totals.rows):
+            raise Damaged(
+                f"{self.path}: the rows are not those that {self.run.run} recorded.",
+                hint=[("what is damaged?", "convex-msgs verify"), ("or the index is", f"delete {self.layout.cache}")],
+            )
+        if page.rows:
+            yield page
+
+    @property
+    def _in_order(self) -> bool:  # known without looking
+        return self.run.totals.rows <= 1
+
+    def _newest(self, index: Index) -> Iterator[bytes]:
+        """Yield the records that hold the rows: those whose numbers the index names."""
+        wanted = index.existing(self.run.run)
+        number, (next_wanted, _) = 0, next(wanted, (0, b""))
+        for run, _ in self.chain:
+            for part in run.parts:
+                for record in read_records(self.layout.root / part.path, part):
+                    number += 1
+                    if number == next_wanted:
+                        yield record
+                        next_wanted, _ = next(wanted, (0, b""))
+
+
+def find_run(runs: list[Run], as_of: str | datetime | None) -> int:
+    """Return the place in `runs` (oldest first, at least one) of the run that is meant.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if as_of is None:
+        return len(runs) - 1
+    fits = _fits(as_of)
+    found = [place for place, run in enumerate(runs) if fits(run.run)]
+    if not found:
+        raise UsageError(
+            f"no run {as_of} in this archive.",
+            hint=[("there are", f"{runs[0].run} to {runs[-1].run}"), ("all", "convex-msgs runs ARCHIVE")],
+        )
+    return found[-1]
+
+
+class _fits:  # noqa: N801  # used as a function
+    """Decides which runs are not after what was asked for."""
+
+    def __init__(self, as_of: str | datetime) -> None:
+        self._text = as_of.strip() if isinstance(as_of, str) else ""
+        self._date = bool(_DATE.match(self._text))
+        self._moment = as_of if isinstance(as_of, datetime) else None
+        if self._moment is None and not self._date:
+            self._moment = _moment(self._text)
+        if self._moment is not None and self._moment.tzinfo is None:
+            self._moment = self._moment.replace(tzinfo=UTC)
+
+    def __call__(self, run: str) -> bool:
+        if self._date:
+            return run[:10] <= self._text
+        return run == self._text if self._moment is None else run_time(run) <= self._moment
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None

@@ -1,0 +1,126 @@
+"""``convex-msgs diff``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from sync_tool.cli.base import Command
+from sync_tool.cli.declared import AS_OF
+from sync_tool.cli.options import manners, names, selection
+from sync_tool.cli.report import Shared
+from sync_tool.errors import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sync_tool.jobs.diff import DiffReport, SessionReport
+    from sync_tool.model import Names
+
+_WIDEST: Final = 60
+
+
+@click.command(
+    "diff",
+    cls=Command,
+    examples=(
+        "convex-msgs diff backup/ @.env.msgs                     an archive and a deployment",
+        "convex-msgs diff backup/ backup/ --as-of 2026-08-21     then and now",
+        "convex-msgs diff a.jsonl b.parquet --only changed       two files; what differs inside sessions",
+    ),
+    exits=(Exit.DIFFERS, Exit.UNREACHABLE, Exit.REFUSED, Exit.DAMAGED, Exit.NO_ARCHIVE),
+)
+@manners
+@click.argument("here", metavar="A")
+@click.argument("there", metavar="B")
+@click.option(
+    "--only",
+    type=click.Choice(["only-here", "only-there", "extended", "reordered", "changed"]),
+    multiple=True,
+    help="List, and let the exit code say, only this (repeatable).",
+)
+@click.option(
+    "--by",
+    type=click.Choice(["rows", "history"]),
+    help="rows: ids and times count; history: content in order. Default: rows if both have the same ids.",
+)
+@click.option("--messages", is_flag=True, help="Under each session the first messages that differ.")
+@AS_OF
+@click.option("--there-as-of", metavar="RUN|DATE", help="The same for B.")
+@selection
+@names
+@click.pass_obj
+def command(
+    shared: Shared,
+    here: str,
+    there: str,
+    only: tuple[str, ...],
+    by: Any,
+    messages: bool,
+    as_of: str | None,
+    there_as_of: str | None,
+    selection: dict[str, Any],
+    names: Names,
+) -> int:
+    """Do A and B hold the same? By session, then by message.
+
+    A and B are archives, files, folders of `export`, or deployments: @FILE (an env file), a URL, live (of
+    the environment), env:NAME. Exit code 0 if they are the same, 4 if not.
+    """
+    from sync_tool.jobs.diff import diff
+    from sync_tool.jobs.opening import open_address
+
+    shared.watch_retries()
+    wanted: Any = tuple(name.replace("-", "_") for name in only)
+    with (
+        open_address(here, as_of=as_of, names=names) as left,
+        open_address(there, as_of=there_as_of, names=names) as right,
+    ):
+        report = diff(left, right, only=wanted, by=by, progress=shared, **selection)
+    shared.close()
+    if shared.as_json:
+        shared.json(report)
+    elif report.exit_code or not shared.quiet:
+        for session in () if shared.quiet else report.sessions:
+            for line in _lines(session, messages=messages):
+                shared.data(line)
+        shared.data(_summary(report))
+    return report.exit_code
+
+
+def _lines(found: SessionReport, *, messages: bool) -> Iterator[str]:
+    from sync_tool.text import shortened
+
+    yield f"{shortened(found.session, _WIDEST) or repr('')}  {_said(found)}"
+    for message in found.messages if messages else ():
+        if message.here is not None:
+            yield f"  - {message.n}  {message.here}"
+        if message.there is not None:
+            yield f"  + {message.n}  {message.there}"
+
+
+def _said(found: SessionReport) -> str:
+    from sync_tool.text import plural
+
+    more = abs(found.here - found.there)
+    if found.status in ("only_here", "only_there"):
+        side = "A" if found.status == "only_here" else "B"
+        return f"only in {side}: {plural(max(found.here, found.there), 'message')}"
+    longer = "here" if found.longer == "here" else "there"
+    if found.status == "extended":
+        return f"goes on {longer}: {plural(more, 'message')} more behind message {min(found.here, found.there)}"
+    if found.status == "reordered":
+        return f"the same {plural(found.here, 'message')} in another order, from message {found.at} on"
+    extra = f" ({longer}: {plural(more, 'message')} more)" if more else ""
+    return f"differs at message {found.at} of {found.here:,}{extra}"
+
+
+def _summary(report: DiffReport) -> str:
+    from sync_tool.text import plural
+
+    end = f" [exit {report.exit_code}]" if report.exit_code else ""
+    counts = [("extended", report.extended), ("changed", report.changed), ("reordered", report.reordered)]
+    counts = [("only here", report.only_here), ("only there", report.only_there), *counts]
+    parts = [f"{number:,} {name}" for name, number in counts if number]
+    return f"{plural(report.same, 'session')} equal" + "".join(f" · {part}" for part in parts or ["0 different"]) + end

@@ -1,0 +1,55 @@
+"""``convex-msgs runs``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from sync_tool.cli.base import Command
+from sync_tool.cli.options import manners
+from sync_tool.cli.report import Shared
+from sync_tool.errors import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sync_tool.jobs.runs import RunsReport
+
+_TITLES: Final = ("RUN", "ROWS", "NEW", "CHANGED", "DELETED", "WHOLE?", "RESTORED?")
+
+
+@click.command(
+    "runs",
+    cls=Command,
+    examples=("convex-msgs runs backup/", "convex-msgs runs backup/ --json | jq '.runs[-1]'"),
+    exits=(Exit.DAMAGED, Exit.NO_ARCHIVE),
+)
+@manners
+@click.argument("archive")
+@click.pass_obj
+def command(shared: Shared, archive: str) -> None:
+    """List the runs of an archive: what each recorded, whether its files are there, and when it was last restored.
+
+    A run's name is the time it began (UTC), and goes behind --as-of. WHOLE? looks at the sizes of the files;
+    `verify` looks into them. RESTORED? is the day of the last `verify --restore` of that run.
+    """
+    from sync_tool.jobs.runs import runs
+
+    report = runs(archive)
+    if shared.as_json:
+        shared.json(report)
+        return
+    for line in _lines(report):
+        shared.data(line)
+
+
+def _lines(report: RunsReport) -> Iterator[str]:
+    rows = [_TITLES]
+    for run in report.runs:
+        counts = tuple(f"{number:,}" for number in (run.rows, run.new, run.changed, run.deleted))
+        restored = "no" if run.restored is None else f"yes, {run.restored:%Y-%m-%d}"
+        rows.append((run.run, *counts, "yes" if run.whole else "no", restored))  # type: ignore[arg-type]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

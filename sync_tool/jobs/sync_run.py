@@ -1,0 +1,213 @@
+"""One run of ``sync``: the archive opened, the deployment checked against it, read, recorded."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from sync_tool.archive.index import Counts
+from sync_tool.archive.layout import Layout, make_folder, run_name
+from sync_tool.archive.manifest import Manifest
+from sync_tool.archive.opening import Opened, create, opened
+from sync_tool.archive.recorder import STEP_BYTES, Recorder
+from sync_tool.archive.runs import Position, Run
+from sync_tool.archive.state import OpenRun
+from sync_tool.deployment.deployment import Deployment
+from sync_tool.deployment.instance import instance_name
+from sync_tool.errors import Differs, NoArchive, OutputError, UsageError
+from sync_tool.jobs.selecting import SelectionKeywords, Span, make_selection, parse_size, parse_span
+from sync_tool.jobs.sync_doors import SyncVia, Way, choose_reading
+from sync_tool.jobs.sync_reading import Outcome, Reading
+from sync_tool.jobs.sync_report import SyncReport
+from sync_tool.jobs.sync_time import TimeOptions
+from sync_tool.model import Selection
+from sync_tool.ports import Progress, Source
+from sync_tool.selecting import row_filter
+from sync_tool.text import plural
+
+_FEW_DELETED: Final = 100
+_SMALL_SHARE: Final = 0.1
+_OURS: Final = frozenset({".lock", "parts", "runs", "state.json", ".state.json.part", ".convex-msgs.json.part"})
+"""What making an archive may have left when it was cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the caller asked for; see `sync_tool.jobs.sync.SyncOptions`."""
+
+    via: SyncVia
+    create: bool
+    full: bool
+    allow_shrink: bool
+    rebind: bool
+    full_every: Span
+    lookback: Span
+    lock_wait: Span
+    max_read: str | int | None
+    step_size: str | int | None
+    selection: SelectionKeywords
+
+
+class SyncRun:
+    """One run under way."""
+
+    def __init__(self, source: Source, path: Path, asked: Asked, progress: Progress) -> None:
+        if not isinstance(source, Deployment):
+            raise UsageError("sync reads deployments, not files.", hint=[("for files", "convert")])
+        self._deployment = source
+        self._layout = Layout(path)
+        self._asked = asked
+        self._progress = progress
+        self._chosen = _selection(asked.selection)
+        self._full_every = parse_span(asked.full_every, "--full-every")
+        self._lookback = parse_span(asked.lookback, "--lookback")
+        self._lock_wait = parse_span(asked.lock_wait, "--lock-wait")
+        self._max_read = parse_size(asked.max_read, "--max-read")
+        self._step_bytes = parse_size(asked.step_size, "--step-size") or STEP_BYTES
+        self._started, self._clock = datetime.now(UTC), time.monotonic()
+        self._instance = ""
+
+    def run(self) -> SyncReport:
+        """Do it."""
+        self._require_archive()
+        _ = self._deployment.door  # checks the names: a table that is not there would look like an empty one
+        self._instance = instance_name(self._deployment.client, self._deployment.identity.name)
+        table = self._deployment.names.table
+        self._progress.begin(f"{self._deployment.title} · table {table}", self._deployment.count())
+        with self._layout.locked(self._lock_wait):
+            if not self._layout.manifest.exists():
+                self._create()
+            with opened(self._layout, self._progress.note) as archive:
+                return self._record(archive)
+
+    def _require_archive(self) -> None:
+        if self._asked.create and not self._layout.manifest.exists():
+            make_folder(self._layout.root)
+            return
+        try:
+            self._layout.require()
+        except NoArchive as error:
+            raise NoArchive(f"{error.message} Is the disk mounted? First run: --create.") from None
+
+    def _create(self) -> None:
+        other = next((path.name for path in self._layout.root.iterdir() if path.name not in _OURS), None)
+        if other is not None:
+            raise OutputError(
+                f"{self._layout.root} is not empty (it holds {other}).", hint=[("give", "a new or empty folder")]
+            )
+        names = self._deployment.names
+        create(self._layout, Manifest(self._instance, names, self._chosen, self._started.isoformat()))
+
+    def _record(self, archive: Opened) -> SyncReport:
+        bound = self._check_bound(archive)
+        reading = self._reading(archive, archive.state.position if bound else Position())
+        open_run = archive.state.open_run
+        if open_run is not None and (open_run.progress.way != reading.kind or open_run.deployment != self._instance):
+            archive.drop_open()
+            open_run = None
+        resumed = open_run is not None
+        if open_run is None:
+            name = run_name(self._started, archive.state.run)
+            open_run = OpenRun(name, self._started.isoformat(), self._instance)
+        else:
+            self._progress.note(f"going on with run {open_run.run}, which was cut off")
+        recorder = Recorder(
+            self._layout,
+            archive.index,
+            replace(archive.state, open_run=open_run),
+            archive.before,
+            keep=row_filter(archive.manifest.selection),
+            step_bytes=self._step_bytes,
+        )
+        with closing(recorder):
+            outcome = reading.read(recorder)
+            counts = recorder.settle()
+            self._guard(counts, recorder)
+            run = recorder.complete(
+                counts, outcome.position, way=reading.way, full=outcome.full, consistent=outcome.consistent
+            )
+        return self._report(run, outcome, resumed=resumed)
+
+    def _reading(self, archive: Opened, position: Position) -> Reading:
+        due = position.full is None or self._age(position.full) >= self._full_every
+        options = TimeOptions(
+            lookback=self._lookback * 1000,
+            full=self._asked.full or due,
+            max_read=self._max_read,
+            counts_compare=archive.manifest.selection.everything,
+        )
+        way = Way(self._asked.via, self._asked.full, options)
+        return choose_reading(self._deployment, position, way, self._progress)
+
+    def _age(self, moment: str) -> float:
+        return (self._started - datetime.fromisoformat(moment)).total_seconds()
+
+    def _check_bound(self, archive: Opened) -> bool:
+        """Refuse another table, selection or deployment; False if it is another deployment and may be."""
+        manifest, names = archive.manifest, self._deployment.names
+        if names != manifest.names:
+            raise UsageError(f"{self._layout.root} is of {manifest.names}, but asked for is {names}.")
+        if not self._chosen.everything and self._chosen != manifest.selection:
+            raise UsageError(
+                f"{self._layout.root} is of another selection; its own is taken where none is given.",
+                hint=[("for another", "another archive")],
+            )
+        known = archive.before.deployment if archive.before else manifest.deployment
+        if known == self._instance:
+            return True
+        if not self._asked.rebind:
+            raise UsageError(
+                f"{self._layout.root} is of the deployment {known}, this one is {self._instance}; nothing was read.",
+                hint=[("after a restore into it", "--rebind"), ("else", "another archive")],
+            )
+        self._progress.note(f"the archive was of {known}; from now on it is of {self._instance}")
+        return False
+
+    def _guard(self, counts: Counts, recorder: Recorder) -> None:
+        """Record nothing where too much is gone."""
+        before = recorder.before.totals.rows if recorder.before else 0
+        few = counts.deleted <= max(_FEW_DELETED, before * _SMALL_SHARE)
+        if few or self._asked.allow_shrink:
+            return
+        recorder.discard()
+        holds = self._deployment.count()
+        says = f"(it now says {plural(holds, 'row')})" if holds is not None else ""
+        last = f"restore --as-of {recorder.before.run}" if recorder.before else ""
+        raise Differs(
+            f"this run would record {counts.deleted:,} of {before:,} rows as deleted. Nothing recorded.",
+            hint=[("same deployment?", f"{says}   meant it: --allow-shrink   older state: {last}")],
+        )
+
+    def _report(self, run: Run, outcome: Outcome, *, resumed: bool) -> SyncReport:
+        return SyncReport(
+            archive=str(self._layout.root),
+            run=run.run,
+            source=self._deployment.title,
+            way=run.way,
+            full=run.full,
+            resumed=resumed,
+            rows=run.totals.rows,
+            sessions=run.totals.sessions,
+            new=run.new,
+            changed=run.changed,
+            deleted=run.deleted,
+            archive_bytes=run.totals.bytes,
+            read_bytes=outcome.read_bytes,
+            consistent=None if run.consistent is None else datetime.fromisoformat(run.consistent),
+            started=datetime.fromisoformat(run.started),
+            ended=datetime.fromisoformat(run.ended),
+            seconds=time.monotonic() - self._clock,
+        )
+
+
+def _selection(keywords: SelectionKeywords) -> Selection:
+    chosen = make_selection(keywords)
+    if chosen.active_after is not None:
+        raise UsageError(
+            "--active-after does not go with sync: what it selects changes with time.", hint=[("instead", "--after")]
+        )
+    return chosen
