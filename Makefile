@@ -72,6 +72,11 @@ SCALE ?= 1
 scale: $(VENV)/installed ## export 1,000,000 rows and one session of 500,000; shows peak memory (minutes)
 	@$(BIN)/python benchmarks/scale.py --part $(SCALE)
 
+ONLY ?=
+.PHONY: bench
+bench: $(VENV)/installed ## speed against what people would do instead; ONLY=export for one group (minutes)
+	@$(BIN)/python benchmarks/bench.py --only '$(ONLY)'
+
 .PHONY: wheel
 wheel: $(VENV)/installed ## build a wheel into dist/
 	@$(PIP) wheel -qq --no-deps --no-build-isolation --wheel-dir dist .

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from sync_tool.encoding.canonical import loads
 from sync_tool.encoding.order import MISSING, Missing, sort_key
-from sync_tool.encoding.plain import dumps_plain
+from sync_tool.encoding.plain import dumps_plain, dumps_plain_lines, plain_texts
 from sync_tool.encoding.values import Value
 from sync_tool.messages import text_of
 from sync_tool.text import moment
@@ -97,36 +97,56 @@ class Row:
 
 @dataclass(slots=True)
 class Block:
-    """Plain documents (`sync_tool.encoding.plain`), each with its id, time and session, in lists of equal length."""
+    """Documents that each have an id, a time and a session that is text, in lists of equal length.
+
+    They are held as the JSON that they came in, or as values that are plain (`sync_tool.encoding.plain`).
+    """
 
     names: Names
-    values: list[dict[str, Value]]
     ids: list[str]
     times: list[float]
     sessions: list[str]
+    raws: list[bytes] | None = None
+    plain: list[dict[str, Value]] | None = None
     numbers: list[int] | None = None
     """Which row of its session each is, from 1, where that is known."""
 
+    @property
+    def count(self) -> int:
+        """How many documents these are."""
+        return len(self.ids)
+
+    def values(self) -> list[dict[str, Value]] | None:
+        """Return the documents as plain values; None if some are not plain."""
+        if self.plain is None:
+            self.plain = plain_texts(self.raws or [])
+        return self.plain
+
+    def lines(self) -> bytes | None:
+        """Return the documents as JSON lines; None if one of them came in several lines."""
+        if self.raws is None:
+            return dumps_plain_lines(self.plain or [])
+        lines = b"\n".join([*self.raws, b""])
+        return lines if lines.count(b"\n") == len(self.raws) else None
+
     def at(self, places: list[int]) -> Block:
         """Return the documents at some places."""
-        numbers = None if self.numbers is None else [self.numbers[place] for place in places]
-        return Block(
-            self.names,
-            [self.values[place] for place in places],
-            [self.ids[place] for place in places],
-            [self.times[place] for place in places],
-            [self.sessions[place] for place in places],
-            numbers,
-        )
+
+        def some(held: list[Any] | None) -> Any:
+            return None if held is None else [held[place] for place in places]
+
+        lists = (self.ids, self.times, self.sessions, self.raws, self.plain, self.numbers)
+        return Block(self.names, *map(some, lists))
 
     def rows(self) -> list[Row]:
         """Return the same as rows."""
-        field_name = self.names.message_field
-        numbers = self.numbers or [0] * len(self.values)
-        columns = zip(self.values, self.ids, self.times, self.sessions, numbers, strict=True)
+        field_name, plain = self.names.message_field, self.raws is None
+        values: list[Any] = self.plain or [None] * self.count
+        raws = map(dumps_plain, values) if self.raws is None else self.raws
+        numbers = self.numbers or [0] * self.count
+        columns = zip(raws, self.ids, self.times, self.sessions, numbers, values, strict=True)
         return [
-            Row(dumps_plain(value), name, time, session, n, field_name, True, value)
-            for value, name, time, session, n in columns
+            Row(raw, name, time, session, n, field_name, plain, value) for raw, name, time, session, n, value in columns
         ]
 
 
@@ -156,7 +176,7 @@ class Page:
     @property
     def count(self) -> int:
         """How many rows these are."""
-        return len(self._rows if self.block is None else self.block.values)
+        return len(self._rows) if self.block is None else self.block.count
 
     @property
     def begun(self) -> int:

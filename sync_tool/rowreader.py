@@ -27,7 +27,7 @@ class RowReader:
             [("id", Any, ""), ("time", Any, math.nan), ("session", Any, msgspec.UNSET)],
             rename={"id": "_id", "time": "_creationTime", "session": names.session_field},
         )
-        self._decode = msgspec.json.Decoder(head).decode
+        self._decoder = msgspec.json.Decoder(head)
 
     def row(self, raw: bytes) -> Row:
         """Return one document as a row.
@@ -35,7 +35,7 @@ class RowReader:
         Raises:
             ValueError: not a JSON object in UTF-8 (below the fields looked at, that shows later).
         """
-        head: Any = self._decode(raw)
+        head: Any = self._decoder.decode(raw)
         session = head.session
         if type(session) is not str:
             session = MISSING if session is msgspec.UNSET else decode(session)
@@ -54,7 +54,7 @@ class RowReader:
         times: list[Any] = [value.get("_creationTime") for value in values]
         sessions: list[Any] = [value.get(self._names.session_field) for value in values]
         if {*map(type, ids)} | {*map(type, sessions)} <= {str} and {*map(type, times)} <= {float}:
-            return Page(Block(self._names, values, ids, times, sessions), size)
+            return Page(Block(self._names, ids, times, sessions, plain=values), size)
         return Page([self.plain_row(value) for value in values], size)
 
     def plain_row(self, value: dict[str, Value]) -> Row:
@@ -69,11 +69,40 @@ class RowReader:
         Raises:
             Unreachable: they are not what a deployment sends: no objects, or not UTF-8.
         """
+        raws = list(map(bytes, documents))
+        block = self._block(raws)
+        if block is not None:
+            return Page(block, sum(map(len, raws)))
         try:
-            rows = [self.row(_checked(bytes(raw))) for raw in documents]
+            rows = [self.row(_checked(raw)) for raw in raws]
         except ValueError as error:
             raise Unreachable(f"a page of the deployment came garbled: {error}.") from None
         return Page(rows, sum(len(row.raw) for row in rows))
+
+    def _block(self, raws: list[bytes]) -> Block | None:
+        """Return documents as a block; None if they cannot be one, or something is wrong with them."""
+        try:
+            lines = _checked(b"\n".join([*raws, b""]))
+            heads: list[Any] = self._decoder.decode_lines(lines)
+        except ValueError:
+            return None
+        if not len(heads) == len(raws) == lines.count(b"\n"):
+            return None
+        ids: list[Any] = [head.id for head in heads]
+        times: list[Any] = [head.time for head in heads]
+        sessions: list[Any] = [head.session for head in heads]
+        if {*map(type, ids)} | {*map(type, sessions)} <= {str} and {*map(type, times)} <= {float}:
+            return Block(self._names, ids, times, sessions, raws)
+        return None
+
+
+def as_block(rows: list[Row], names: Names) -> Block | None:
+    """Return rows as a block; None if they cannot be one."""
+    ids, times = [row.id for row in rows], [row.time for row in rows]
+    sessions: list[Any] = [row.session for row in rows]
+    if not all(ids) or any(map(math.isnan, times)) or {*map(type, sessions)} != {str}:
+        return None
+    return Block(names, ids, times, sessions, [row.raw for row in rows], numbers=[row.n for row in rows])
 
 
 def _checked(raw: bytes) -> bytes:

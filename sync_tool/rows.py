@@ -137,25 +137,28 @@ def _put_data(data: Document, content: Value, role: Value, name: Value, call: Va
         data["tool_call_id"] = call
 
 
-def flatten_block(block: Block) -> list[list[Any]]:
-    """Return the columns of many documents at once, as `flatten` would make them of each."""
-    odd = _without_text(block)
+def flatten_block(block: Block) -> list[list[Any]] | None:
+    """Return the columns of many documents at once, as `flatten` would make them of each; None if not all are plain."""
+    values = block.values()
+    if values is None:
+        return None
+    odd = _without_text(values, block.names)
     if not odd:
-        return _columns_of(block)
+        return _columns_of(block, values)
     left_out = set(odd)
-    good = [place for place in range(len(block.values)) if place not in left_out]
-    columns = _columns_of(block.at(good))
-    numbers = block.numbers or [0] * len(block.values)
+    good = [place for place in range(len(values)) if place not in left_out]
+    columns = _columns_of(block.at(good), [values[place] for place in good])
+    numbers = block.numbers or [0] * len(values)
     for place in odd:
-        row = flatten(block.values[place], block.names, numbers[place], dumps_plain)
+        row = flatten(values[place], block.names, numbers[place], dumps_plain)
         for column, value in zip(columns, row, strict=True):
             column.insert(place, value)
     return columns
 
 
-def _without_text(block: Block) -> list[int]:
+def _without_text(values: list[Document], names: Names) -> list[int]:
     """Return where the documents are that hold no message with a type and a text."""
-    messages = _objects([value.get(block.names.message_field) for value in block.values])
+    messages = _objects([value.get(names.message_field) for value in values])
     types = [message.get("type") for message in messages]
     contents = [data.get("content") for data in _objects([message.get("data") for message in messages])]
     if {*map(type, types), *map(type, contents)} == {str}:
@@ -164,10 +167,10 @@ def _without_text(block: Block) -> list[int]:
     return [place for place, (kind, content) in both if type(kind) is not str or type(content) is not str]
 
 
-def _columns_of(block: Block) -> list[list[Any]]:
+def _columns_of(block: Block, values: list[Document]) -> list[list[Any]]:
     """Return the columns of documents that all hold a message with a type and a text."""
     field = block.names.message_field
-    rests = list(map(dict.copy, block.values))
+    rests = list(map(dict.copy, values))
     messages = [rest[field].copy() for rest in rests]
     datas = [message["data"].copy() for message in messages]
     for name in ("_id", "_creationTime", block.names.session_field):

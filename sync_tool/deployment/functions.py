@@ -121,7 +121,7 @@ class FunctionsDoor:
                 lambda rows: self._client.query(f"{MODULE}:{function}", {**args, "limit": float(rows)}, _rows)
             )
             page = self._reader.page(answer.rows)
-            if page.rows:
+            if page.count:
                 yield page
             if answer.is_done:
                 return

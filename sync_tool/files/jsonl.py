@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from sync_tool.encoding.canonical import dumps, loads
-from sync_tool.encoding.plain import dumps_plain_lines, plain_lines, plain_texts
+from sync_tool.encoding.plain import plain_lines, plain_texts
 from sync_tool.errors import Damaged
 from sync_tool.files.inputs import open_input
 from sync_tool.model import Names, Page, Row
@@ -24,8 +24,9 @@ class JsonlWriter:
 
     def write(self, page: Page) -> None:
         """Append the rows of a page."""
-        if page.block is not None:
-            self._stream.write(dumps_plain_lines(page.block.values))
+        block = None if page.block is None else page.block.lines()
+        if block is not None:
+            self._stream.write(block)
         elif page.rows:
             lines = [row.raw if b"\n" not in row.raw else dumps(row.value) for row in page.rows]
             lines.append(b"")

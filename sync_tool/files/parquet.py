@@ -21,8 +21,8 @@ from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.encoding.plain import plain_texts
 from sync_tool.errors import Damaged, UsageError
 from sync_tool.files.arrow import array_of, list_of
-from sync_tool.model import Block, Names, Page, Row
-from sync_tool.rowreader import RowReader
+from sync_tool.model import Names, Page
+from sync_tool.rowreader import RowReader, as_block
 from sync_tool.rows import COLUMNS, READ, flatten, flatten_block, unflatten
 
 FORMAT_VERSION: Final = 1
@@ -231,23 +231,13 @@ def _names_in(schema: pa.Schema) -> Names:
 
 
 def _batch(page: Page, schema: pa.Schema, names: Names) -> pa.RecordBatch:
-    block = page.block or _as_block(page.rows, names)
-    if block is not None:
-        columns = flatten_block(block)
-    else:
+    block = page.block or as_block(page.rows, names)
+    columns = None if block is None else flatten_block(block)
+    if columns is None:
         rows = [flatten(row.value, names, row.n) for row in page.rows]
         columns = [list(column) for column in zip(*rows, strict=True)]
     arrays = [array_of(column, field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _as_block(rows: list[Row], names: Names) -> Block | None:
-    """Return rows of a deployment, which nobody has decoded yet, as a block; None if they are none."""
-    values = plain_texts([row.raw for row in rows])
-    block = None if values is None else RowReader(names).plain_page(values, 0).block
-    if block is not None:
-        block.numbers = [row.n for row in rows]
-    return block
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,135 @@
+"""What all benchmarks share: running two sides by turns, what came out of it, and the processes that are measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+TOOL = [sys.executable, "-m", "sync_tool"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One measured run of one side."""
+
+    rows: int
+    seconds: float
+    megabytes: float = 0.0
+    """Peak memory of the process, as the operating system counts it."""
+
+    @property
+    def rate(self) -> float:
+        """Rows a second."""
+        return self.rows / self.seconds
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One line of the table."""
+
+    number: str
+    """As in the list of goals: P1, P2 and so on; with a letter where there are several peers or data sets."""
+    work: str
+    peer: str
+    goal: str
+    """For people, such as ``>= 8 x``."""
+    score: float
+    """How well the goal is met: 1.0 is exactly met, more is better."""
+    result: str
+    """For people, such as ``11.3 x``."""
+    ours: str
+    theirs: str
+    note: str = ""
+    when: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m-%d"))
+
+    @property
+    def met(self) -> bool:
+        """Whether the goal is met."""
+        return self.score >= 1.0
+
+
+@dataclass
+class Bench:
+    """What a benchmark is given.
+
+    Attributes:
+        work: folder for data, kept between runs.
+        python: the interpreter of the environment that holds the peers.
+        rows: how many rows the large deployment has.
+        rounds: how often each side runs.
+    """
+
+    work: Path
+    python: Path
+    rows: int
+    rounds: int = 3
+
+    def peer(self, name: str, *arguments: object) -> Run:
+        """Run ``benchmarks/peers/<name>.py``, which measures itself without its start, and print what it did."""
+        command = [str(self.python), str(HERE / "peers" / f"{name}.py"), *map(str, arguments)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=HERE)
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return Run(found["rows"], found["seconds"])
+
+    def median(self, *sides: Callable[[], Run]) -> list[Run]:
+        """Run all sides by turns, several times; return the run of median rate of each."""
+        runs = [[side() for side in sides] for _ in range(self.rounds)]
+        return [_median([row[number] for row in runs]) for number in range(len(sides))]
+
+
+def faster(number: str, work: str, peer: str, goal: float, ours: Run, theirs: Run, *, note: str = "") -> Outcome:
+    """Return the outcome of a comparison of rates."""
+    ratio = ours.rate / theirs.rate
+    shown = f"{ratio:.2f} x" if ratio < 10 else f"{ratio:.0f} x"
+    return Outcome(number, work, peer, f"≥ {goal:g} x", ratio / goal, shown, described(ours), described(theirs), note)
+
+
+def described(run: Run) -> str:
+    """Say in short what a run did."""
+    return f"{run.rows:,} rows, {run.seconds:.2f} s, {run.rate:,.0f}/s"
+
+
+def tool(rows: int, *arguments: object) -> Run:
+    """Run a command of the tool; its start counts."""
+    before = os.times().elapsed
+    process = subprocess.Popen(
+        [*TOOL, *map(str, arguments)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    errors = process.stderr.read() if process.stderr else ""
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(map(str, arguments))}: exit {os.waitstatus_to_exitcode(status)}\n{errors}")
+    return Run(rows, os.times().elapsed - before, usage.ru_maxrss / 1024)
+
+
+@contextmanager
+def sandbox(folder: Path, *options: object) -> Iterator[Path]:
+    """Run a sandbox on the data in a folder; yield the env file that says where it is."""
+    env_file = folder / "sandbox.env"
+    command = [*TOOL, "sandbox", "--with-parent", "--port", "0", "--data", str(folder / "data.sqlite")]
+    with subprocess.Popen(
+        [*command, "--env-file", str(env_file), *map(str, options)],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        if not (process.stdout and process.stdout.readline().startswith("sandbox ready")):
+            raise SystemExit("the sandbox did not start")
+        try:
+            yield env_file
+        finally:
+            process.terminate()
+
+
+def _median(runs: list[Run]) -> Run:
+    middle = statistics.median_low([run.rate for run in runs])
+    return next(run for run in runs if run.rate == middle)
