@@ -36,11 +36,10 @@ class RowReader:
         session = head.session
         if type(session) is not str:
             session = MISSING if session is msgspec.UNSET else decode(session)
-        time = head.time if type(head.time) in (float, int) else math.nan
         return Row(
             raw=raw,
             id=head.id if type(head.id) is str else "",
-            time=float(time),
+            time=head.time if type(head.time) is float else _number(head.time),
             session=session,
             message_field=self._message_field,
         )
@@ -56,6 +55,14 @@ class RowReader:
         except ValueError as error:
             raise Unreachable(f"a page of the deployment came garbled: {error}.") from None
         return Page(rows, sum(len(row.raw) for row in rows))
+
+
+def _number(value: Any) -> float:
+    """Return an integer literal as the float64 that it stands for; NaN for anything else."""
+    try:
+        return float(value) if type(value) is int else math.nan
+    except OverflowError:
+        return math.nan
 
 
 def _checked(raw: bytes) -> bytes:
