@@ -63,8 +63,10 @@ live: setup ## run the contract suite against your own deployment: CONVEX_MSGS_T
 	@$(BIN)/python -m pytest -q tests/contract -k deployment
 
 .PHONY: endurance
-endurance: setup ## 200 kills and 200 fault plans over export, and as many over sync (minutes)
-	@PYTHONPATH=tests $(BIN)/python -m faults.endurance export --kills 200 --faults 200
+endurance: setup ## 200 kills and 200 runs with faults over each of export, import and sync (an hour)
+	@PYTHONPATH=tests:. $(BIN)/python -m faults.endurance export --kills 200 --faults 200
+	@PYTHONPATH=tests:. $(BIN)/python -m faults.endurance import --kills 200 --faults 200
+	@PYTHONPATH=tests:. $(BIN)/python -m faults.endurance import-live --kills 20 --faults 20
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.endurance sync --kills 200 --faults 200
 
 SCALE ?= 1

@@ -39,11 +39,10 @@ class RowReader:
         session = head.session
         if type(session) is not str:
             session = MISSING if session is msgspec.UNSET else decode(session)
-        time = head.time if type(head.time) in (float, int) else math.nan
         return Row(
             raw=raw,
             id=head.id if type(head.id) is str else "",
-            time=float(time),
+            time=head.time if type(head.time) is float else _number(head.time),
             session=session,
             message_field=self._message_field,
         )
@@ -103,6 +102,14 @@ def as_block(rows: list[Row], names: Names) -> Block | None:
     if not all(ids) or any(map(math.isnan, times)) or {*map(type, sessions)} != {str}:
         return None
     return Block(names, ids, times, sessions, [row.raw for row in rows], numbers=[row.n for row in rows])
+
+
+def _number(value: Any) -> float:
+    """Return an integer literal as the float64 that it stands for; NaN for anything else."""
+    try:
+        return float(value) if type(value) is int else math.nan
+    except OverflowError:
+        return math.nan
 
 
 def _checked(raw: bytes) -> bytes:

@@ -120,7 +120,7 @@ def _run(arguments: list[str] | None, shared: Shared) -> int:
 
 def _stopped(shared: Shared, code: Exit) -> int:
     shared.close()
-    shared.note(f"stopped safely; the same command starts again. [exit {int(code)}]")
+    shared.note(f"{shared.when_stopped} [exit {int(code)}]")
     return code
 
 

@@ -11,7 +11,7 @@ from sync_tool.cli.asking import on_terminal
 from sync_tool.cli.base import Command
 from sync_tool.cli.options import connection_when_asked, manners, selection
 from sync_tool.cli.report import Shared
-from sync_tool.cli.writing import ask, import_options, said
+from sync_tool.cli.writing import GOES_ON, ask, import_options, said, trouble
 from sync_tool.errors import Conflict, Exit
 
 if TYPE_CHECKING:
@@ -56,11 +56,12 @@ def command(
     """
     from sync_tool.jobs.migrate import migrate
 
+    shared.when_stopped = GOES_ON
     decide = ask if on_terminal(shared) else None
     options["compare"] = True
     try:
         report = migrate(source, connect(to), names=names, decide=decide, progress=shared, **options, **selection)
     except Conflict as conflict:
         report = conflict.report
-    shared.finish(report, said(report))
+    shared.finish(report, said(report), trouble=trouble(report))
     return int(report.exit_code)

@@ -30,6 +30,8 @@ class Shared:
         self.log_json = False
         self.json_on_stderr = False
         """True while standard output carries data."""
+        self.when_stopped = "stopped safely; the same command starts again."
+        """What is said after Ctrl-C or SIGTERM."""
         self._bar: tqdm[Any] | None = None
 
     def watch_retries(self) -> None:
@@ -70,11 +72,19 @@ class Shared:
         """Print a line of the answer itself on stdout."""
         self._out(harmless(text))
 
-    def finish(self, report: object, text: str) -> None:
-        """End a command: the report as JSON if asked for, else `text` for people on stderr."""
+    def finish(self, report: object, text: str, *, trouble: str = "") -> None:
+        """End a command: the report as JSON if asked for, else `text` for people on stderr.
+
+        Args:
+            report: what the job returned.
+            text: the last lines.
+            trouble: the one line that -q prints; empty if all went well.
+        """
         self.close()
         if self.as_json:
             self.json(report)
+        elif self.quiet and trouble:
+            self._line("note", trouble)
         else:
             self.note(text)
 

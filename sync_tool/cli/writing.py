@@ -14,6 +14,7 @@ from sync_tool.errors import Exit
 if TYPE_CHECKING:
     from sync_tool.jobs.importing.report import Comparison, ImportPlan, ImportReport
 
+GOES_ON: Final = "stopped safely: nothing doubled, nothing half a batch. The same command goes on."
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS: Final = (
@@ -35,7 +36,7 @@ _OPTIONS: Final = (
     click.option(
         "--save-replaced",
         metavar="FILE",
-        help="The file for rows that are replaced. Default: replaced-TIME.jsonl.",
+        help="The file for rows that are replaced. Default: replaced.jsonl, or the next free name.",
     ),
     click.option(
         "--level",
@@ -123,11 +124,19 @@ def said(report: ImportReport) -> str:
     return "\n".join(lines) + end
 
 
+def trouble(report: ImportReport) -> str:
+    """Return the one line about what did not go in; empty if everything did."""
+    if report.exit_code == Exit.DONE:
+        return ""
+    lines = [*_set_aside(report)[:1], *(f"damaged: {damaged.reason}" for damaged in report.plan.damaged)]
+    lines += [_conflicts(report)] if report.conflicts else []
+    return "; ".join(lines) + f" [exit {report.exit_code}]"
+
+
 def _done(report: ImportReport) -> list[str]:
     from sync_tool.text import duration, plural
 
-    written = f"{plural(report.sent_rows, 'message')} written in {duration(report.seconds)}"
-    counts = [written if report.plan.send_rows else "nothing to write"]
+    counts = [] if report.plan.send_rows else ["nothing to write"]
     if report.plan.up_to_date:
         counts.append(f"{plural(report.plan.up_to_date, 'session')} already there")
     counts += [
@@ -135,19 +144,30 @@ def _done(report: ImportReport) -> list[str]:
         for count, word in ((report.extended, "extended"), (report.new, "new"), (report.replaced, "replaced"))
         if count
     ]
-    lines = [", ".join(counts)]
+    written = f"{plural(report.sent_rows, 'message')} written in {duration(report.seconds)}"
+    lines = ["; ".join([", ".join(counts), written] if counts and report.plan.send_rows else counts or [written])]
     if report.saved:
         lines.append(f"replaced rows are saved in {report.saved}")
-    if report.bad_rows or report.held_rows:
-        held = f", and {plural(report.held_rows, 'message')} that wait for them" if report.held_rows else ""
-        lines.append(f"{plural(report.bad_rows, 'bad message')}{held} -> {report.quarantine}")
-        lines.append(f"repair its records, then the same command with --fixes {report.quarantine}")
+    lines += _set_aside(report)
     lines += [f"damaged: {damaged.reason}" for damaged in report.plan.damaged]
-    if report.conflicts:
+    if report.conflicts and (report.compared is None or len(report.conflicts) > report.plan.conflict):
         lines.append(_conflicts(report))
     if report.compared is not None:
-        lines.append(_compared(report.compared))
+        lines.append(_compared(report.compared, len(report.conflicts)))
     return lines
+
+
+def _set_aside(report: ImportReport) -> list[str]:
+    from sync_tool.text import plural
+
+    if not report.quarantine:
+        return []
+    waiting = f"{plural(report.held_rows, 'message')} that {'waits' if report.held_rows == 1 else 'wait'}"
+    held = f", and {waiting} for {'it' if report.bad_rows == 1 else 'them'}" if report.held_rows else ""
+    return [
+        f"{plural(report.bad_rows, 'bad message')}{held} -> {report.quarantine}",
+        f"repair its records, then the same command with --fixes {report.quarantine}",
+    ]
 
 
 def _conflicts(report: ImportReport) -> str:
@@ -155,12 +175,12 @@ def _conflicts(report: ImportReport) -> str:
 
     first = report.conflicts[0]
     return (
-        f"{plural(len(report.conflicts), 'conflict')} left as they are "
+        f"{plural(len(report.conflicts), 'conflict')} left as {'it is' if len(report.conflicts) == 1 else 'they are'} "
         f"(first: {shortened(first.session, 40)!r} {first.reason}; all: --json)"
     )
 
 
-def _compared(comparison: Comparison) -> str:
+def _compared(comparison: Comparison, left: int) -> str:
     from sync_tool.text import plural
 
     parts = [f"{plural(comparison.equal, 'session')} equal"]
@@ -169,8 +189,9 @@ def _compared(comparison: Comparison) -> str:
         for count, words in (
             (comparison.ahead, "have more there"),
             (comparison.held, "held at a bad message"),
-            (comparison.different, "different"),
+            (min(left, comparison.different), "conflicts left as they are" if left > 1 else "conflict left as it is"),
+            (comparison.different - left, "different"),
         )
-        if count
+        if count > 0
     ]
     return "compared: " + " · ".join(parts)

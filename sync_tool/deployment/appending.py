@@ -109,7 +109,8 @@ class AppendDoor:
             Unreachable: no usable answer; some or all may be deleted, and calling it again goes on.
         """
         args = {**self._names, "sessionId": session, "throughId": through, "limit": _ERASED_A_CALL}
-        while not self._client.mutation_value(f"{MODULE}:erase", args)["isDone"]:
+        # May be repeated: once the row of that id is gone, a call does nothing.
+        while not self._client.mutation_value(f"{MODULE}:erase", args, repeatable=True)["isDone"]:
             pass
 
 

@@ -62,12 +62,18 @@ class Client:
         """Run a query and return its result as a Convex value."""
         return self._value(self._call("/api/query", path, encode(args), writes=False))
 
-    def mutation_value(self, path: str, args: dict[str, Any]) -> Any:
-        """Run a mutation and return its result as a Convex value; repeated only if it certainly did not commit."""
-        return self.mutation_encoded(path, encode(args))
+    def mutation_value(self, path: str, args: dict[str, Any], *, repeatable: bool = False) -> Any:
+        """Run a mutation and return its result as a Convex value.
+
+        Args:
+            path: such as ``convexMsgs:erase``.
+            args: Convex values.
+            repeatable: True if a second call does no harm; else it is repeated only if it certainly did not commit.
+        """
+        return self._value(self._call("/api/mutation", path, encode(args), writes=not repeatable))
 
     def mutation_encoded(self, path: str, args: dict[str, Any]) -> Any:
-        """The same with arguments in ``convex_encoded_json`` already, which may hold ``msgspec.Raw``."""
+        """The same, never done twice, with arguments in ``convex_encoded_json``, which may hold ``msgspec.Raw``."""
         return self._value(self._call("/api/mutation", path, args, writes=True))
 
     def post(self, path: str, body: dict[str, Any], *, writes: bool = False) -> Any:

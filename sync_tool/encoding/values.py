@@ -64,9 +64,9 @@ def decode(json: Json) -> Value:
     """Read ``convex_encoded_json``: every bare number is a float64, however it is spelled.
 
     Raises:
-        ValueError: an unknown ``$`` tag, or a tag whose content is not what it says.
+        ValueError: an unknown ``$`` tag, a tag whose content is not what it says, or a number beyond float64.
     """
-    return _unwalk(json, float)
+    return _unwalk(json, _float)
 
 
 def decode_export(json: Json) -> Value:
@@ -131,6 +131,13 @@ def _tag_bytes(data: bytes) -> Json:
 
 def _tag_float(number: float) -> Json:
     return {"$float": _base64(struct.pack("<d", number))}
+
+
+def _float(number: int) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        raise ValueError("a number that is too large for a float64") from None
 
 
 def _clean_float(number: float) -> Json:

@@ -15,7 +15,7 @@ from sync_tool.files.output import check_output
 from sync_tool.jobs.export import SILENT
 from sync_tool.jobs.history import History
 from sync_tool.jobs.importing.bringing import Demand
-from sync_tool.jobs.importing.fixes import Fixes, count_set_aside, write_quarantine
+from sync_tool.jobs.importing.fixes import Fixes, count_set_aside, require_place, write_quarantine
 from sync_tool.jobs.importing.intake import Intake
 from sync_tool.jobs.importing.journal import Journal
 from sync_tool.jobs.importing.keeping import TimesKept
@@ -78,7 +78,7 @@ def import_(source: Sources, target: Source | History, **keywords: Unpack[Import
         raise Conflict(
             f"{len(report.conflicts):,} sessions were left as they are (first: {first.session!r} {first.reason}).",
             report,
-            hint=[("look", "convex-msgs diff"), ("go on", "on_conflict='skip' or 'replace'")],
+            hint=[("which", "report.conflicts"), ("go on", "on_conflict='skip' or 'replace'")],
         )
     return report
 
@@ -93,7 +93,7 @@ class _Import:
         self._chosen = make_selection(options)
         self._progress: Progress = options.get("progress") or SILENT
         self._skip_bad = options.get("skip_bad", False)
-        self._staged = stack.enter_context(closing(Staged()))
+        self._staged = stack.enter_context(closing(Staged(deployment.names)))
         self._plans = stack.enter_context(closing(Plans()))
         self._tally = Tally(_LISTED)
         self._rate = deployment.patience.bytes_per_second or (None if deployment.on_this_machine else DEFAULT_RATE)
@@ -109,7 +109,7 @@ class _Import:
         given = options.get("quarantine")
         self._quarantine = None if given is None else Path(given)
         if self._quarantine is not None:
-            check_output(self._quarantine, overwrite=False)
+            check_output(self._quarantine, overwrite=True)
         self._clock = time.monotonic()
 
     def run(self, sources: Iterable[History | str | Path]) -> ImportReport:
@@ -121,6 +121,7 @@ class _Import:
         keeper = TimesKept(self._deployment, self._staged, self._progress) if self._options.get("keep_times") else None
         if keeper is not None:
             keeper.await_earlier()
+            self._target = replace(self._target, rows=self._deployment.count())
         rewritten = self._take(parts)
         for found in self._planner(self._target).sessions():
             self._plans.add(self._planned(found))
@@ -134,6 +135,7 @@ class _Import:
             keeper.require_times()
         if self._options.get("dry_run"):
             return self._report(plan, Sent(), None)
+        require_place(self._staged, self._quarantine, skip_bad=self._skip_bad)
         self._agree(plan)
         return self._write(plan, keeper)
 
@@ -159,7 +161,7 @@ class _Import:
                 self._progress.note(f"damaged: {error.message}")
         missing = sorted(set(self._chosen.sessions) - intake.met)
         if missing and not self._tally.damaged:
-            raise unknown_session(missing[0], self._staged.sessions())
+            raise unknown_session(missing[0], self._staged.met())
         fixes.require_used()
         self._staged.arrange()
         if self._chosen.active_after is not None:
@@ -224,6 +226,7 @@ class _Import:
         saved: Path | None = None
         if keeper is not None and plan.send_rows:
             sender.sent.rows, sender.sent.bytes = keeper.write(self._plans.of(Status.NEW))
+            sender.sent.sessions[Status.NEW] = plan.new
         elif plan.send_rows:
             saved = self._replace(plan)
             sender.send(self._plans.of(*SENT), self._progress.advance)
@@ -250,9 +253,9 @@ class _Import:
             dry_run=dry_run,
             sent_rows=sent.rows,
             sent_bytes=sent.bytes,
-            new=0 if dry_run else plan.new,
-            extended=0 if dry_run else plan.extend,
-            replaced=0 if dry_run else plan.replace,
+            new=sent.sessions[Status.NEW],
+            extended=sent.sessions[Status.EXTEND],
+            replaced=sent.sessions[Status.REPLACE],
             conflicts=conflicts,
             bad_rows=bad,
             held_rows=held,
@@ -260,7 +263,9 @@ class _Import:
             saved=None if saved is None else str(saved),
             compared=self._compare() if self._options.get("compare") and not dry_run else None,
             seconds=time.monotonic() - self._clock,
-            exit_code=int(_exit_code(plan, aside=bad + held, left=len(sent.left) if skips else len(conflicts))),
+            exit_code=int(
+                _exit_code(plan, aside=0 if dry_run else bad + held + len(sent.left if skips else conflicts))
+            ),
         )
 
     def _compare(self) -> Comparison:
@@ -269,10 +274,10 @@ class _Import:
         return compare(self._planner(target).sessions())
 
 
-def _exit_code(plan: ImportPlan, *, aside: int, left: int) -> Exit:
+def _exit_code(plan: ImportPlan, *, aside: int) -> Exit:
     if plan.damaged:
         return Exit.DAMAGED
-    return Exit.SET_ASIDE if aside or left else Exit.DONE
+    return Exit.SET_ASIDE if aside else Exit.DONE
 
 
 def _each(source: Sources) -> Iterable[History | str | Path]:

@@ -13,18 +13,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from faults.all_subjects import SUBJECTS
 from faults.killing import KILLED, Violation, kill_until_done
 from faults.plan import HTTP_FAULTS, Plan
-from faults.proxying import Event, in_vain, running_proxy
-from faults.subjects import Case, ExportSubject, Subject
-from faults.syncing import SyncSubject
-
-SUBJECTS: dict[str, Callable[[], Subject]] = {"export": ExportSubject, "sync": SyncSubject}
-"""What can be endured; a new command is one more class and one more name here."""
+from faults.proxying import Event, running_proxy
+from faults.subjects import Case, Subject
 
 _RATES = (0.05, 0.15, 0.3, 0.5)
 _TRIES = (2, 4, 6)
@@ -59,8 +57,11 @@ class Tally:
 
 def kill_case(subject: Subject, seed: int, folder: Path) -> Tally:
     """Kill one case a few times, run it again to its end, and check after every run."""
-    chance = random.Random(seed)
-    case = subject.case(chance, folder)
+    with closing(subject.case(random.Random(seed), folder)) as case:
+        return _kill_case(case, seed)
+
+
+def _kill_case(case: Case, seed: int) -> Tally:
     tally = Tally()
 
     def check(code: int) -> None:
@@ -92,10 +93,15 @@ def kill_case(subject: Subject, seed: int, folder: Path) -> Tally:
 def fault_case(subject: Subject, seed: int, folder: Path) -> Tally:
     """Run one case through a proxy with a random plan, again and again until it is done; one run in ten waits."""
     chance = random.Random(seed)
-    case = subject.case(chance, folder)
+    with closing(subject.case(chance, folder)) as case:
+        return _fault_case(case, chance)
+
+
+def _fault_case(case: Case, chance: random.Random) -> Tally:
     tries, waits = chance.choice(_TRIES), chance.random() < 0.1
     tally = Tally()
-    while not tally.counts["fault run: exit 0"]:
+    code = KILLED
+    while code not in case.tool.success:
         rate = 0.05 if waits else chance.choice(_RATES)
         kinds = HTTP_FAULTS if chance.random() < _WITH_STALLS else _QUICK
         plan = Plan.random(chance.randrange(1 << 30), rate, kinds)
@@ -118,11 +124,11 @@ def fault_case(subject: Subject, seed: int, folder: Path) -> Tally:
 
 def _explain(case: Case, code: int, events: list[Event], tries: int) -> str:
     """Giving up is right only if one request met as many faults as there are attempts, or on a machine too slow."""
-    if code == 0:
-        return "exit 0"
+    if code in case.tool.success:
+        return f"exit {code}"
     if code != 5:
         raise Violation(f"exit {code}: {case.tool.words}")
-    if in_vain(events) >= tries:
+    if case.gave_up_rightly(events, tries):
         return "exit 5"
     if "no answer in time" in case.tool.words:
         return "exit 5, the machine itself too slow"

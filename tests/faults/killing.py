@@ -37,6 +37,8 @@ class Tool:
     cwd: Path
     env: Mapping[str, str] = field(default_factory=dict)
     module: str = "sync_tool"
+    success: frozenset[int] = frozenset({0})
+    """The exit codes after which there is nothing more to do."""
 
     def start(self, url: str | None = None, **settings: str) -> subprocess.Popen[bytes]:
         """Start it, with settings of `faults.launch` where there are any; its words go to a file."""
@@ -138,7 +140,7 @@ def measure(tool: Tool) -> Life:
     count = tool.cwd.with_name(f"{tool.cwd.name}.steps")
     with running_proxy(tool.url) as proxy:
         started = time.monotonic()
-        _expect(tool, tool.run(proxy.url, FAULTS_COUNT_INTO=str(count)), 0)
+        _expect(tool, tool.run(proxy.url, FAULTS_COUNT_INTO=str(count)), *tool.success)
         seconds = time.monotonic() - started
         requests = len(proxy.events())
     steps = int(count.read_text())
@@ -202,12 +204,12 @@ def kill_until_done(
         while len(endings) < kills:
             ending = kill_once(tool, draw(chance, life), life)
             endings.append(ending)
-            _expect(tool, ending.code, KILLED, 0)
+            _expect(tool, ending.code, KILLED, *tool.success)
             check(ending.code)
-            if ending.code == 0 or done():
+            if ending.code in tool.success or done():
                 return endings
         code = tool.run()
-        _expect(tool, code, 0)
+        _expect(tool, code, *tool.success)
         check(code)
     except Violation as broken:
         moments = "; ".join(f"{ending.moment} -> {ending.code}" for ending in endings)

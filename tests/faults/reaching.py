@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, Self
 
 from running import Sandbox
 
@@ -91,6 +91,13 @@ class Writer:
         self._stopped = threading.Event()
         self._said: list[Message] = []
         self._thread = threading.Thread(target=self._talk)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def start(self) -> None:
         """Begin to talk."""

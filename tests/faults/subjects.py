@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, Protocol, Self
 
 from faults.killing import KILLED, Life, Tool, Violation, measure
+from faults.proxying import Event, in_vain
 from running import ROOT, Sandbox, running_sandbox
 
 
@@ -38,6 +39,12 @@ class Case(Protocol):
 
     def found(self) -> str:
         """Say in a word what the disturbed run left."""
+
+    def gave_up_rightly(self, events: list[Event], tries: int) -> bool:
+        """Tell whether a run that met these faults may say that nothing could be reached."""
+
+    def close(self) -> None:
+        """Let go of what only this case needs."""
 
 
 class Subject(Protocol):
@@ -106,6 +113,13 @@ class ExportCase:
         if self.done():
             return "whole"
         return "part" if self.output.with_name(f".{self.output.name}.part").exists() else "nothing"
+
+    def gave_up_rightly(self, events: list[Event], tries: int) -> bool:
+        """One request met as many faults as there are attempts."""
+        return in_vain(events) >= tries
+
+    def close(self) -> None:
+        """The sandbox is that of all cases."""
 
 
 class ExportSubject:

@@ -71,7 +71,11 @@ class Bringer:
         verdict = self._check(raw)
         if any(fault.rewrite is None for fault in verdict.faults):
             return Brought(raw, verdict.faults, verdict.warnings)
-        value = self._renamed_fields(loads(raw))
+        value = loads(raw)
+        taken = self._taken(value)
+        if taken:
+            return Brought(raw, taken, verdict.warnings)
+        self._rename_fields(value)
         done = _in_todays_form(value, self._demand.names.message_field, self._demand.language)
         if done and not self._demand.rewriting:
             return Brought(raw, verdict.faults or self._refusals(done), verdict.warnings)
@@ -85,7 +89,14 @@ class Bringer:
             return Brought(raw, faults, verdict.warnings)
         return Brought(document, (), verdict.warnings, done)
 
-    def _renamed_fields(self, value: dict[str, Value]) -> dict[str, Value]:
+    def _taken(self, value: dict[str, Value]) -> tuple[Fault, ...]:
+        """Return a fault for each field of the user's own that would have to give way to a renamed one."""
+        own = {self._names.session_field, self._names.message_field}
+        theirs = (self._demand.names.session_field, self._demand.names.message_field)
+        taken = [name for name in theirs if name in value and name not in own]
+        return tuple(Fault("target-schema", step("$", name), "there it is the name of another field") for name in taken)
+
+    def _rename_fields(self, value: dict[str, Value]) -> None:
         value.pop("_id", None)
         value.pop("_creationTime", None)
         if self._demand.renaming is not None:
@@ -95,7 +106,6 @@ class Bringer:
             session, message = value.pop(self._names.session_field), value.pop(self._names.message_field)
             value[self._demand.names.session_field] = session
             value[self._demand.names.message_field] = message
-        return value
 
     def _refusals(self, done: tuple[str, ...]) -> tuple[Fault, ...]:
         path = step("$", self._names.message_field)

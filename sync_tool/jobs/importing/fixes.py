@@ -12,13 +12,15 @@ import msgspec
 
 from sync_tool.encoding.canonical import loads
 from sync_tool.errors import UsageError
-from sync_tool.files.output import new_file
+from sync_tool.files.output import check_output, new_file
 from sync_tool.files.records import RecordFile
+from sync_tool.jobs.importing.naming import next_names
 from sync_tool.jobs.importing.staging import Found, Staged
 from sync_tool.model import Names
 from sync_tool.schema.rules import Fault
 from sync_tool.text import one_line
 
+_USUAL: Final = Path("quarantine.jsonl")
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -116,14 +118,14 @@ def write_quarantine(staged: Staged, path: Path | None, *, skip_bad: bool) -> Pa
 
     Args:
         staged: all records.
-        path: where to; None for ``quarantine.jsonl`` here, or the next free name after it. One that holds the
-            same already stays as it is.
+        path: where to, or to the next free name after it; None for ``quarantine.jsonl`` here. A file that holds
+            the same already stays as it is.
         skip_bad: True if the records behind a bad one did not have to wait.
 
     Raises:
-        OutputError: `path` exists or cannot be written.
+        OutputError: it cannot be written.
     """
-    chosen, same = (path, False) if path is not None else _free_name(staged, skip_bad=skip_bad)
+    chosen, same = _free_name(staged, path or _USUAL, skip_bad=skip_bad)
     if not same:
         with new_file(chosen) as stream:
             for line in _lines(staged, skip_bad=skip_bad):
@@ -137,19 +139,29 @@ def faults_json(faults: tuple[Fault, ...]) -> str:
     return _encode(said).decode()
 
 
-def _free_name(staged: Staged, *, skip_bad: bool) -> tuple[Path, bool]:
+def require_place(staged: Staged, path: Path | None, *, skip_bad: bool) -> None:
+    """See before anything is sent that what is set aside can go into the file that was asked for.
+
+    Raises:
+        OutputError: it exists, and holds something else than would be written (as it does after the same import).
+    """
+    if path is None or not path.exists() or next(_set_aside(staged, skip_bad=skip_bad), None) is None:
+        return
+    if _free_name(staged, path, skip_bad=skip_bad)[0] != path:
+        check_output(path, overwrite=False)
+
+
+def _free_name(staged: Staged, wanted: Path, *, skip_bad: bool) -> tuple[Path, bool]:
     """Return the first name that is free, or holds exactly what would be written."""
     digest = blake2b(digest_size=16)
     for line in _lines(staged, skip_bad=skip_bad):
         digest.update(line)
-    number = 1
-    while True:
-        path = Path("quarantine.jsonl" if number == 1 else f"quarantine-{number}.jsonl")
+    for path in next_names(wanted):
         if not path.exists():
             return path, False
         if path.is_file() and blake2b(path.read_bytes(), digest_size=16).digest() == digest.digest():
             return path, True
-        number += 1
+    raise AssertionError
 
 
 def count_set_aside(staged: Staged, *, skip_bad: bool) -> tuple[int, int]:

@@ -6,12 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
 from typing import Final
 
 import msgspec
 
 from sync_tool.digests import message_digest
+from sync_tool.errors import Damaged
 from sync_tool.jobs.importing.bringing import Bringer, Brought, Demand
 from sync_tool.jobs.importing.fixes import Fixes, faults_json, fingerprint
 from sync_tool.jobs.importing.staging import Incoming, Staged
@@ -27,10 +27,12 @@ from sync_tool.selecting import row_filter, session_filter
 from sync_tool.text import one_line
 
 _A_STEP: Final = 1000
-_TEXT: Final = rb'"(?:[^"\\]|\\.)*"'
+_INSIDE: Final = rb'(?:[^"\\]|\\.)*'
 _TOKENS: Final = re.compile(
-    rb'"(?P<key>(?:[^"\\]|\\.)*)"\s*:\s*(?P<text>' + _TEXT + rb")?|" + _TEXT + rb"|[{}\[\]]", re.DOTALL
+    rb'"(?P<key>' + _INSIDE + rb')"\s*:\s*(?P<text>"' + _INSIDE + rb'")?|"' + _INSIDE + rb'(?:"|\\?\Z)|[{}\[\]]',
+    re.DOTALL,
 )
+"""A key with the text that follows it, if text it is; other text, also one that was cut off; a bracket."""
 
 
 class Intake:
@@ -48,6 +50,7 @@ class Intake:
         self._staged = staged
         self._demand = demand
         self._chosen = replace(chosen, active_after=None)
+        self._asked_for = frozenset(chosen.sessions)
         self._fixes = fixes
         self._tally = tally
         self._sources = 0
@@ -62,12 +65,20 @@ class Intake:
             Damaged: it cannot be read to its end.
             UsageError: a repaired record is of a file that has changed.
         """
-        self._staged.begin(self._sources, part.title, part.names)
-        records = _told_by_neighbours(self._records(part))
-        while step := list(islice(records, _A_STEP)):
-            self._staged.add(self._sources, step)
-            progress.advance(len(step), 0)
+        source = self._sources
         self._sources += 1
+        self._staged.begin(source, part.title, part.names)
+        step: list[Incoming] = []
+        try:
+            for record in _told_by_neighbours(self._records(part)):
+                step.append(record)
+                if len(step) == _A_STEP:
+                    self._staged.add(source, step)
+                    progress.advance(len(step), 0)
+                    step.clear()
+        finally:  # what came before the damage counts
+            self._staged.add(source, step)
+            progress.advance(len(step), 0)
 
     def _records(self, part: Part) -> Iterator[Incoming]:
         bringer = Bringer(self._demand, part.names)
@@ -102,7 +113,7 @@ class Intake:
 
     def _meet(self, session: str) -> None:
         self._staged.meet((session,))
-        if session in self._chosen.sessions:
+        if session in self._asked_for:
             self.met.add(session)
 
     def _count(self, part: Part, record: Record, row: Row | None, session: str | None, brought: Brought) -> None:
@@ -174,17 +185,21 @@ def _told_by_neighbours(records: Iterable[Incoming]) -> Iterator[Incoming]:
     """
     before: str | None = None
     waiting: list[Incoming] = []
-    for record in records:
-        if record.session is None and len(waiting) < _A_STEP:
-            waiting.append(record)
-            continue
-        for unknown in waiting:
-            if record.session == before and not unknown.id and unknown.time is None:
-                unknown.session = before
-            yield unknown
-        waiting.clear()
-        before = record.session
-        yield record
+    try:
+        for record in records:
+            if record.session is None and len(waiting) < _A_STEP:
+                waiting.append(record)
+                continue
+            for unknown in waiting:
+                if record.session == before and not unknown.id and unknown.time is None:
+                    unknown.session = before
+                yield unknown
+            waiting.clear()
+            before = record.session
+            yield record
+    except Damaged:
+        yield from waiting
+        raise
     yield from waiting
 
 

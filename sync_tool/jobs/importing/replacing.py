@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from sync_tool.files.jsonl import JsonlWriter
 from sync_tool.files.output import new_file
+from sync_tool.jobs.importing.naming import next_names
 from sync_tool.jobs.importing.planning import SessionPlan, Status, Target
 from sync_tool.jobs.importing.plans import Plans
 from sync_tool.model import Page, Row
@@ -22,16 +22,19 @@ def replace_sessions(plans: Plans, target: Target, path: Path | None) -> Path:
     Args:
         plans: all sessions.
         target: the table.
-        path: the file for the old rows; None for one named after the time.
+        path: the file for the old rows, or the next free name after it; None for ``replaced.jsonl`` here.
 
     Returns:
         The file.
 
     Raises:
-        OutputError: the file exists or cannot be written; nothing was erased.
+        OutputError: the file cannot be written; nothing was erased.
         Unreachable: no usable answer; what was saved stays saved.
     """
-    chosen = path or Path(f"replaced-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}.jsonl")
+    # One name for all: a run that was killed while it saved leaves a part under it, which the next run takes over.
+    wanted = path or Path("replaced.jsonl")
+    # The same command that goes on after a kill has saved to that name already.
+    chosen = next(name for name in next_names(wanted) if not name.exists())
     with new_file(chosen) as stream:
         writer = JsonlWriter(stream)
         last = [_save(target.door.rows(plan.session), writer) for plan in plans.of(Status.REPLACE)]

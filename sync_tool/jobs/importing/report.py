@@ -58,6 +58,8 @@ class ImportPlan:
     rewritten: dict[str, int]
     """Messages brought to today's form, by rewrite."""
     bad_rows: int
+    bad_sessions: int
+    """Sessions that have a bad message, as far as messages tell their session."""
     faults: tuple[RuleCount, ...]
     warnings: tuple[RuleCount, ...]
     damaged: tuple[DamagedSource, ...]

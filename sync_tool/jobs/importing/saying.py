@@ -52,6 +52,9 @@ def _counts(plan: ImportPlan) -> str:
     if plan.conflicts:
         first = plan.conflicts[0]
         counts += f" (first: {shortened(first.session, _ID_COLUMNS)!r} {first.reason}; all: --json)"
+    begun_badly = plan.sessions - plan.new - plan.up_to_date - plan.extend - plan.conflict - plan.replace
+    if begun_badly:
+        counts += f" · {begun_badly:,} begin with a bad message"
     if plan.ahead:
         counts += f" · {plan.ahead:,} of those up to date have more there"
     return counts
@@ -69,9 +72,13 @@ def _bad(plan: ImportPlan, quarantine: str) -> list[str]:
     if not plan.bad_rows:
         return []
     rules = " · ".join(f"{count.rule} {count.records:,}" for count in plan.faults[:_TITLES])
-    word = "stops" if plan.held == 1 else "stop"
-    stops = f"{plural(plan.held, 'session')} {word} there" if plan.held else "no session stops for that"
-    return [f"{plural(plan.bad_rows, 'message')} set aside ({rules}); {stops} -> {quarantine}"]
+    where = f" in {plural(plan.bad_sessions, 'session')}" if plan.bad_sessions else ""
+    if plan.held:
+        those = "that session stops" if plan.held == 1 else "those sessions stop"
+        what = f"{those} before the bad message"
+    else:
+        what = "they are left out"
+    return [f"{plural(plan.bad_rows, 'message')}{where} refused ({rules}); {what} -> {quarantine}"]
 
 
 def _rate(plan: ImportPlan) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from sync_tool.deployment.appending import Appended, Batch, Moved
 from sync_tool.errors import FunctionFailed, Unreachable
 from sync_tool.jobs.importing.fixes import faults_json
 from sync_tool.jobs.importing.journal import Known
-from sync_tool.jobs.importing.planning import SessionPlan, Target
+from sync_tool.jobs.importing.planning import SessionPlan, Status, Target
 from sync_tool.jobs.importing.staging import Item, Staged
 from sync_tool.jobs.importing.stretch import Stretch
 from sync_tool.schema.rules import Fault, Language
@@ -37,6 +38,8 @@ class Sent:
     bytes: int = 0
     refused: int = 0
     """Messages that the deployment refused."""
+    sessions: Counter[Status] = field(default_factory=Counter)
+    """Sessions of which something was written, by what was planned; without those that had to be left."""
     left: list[tuple[str, str, int]] = field(default_factory=list)
     """Sessions that had to be left, why, and at which message."""
 
@@ -98,8 +101,10 @@ class Sender:
             try:
                 results = self._append(call)
             except FunctionFailed as error:
+                if self._is_told(error, group):
+                    continue
                 limit, good = max(1, rows // 2), 0
-                if self._is_told(error, group) or rows > 1:
+                if rows > 1:
                     continue
                 self._refused(*call[0], error)
                 limit = MAX_ROWS if self._skip_bad else limit
@@ -138,8 +143,10 @@ class Sender:
                     self._leave(stretch, "changed while it was imported")
                     continue
                 written, last = found
+            first = stretch.untouched
             size = stretch.written(written, last)
             with self._lock:
+                self.sent.sessions[stretch.status] += first
                 self.sent.rows += len(written)
                 self.sent.bytes += size
             advance(len(written), size)
@@ -170,6 +177,7 @@ class Sender:
             self._target.journal.forget(stretch.session)
         with self._lock:
             self.sent.left.append((stretch.session, why, stretch.there + 1))
+            self.sent.sessions[stretch.status] -= not stretch.untouched
         stretch.stop()
 
 

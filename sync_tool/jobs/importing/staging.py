@@ -102,8 +102,9 @@ class Staged:
         self._database.execute("BEGIN")
 
     def close(self) -> None:
-        """Delete the file."""
-        self._database.close()
+        """Delete the file; a thread that Ctrl-C left behind must not be inside it."""
+        with self._lock:
+            self._database.close()
 
     def begin(self, number: int, title: str, names: Names) -> None:
         """Begin with a source; `number` counts them from 0, `names` are those of its fields."""

@@ -31,6 +31,9 @@ class Stretch:
         self._skip_bad = skip_bad
         self._after = plan.after
         self.session = plan.session
+        self.status = plan.status
+        self.untouched = True
+        """True until something of it was written."""
         self.last = plan.last
         """``_id`` of the last row that the target has; None where the session is empty there."""
         self.there = plan.there
@@ -61,6 +64,7 @@ class Stretch:
             items: the messages, the next ones in order.
             last: ``_id`` of the last of them.
         """
+        self.untouched = False
         for item in items:
             self.digest.add(item.digest or b"")
         size = sum(len(item.document) for item in items)

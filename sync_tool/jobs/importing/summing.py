@@ -33,6 +33,8 @@ def make_plan(taken: Taken, plans: Plans, deployment: Deployment, rate: float | 
     counts = plans.counts()
     catalog = deployment.catalog
     sent = [counts[status] for status in SENT]
+    _, messages, size = taken.staged.totals()
+    bad_rows, bad_sessions = taken.staged.bad()
     return ImportPlan(
         sources=taken.titles,
         target=deployment.title,
@@ -40,8 +42,8 @@ def make_plan(taken: Taken, plans: Plans, deployment: Deployment, rate: float | 
         target_rows=deployment.count(),
         schema_level=LANGCHAIN if catalog is None else schema_level(catalog, deployment.names),
         sessions=sum(count.sessions for count in counts.values()),
-        messages=sum(count.messages for count in counts.values()),
-        bytes=taken.staged.totals()[2],
+        messages=messages,
+        bytes=size,
         new=counts[Status.NEW].sessions,
         up_to_date=counts[Status.UP_TO_DATE].sessions + counts[Status.AHEAD].sessions,
         ahead=counts[Status.AHEAD].sessions,
@@ -54,7 +56,8 @@ def make_plan(taken: Taken, plans: Plans, deployment: Deployment, rate: float | 
         send_sessions=sum(count.sessions for count in sent),
         send_bytes=sum(count.bytes for count in sent),
         rewritten=taken.rewritten,
-        bad_rows=taken.tally.bad_rows,
+        bad_rows=bad_rows,
+        bad_sessions=bad_sessions,
         faults=taken.tally.faults,
         warnings=taken.tally.warnings,
         damaged=tuple(taken.tally.damaged),
