@@ -9,6 +9,7 @@ import click
 
 from sync_tool.cli.asking import on_terminal
 from sync_tool.cli.base import Command
+from sync_tool.cli.declared import AS_OF
 from sync_tool.cli.options import connection_when_asked, manners, selection
 from sync_tool.cli.report import Shared
 from sync_tool.cli.writing import GOES_ON, ask, import_options, said, trouble
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     exits=(Exit.SET_ASIDE, Exit.UNREACHABLE, Exit.REFUSED, Exit.DAMAGED),
 )
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@AS_OF
 @import_options
 @manners
 @selection

@@ -26,12 +26,18 @@ if TYPE_CHECKING:
         "convex-msgs migrate --from @.env.dev --to @.env.prod --dry-run      the plan, nothing is written",
         "convex-msgs migrate --from @.env.dev --to @.env.prod                what the other one does not have",
         "convex-msgs migrate --from @.env.dev --to @.env.prod --keep-times   into an empty table, with its times",
-        "convex-msgs migrate --from @.env.dev --rename-regex '^=dev/'        every id with dev/ before it",
+        "convex-msgs migrate --from env:REDIS_URL --to @.env.prod            from LangChain's lists in Redis",
+        "convex-msgs migrate --from sqlite:///chats.db --to @.env.prod       from its table in a database",
     ),
     exits=(Exit.SET_ASIDE, Exit.UNREACHABLE, Exit.REFUSED),
 )
 @click.option(
-    "--from", "source", metavar="ADDRESS", required=True, help="The source: @FILE (an env file), a URL, live, env:NAME."
+    "--from",
+    "source",
+    metavar="ADDRESS",
+    required=True,
+    help="A deployment (@FILE, a URL, live), a store (redis://…, postgresql://…, sqlite:///…, mongodb://…, "
+    "dynamodb://…, a JSON file of LangChain's), or env:NAME, a variable that holds one.",
 )
 @import_options
 @click.option("--max-read", metavar="SIZE", envvar="CONVEX_MSGS_MAX_READ", help="Read at most this much of the source.")
@@ -49,7 +55,7 @@ def command(
     names: Names,
     **options: Any,
 ) -> int:
-    """Bring the messages of one deployment into another: only what it does not have.
+    """Bring the messages of a deployment, or of another store of LangChain's, into a deployment.
 
     The same as `import` with another source: the same plan, conflicts, quarantine and safety. At the end both
     sides are read again and compared.

@@ -44,7 +44,8 @@ DEFAULT_RATE: Final = 2 << 20
 """Bytes a second into a deployment that real users may depend on."""
 _PROD: Final = "prod"
 _LISTED: Final = 100
-Sources = History | str | Path | Iterable[History | str | Path]
+One = History | str | Path
+Sources = One | Iterable[One]
 
 
 def import_(source: Sources, target: Source | History, **keywords: Unpack[ImportKeywords]) -> ImportReport:
@@ -54,8 +55,8 @@ def import_(source: Sources, target: Source | History, **keywords: Unpack[Import
     in the report, and bad messages are in its quarantine file.
 
     Args:
-        source: a file, a folder that an export wrote, ``-`` (JSONL on standard input), what `open` or `connect`
-            returned, or several of them.
+        source: a file, a folder that an export wrote, an archive, ``-`` (JSONL on standard input), what `open` or
+            `connect` returned, or several of them.
         target: what `connect` or `open` returned for a deployment.
         keywords: `ImportOptions`, and those of a selection.
 
@@ -78,7 +79,7 @@ def import_(source: Sources, target: Source | History, **keywords: Unpack[Import
         raise Conflict(
             f"{len(report.conflicts):,} sessions were left as they are (first: {first.session!r} {first.reason}).",
             report,
-            hint=[("which", "report.conflicts"), ("go on", "on_conflict='skip' or 'replace'")],
+            hint=[("look", "convex-msgs diff, report.conflicts"), ("go on", "on_conflict='skip' or 'replace'")],
         )
     return report
 
@@ -112,7 +113,7 @@ class _Import:
             check_output(self._quarantine, overwrite=True)
         self._clock = time.monotonic()
 
-    def run(self, sources: Iterable[History | str | Path]) -> ImportReport:
+    def run(self, sources: Iterable[One]) -> ImportReport:
         """Do it."""
         parts = [part for source in sources for part in self._opened(source)]
         if not parts:
@@ -125,7 +126,7 @@ class _Import:
         rewritten = self._take(parts)
         for found in self._planner(self._target).sessions():
             self._plans.add(self._planned(found))
-        taken = Taken(tuple(part.title for part in parts), self._staged, self._tally, rewritten)
+        taken = Taken(tuple(parts), self._staged, self._tally, rewritten)
         plan = make_plan(taken, self._plans, self._deployment, self._rate)
         quarantine = str(self._quarantine or "quarantine.jsonl")
         for line in plan_lines(plan, keep_times=keeper is not None, quarantine=quarantine):
@@ -139,10 +140,11 @@ class _Import:
         self._agree(plan)
         return self._write(plan, keeper)
 
-    def _opened(self, source: History | str | Path) -> Iterator[Part]:
+    def _opened(self, source: One) -> Iterator[Part]:
         names = self._options.get("names") or self._deployment.names
-        if not isinstance(source, History) and is_opened(source):
-            source = self._stack.enter_context(open_address(source, names=names))
+        as_of = self._options.get("as_of")
+        if not isinstance(source, History) and (as_of is not None or is_opened(source)):
+            source = self._stack.enter_context(open_address(source, as_of=as_of, names=names))
         return parts_of(source, names, self._metered, parse_size(self._options.get("max_unpacked"), "--max-unpacked"))
 
     def _metered(self, source: Source) -> Iterator[Page]:
@@ -280,5 +282,5 @@ def _exit_code(plan: ImportPlan, *, aside: int) -> Exit:
     return Exit.SET_ASIDE if aside else Exit.DONE
 
 
-def _each(source: Sources) -> Iterable[History | str | Path]:
+def _each(source: Sources) -> Iterable[One]:
     return (source,) if isinstance(source, History | str | Path) else source

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sync_tool.deployment.deployment import Via
     from sync_tool.deployment.http import Patience
     from sync_tool.files.stored import StoredRows
+    from sync_tool.stores.store import Store
 
 _LIVE: Final = "live"
 STDIN: Final = "-"
@@ -63,11 +64,12 @@ def open_address(
     names: Names | None = None,
     patience: Patience | None = None,
 ) -> History:
-    """Open whatever an address names: a file, a folder that an export wrote, an archive, or a deployment.
+    """Open whatever an address names: a file, a folder that an export wrote, an archive, a deployment, a store.
 
     Args:
         address: a path; ``-`` (JSONL on standard input); ``https://…``; ``@FILE`` (the deployment of an
-            env file); ``live`` (of the environment); ``env:NAME`` (an address held in a variable).
+            env file); ``live`` (of the environment); another store of LangChain's (``redis://host:6379/0``);
+            ``env:NAME`` (an address held in a variable).
         as_of: of an archive, an older state: a run's name, a date, or a time.
         names: table, index and field names other than LangChain's.
         patience: timeouts and attempts, where it is a deployment.
@@ -76,6 +78,12 @@ def open_address(
         UsageError: nothing there, an address with a password in it, or `as_of` with something that is no archive.
     """
     text = str(address)
+    if "://" in text or text.startswith("env:"):
+        from sync_tool.stores.opening import open_store
+
+        store = open_store(text)
+        if store is not None:
+            return _opened_store(store)
     if text.startswith("env:"):
         held = os.environ.get(text[4:])
         if not held:
@@ -120,6 +128,11 @@ def open_stored(path: str | Path, names: Names | None = None, as_of: str | datet
 
         return StandardInput(names)
     where = Path(path).expanduser()
+    if is_json_history(where):
+        from sync_tool.jobs.storerows import StoreRows
+        from sync_tool.stores.jsonfiles import JsonFiles
+
+        return StoreRows(JsonFiles(where))
     if where.is_dir():
         from sync_tool.files.folder import MessageFolder
 
@@ -127,6 +140,22 @@ def open_stored(path: str | Path, names: Names | None = None, as_of: str | datet
     from sync_tool.files.source import MessageFile
 
     return MessageFile(where, names)
+
+
+def is_json_history(path: Path) -> bool:
+    """Tell whether a path is no file or folder of this tool, but one where LangChain keeps histories as JSON."""
+    from sync_tool.files.formats import names_a_format
+    from sync_tool.files.manifest import JOURNAL, MANIFEST
+    from sync_tool.stores.jsonfiles import is_json_store
+
+    ours = (path / MANIFEST).exists() or (path / JOURNAL).exists() if path.is_dir() else names_a_format(path)
+    return not ours and is_json_store(path)
+
+
+def _opened_store(store: Store) -> History:
+    from sync_tool.jobs.storerows import StoreRows
+
+    return History(StoreRows(store))
 
 
 def _no_archive(address: str) -> UsageError:

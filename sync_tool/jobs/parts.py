@@ -13,11 +13,14 @@ from sync_tool.files.folder import MessageFolder
 from sync_tool.files.records import STDIN, RecordFile
 from sync_tool.files.source import MessageFile
 from sync_tool.jobs.history import History
+from sync_tool.jobs.opening import is_json_history
+from sync_tool.jobs.storerows import StoreRows
 from sync_tool.model import Names, Page
 from sync_tool.ports import Source
 from sync_tool.records import Record
+from sync_tool.stores.store import Facts, Store
 
-_ADDRESSES: Final = ("@", "http://", "https://", "env:")
+_ADDRESSES: Final = ("@", "env:")
 _LIVE: Final = "live"
 
 
@@ -34,12 +37,25 @@ class Part:
         Damaged: it cannot be read to its end.
     """
     live: bool = False
-    """True where records are no lines of a file, and only the selected ones come."""
+    """True where only the selected records come."""
+    lines: bool = True
+    """True where records are lines of a file; elsewhere a record's number changes when others come or go."""
+    facts: Facts | None = None
+    """What is known of another store of LangChain's."""
+
+    @property
+    def said(self) -> str:
+        """What a person calls it, with what is known of it."""
+        return self.title if self.facts is None else f"{self.title}, {self.facts.summary}"
 
 
 def is_opened(source: str | Path) -> bool:
-    """Tell whether a source is no file whose lines are looked at as they stand: a deployment, or an archive."""
-    return str(source) == _LIVE or str(source).startswith(_ADDRESSES) or is_archive(Path(source).expanduser())
+    """Tell whether a source is no file whose lines are looked at as they stand: a deployment, an archive, a store."""
+    text = str(source)
+    if text == _LIVE or text.startswith(_ADDRESSES) or "://" in text:
+        return True
+    path = Path(source).expanduser()
+    return text != STDIN and (is_archive(path) or is_json_history(path))
 
 
 def parts_of(
@@ -58,8 +74,13 @@ def parts_of(
 
     Raises:
         UsageError: no such file, or a format that cannot be read.
+        Unreachable: a store gave no answer.
+        Refused: a store does not accept user or password.
     """
     inner: object = source.source if isinstance(source, History) else source
+    if isinstance(inner, StoreRows):
+        yield _store(inner.store)
+        return
     if isinstance(source, History) and not isinstance(inner, MessageFile | MessageFolder):
         yield _place(source.source, pages)
         return
@@ -86,7 +107,11 @@ def _place(source: Source, pages: Callable[[Source], Iterator[Page]]) -> Part:
         rows = (row for page in pages(source) for row in page.rows)
         return (Record(number, row.raw) for number, row in enumerate(rows, 1))
 
-    return Part(source.title, source.names, records, live=True)
+    return Part(source.title, source.names, records, live=True, lines=False)
+
+
+def _store(store: Store) -> Part:
+    return Part(store.title, Names(), store.records, lines=False, facts=store.facts())
 
 
 class _Broken:

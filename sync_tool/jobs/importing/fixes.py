@@ -62,6 +62,7 @@ class Fixes:
 
     def __init__(self, paths: tuple[str | Path, ...] = ()) -> None:
         self._fixes: dict[tuple[str, int], tuple[str, Repaired, str]] = {}
+        self._by_content: dict[tuple[str, str], list[int]] = {}
         self._used: set[tuple[str, int]] = set()
         for path in paths:
             for record in RecordFile(path, Names()).records():
@@ -70,17 +71,28 @@ class Fixes:
     def __bool__(self) -> bool:
         return bool(self._fixes)
 
-    def of(self, file: str, line: int, raw: bytes) -> Repaired | None:
+    def at(self, file: str, line: int, of: str, *, lines: bool = True) -> Repaired | None:
         """Return what stands in the place of a record; None where nothing does. It counts as used.
+
+        Args:
+            file: the source.
+            line: its number there.
+            of: its fingerprint.
+            lines: False where numbers change: then the record is known by its content.
 
         Raises:
             UsageError: the file has changed since.
         """
+        if not lines:
+            known = self._by_content.get((file, of), [])
+            if not known:
+                return None
+            line = line if line in known else known[0]
         found = self._fixes.get((file, line))
         if found is None:
             return None
         digest, repaired, where = found
-        if digest != fingerprint(raw):
+        if digest != of:
             raise UsageError(
                 f"{where} repairs another record than the one at {one_line(file)}:{line}: that file has changed.",
                 hint=[("", "import without --fixes again, and repair what is then set aside")],
@@ -111,6 +123,7 @@ class Fixes:
             return  # what only waited comes from its own file again; what cannot be read was not repaired
         repaired = None if record == b"null" else record
         self._fixes[line.file, line.line] = (line.of, Repaired(repaired), where)
+        self._by_content.setdefault((line.file, line.of), []).append(line.line)
 
 
 def write_quarantine(staged: Staged, path: Path | None, *, skip_bad: bool) -> Path:

@@ -88,7 +88,7 @@ class Intake:
             self.met.update(self._chosen.sessions)
         for record in part.records():
             of = fingerprint(record.raw)
-            repaired = self._fixes.of(part.title, record.line, record.raw)
+            repaired = self._fixes.at(part.title, record.line, of, lines=part.lines)
             if repaired is not None and repaired.raw is None:
                 continue
             found = record if repaired is None else Record(record.line, repaired.raw or b"")
@@ -118,7 +118,7 @@ class Intake:
 
     def _count(self, part: Part, record: Record, row: Row | None, session: str | None, brought: Brought) -> None:
         shown = None if session is None else one_line(session)
-        place = Place(part.title, None if part.live else record.line, one_line(row.id) if row else "", shown)
+        place = Place(part.title, record.line if part.lines else None, one_line(row.id) if row else "", shown)
         self._tally.add(place, Verdict(brought.faults, brought.warnings))
         if brought.rewritten:
             self.rewritten.update(brought.rewritten)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final, TypedDict
 
@@ -45,6 +46,8 @@ class ImportOptions(TypedDict, total=False):
     """``OLD=NEW``: what sessions are called in the target."""
     rename_regex: Sequence[str]
     """``PATTERN=REPLACEMENT``: the same for many, by regular expressions."""
+    as_of: str | datetime | None
+    """Of an archive, an older state: a run's name, a date, or a time."""
     compare: bool
     """Read both sides again at the end, and say whether they are equal."""
     names: Names | None

@@ -27,6 +27,10 @@ class ImportPlan:
     """What an import is going to do; complete before the first write."""
 
     sources: tuple[str, ...]
+    lost: tuple[str, ...]
+    """What another store had not kept when LangChain wrote into it."""
+    notes: tuple[str, ...]
+    """What else is worth knowing of another store."""
     target: str
     table: str
     target_rows: int | None

@@ -14,7 +14,11 @@ _ID_COLUMNS: Final = 40
 
 def plan_lines(plan: ImportPlan, *, keep_times: bool, quarantine: str) -> list[str]:
     """Return the lines: what comes from where, what is done with it, what is left, how long it takes."""
-    lines = [f"from   {_titles(plan.sources)}", f"to     {_target(plan)}"]
+    lines = [f"from   {_titles(plan.sources)}"]
+    if plan.lost:
+        lines.append(f"lost   before this already: {one_line(' · '.join(plan.lost))}")
+    lines += [f"note   {one_line(note)}" for note in plan.notes]
+    lines.append(f"to     {_target(plan)}")
     lines.append(f"plan   {plural(plan.sessions, 'session')}, {plural(plan.messages, 'message')}, {size(plan.bytes)}")
     lines.append(f"       {_counts(plan)}")
     if plan.replace:

@@ -12,6 +12,7 @@ from sync_tool.jobs.importing.planning import SessionPlan, Status
 from sync_tool.jobs.importing.plans import Plans
 from sync_tool.jobs.importing.report import Comparison, ConflictFound, ImportPlan
 from sync_tool.jobs.importing.staging import Staged
+from sync_tool.jobs.parts import Part
 from sync_tool.jobs.validation import Tally
 
 SENT: Final = (Status.NEW, Status.EXTEND, Status.REPLACE)
@@ -22,7 +23,7 @@ SENT: Final = (Status.NEW, Status.EXTEND, Status.REPLACE)
 class Taken:
     """What was read."""
 
-    titles: tuple[str, ...]
+    parts: tuple[Part, ...]
     staged: Staged
     tally: Tally
     rewritten: dict[str, int]
@@ -36,7 +37,9 @@ def make_plan(taken: Taken, plans: Plans, deployment: Deployment, rate: float | 
     _, messages, size = taken.staged.totals()
     bad_rows, bad_sessions = taken.staged.bad()
     return ImportPlan(
-        sources=taken.titles,
+        sources=tuple(part.said for part in taken.parts),
+        lost=tuple(lost for part in taken.parts if part.facts for lost in part.facts.lost),
+        notes=tuple(note for part in taken.parts if part.facts for note in part.facts.notes),
         target=deployment.title,
         table=deployment.names.table,
         target_rows=deployment.count(),
