@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
+from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.files.stored import StoredRows
 from sync_tool.model import Names, Page
 from sync_tool.rowreader import RowReader
@@ -49,10 +50,17 @@ class StoreRows(StoredRows):
     def stored(self) -> Iterator[Page]:
         """Yield the rows session by session."""
         read_row = RowReader(self.names).row
-        rows = (read_row(record.raw) for record in self.store.records())
+        rows = (read_row(_canonical(record.raw)) for record in self.store.records())
         while page := list(islice(rows, _ROWS_A_PAGE)):
             yield Page(page, sum(len(row.raw) for row in page))
 
     def close(self) -> None:
         """Give back its connections."""
         self.store.close()
+
+
+def _canonical(raw: bytes) -> bytes:
+    try:
+        return dumps(loads(raw))
+    except ValueError:  # `validate` will say why
+        return raw
