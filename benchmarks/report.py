@@ -13,7 +13,7 @@ from pathlib import Path
 
 from frame import Outcome
 
-_LINE, _LEFT, _WIDTH, _RIGHT = 26, 430, 360, 150
+_LINE, _LEFT, _WIDTH, _RIGHT = 26, 470, 360, 190
 _MOST = 4.0
 """Scores beyond this are drawn as this, and below its inverse as that."""
 _GOOD, _BAD = "#2e7d5b", "#b3562f"

@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 from sync_tool.encoding.canonical import dumps
-from sync_tool.encoding.order import MISSING, Missing
-from sync_tool.encoding.plain import Document, dumps_plain, dumps_plain_lines
+from sync_tool.encoding.plain import Document
 from sync_tool.encoding.values import Value
 from sync_tool.messages import text_of_blocks
-from sync_tool.model import Block, Names
+from sync_tool.model import Names
 from sync_tool.text import YEAR_10000_MS
 
 DATA_COLUMNS: Final = ("content", "role", "name", "tool_call_id")
@@ -82,15 +80,18 @@ def flatten(document: Document, names: Names, n: int = 0, spell: Callable[[Value
             name, call = _text(left, "name"), _text(left, "tool_call_id")
             if type(data.get("content")) is list:
                 content = text_of_blocks(data["content"])
-            model = _model(data.get("response_metadata"))
+            model = model_in(data.get("response_metadata"))
             usage = data.get("usage_metadata")
             if type(usage) is dict:
-                tokens_in, tokens_out = _whole(usage.get("input_tokens")), _whole(usage.get("output_tokens"))
+                tokens_in, tokens_out = (
+                    whole_number(usage.get("input_tokens")),
+                    whole_number(usage.get("output_tokens")),
+                )
             _keep(kept, "data", left, data)
         _keep(rest, names.message_field, kept, message)
     extra = spell(rest).decode() if rest else None
     return Columns(
-        document_id, time, _microseconds(time), n or None, session, kind,
+        document_id, time, microseconds(time), n or None, session, kind,
         content, role, name, call, model, tokens_in, tokens_out, extra,
     )  # fmt: skip
 
@@ -137,91 +138,6 @@ def _put_data(data: Document, content: Value, role: Value, name: Value, call: Va
         data["tool_call_id"] = call
 
 
-def flatten_block(block: Block) -> list[list[Any]] | None:
-    """Return the columns of many documents at once, as `flatten` would make them of each; None if not all are plain."""
-    values = block.values()
-    if values is None:
-        return None
-    odd = _without_text(values, block.names)
-    if not odd:
-        return _columns_of(block, values)
-    left_out = set(odd)
-    good = [place for place in range(len(values)) if place not in left_out]
-    columns = _columns_of(block.at(good), [values[place] for place in good])
-    numbers = block.numbers or [0] * len(values)
-    for place in odd:
-        row = flatten(values[place], block.names, numbers[place], dumps_plain)
-        for column, value in zip(columns, row, strict=True):
-            column.insert(place, value)
-    return columns
-
-
-def _without_text(values: list[Document], names: Names) -> list[int]:
-    """Return where the documents are that hold no message with a type and a text."""
-    messages = _objects([value.get(names.message_field) for value in values])
-    types = [message.get("type") for message in messages]
-    contents = [data.get("content") for data in _objects([message.get("data") for message in messages])]
-    if {*map(type, types), *map(type, contents)} == {str}:
-        return []
-    both = enumerate(zip(types, contents, strict=True))
-    return [place for place, (kind, content) in both if type(kind) is not str or type(content) is not str]
-
-
-def _columns_of(block: Block, values: list[Document]) -> list[list[Any]]:
-    """Return the columns of documents that all hold a message with a type and a text."""
-    field = block.names.message_field
-    rests = list(map(dict.copy, values))
-    messages = [rest[field].copy() for rest in rests]
-    datas = [message["data"].copy() for message in messages]
-    for name in ("_id", "_creationTime", block.names.session_field):
-        _pop_all(rests, name)
-    types, contents = _pop_all(messages, "type"), _pop_all(datas, "content")
-    optional = [_pop_texts(datas, name) for name in DATA_COLUMNS[1:]]
-    metadata = [data.get("response_metadata") for data in datas]
-    usage = _objects([data.get("usage_metadata") for data in datas])
-    for rest, message, data in zip(rests, messages, datas, strict=True):
-        if data:
-            message["data"] = data
-            rest[field] = message
-        elif len(message) > 1:
-            del message["data"]
-            rest[field] = message
-        else:
-            del rest[field]
-    extras: list[Any] = dumps_plain_lines(rests).decode().split("\n")
-    extras.pop()
-    return [
-        list(block.ids), list(block.times), _all_microseconds(block.times),
-        [*block.numbers] if block.numbers else [None] * len(rests), list(block.sessions), types, contents, *optional,
-        [_model(found) if found else None for found in metadata],
-        [_whole(found["input_tokens"]) if "input_tokens" in found else None for found in usage],
-        [_whole(found["output_tokens"]) if "output_tokens" in found else None for found in usage],
-        [None if extra == "{}" else extra for extra in extras],
-    ]  # fmt: skip
-
-
-def _objects(values: list[Value]) -> list[Document]:
-    """Put an empty object in the place of whatever is none."""
-    return values if {*map(type, values)} <= {dict} else [value if type(value) is dict else {} for value in values]
-
-
-def _pop_all(documents: list[Document], name: str) -> list[Any]:
-    return list(map(dict.pop, documents, repeat(name)))
-
-
-def _pop_texts(documents: list[Document], name: str) -> list[str | None]:
-    """Remove and return texts; leave anything else where it is."""
-    found = list(map(dict.pop, documents, repeat(name), repeat(MISSING)))
-    kinds = {*map(type, found)}
-    if kinds == {str}:
-        return found
-    if not kinds <= {str, Missing}:
-        for document, value in zip(documents, found, strict=True):
-            if value is not MISSING and type(value) is not str:
-                document[name] = value
-    return [value if type(value) is str else None for value in found]
-
-
 def _text(values: Document, name: str) -> str | None:
     """Remove and return a text; leave anything else where it is."""
     found = values.get(name)
@@ -248,7 +164,8 @@ def _keep(values: Document, name: str, rest: Document, whole: Document) -> None:
         del values[name]
 
 
-def _model(metadata: Value) -> str | None:
+def model_in(metadata: Value) -> str | None:
+    """Return the name of the model that ``response_metadata`` holds."""
     if type(metadata) is not dict:
         return None
     model = metadata.get("model_name", metadata.get("model"))
@@ -262,19 +179,15 @@ def _container(document: Document, name: str) -> Document:
     return container
 
 
-def _microseconds(time: float | None) -> int | None:
+def microseconds(time: float | None) -> int | None:
+    """Return a time in milliseconds as whole microseconds; None outside the years 1970 to 9999."""
     if time is None or not 0 <= time < YEAR_10000_MS:
         return None
     return min(round(time * 1000), int(YEAR_10000_MS) * 1000 - 1)
 
 
-def _all_microseconds(times: list[float]) -> list[Any]:
-    if times and min(times) >= 0 and max(times) < YEAR_10000_MS - 1:
-        return [round(time * 1000) for time in times]
-    return list(map(_microseconds, times))
-
-
-def _whole(number: Value) -> int | None:
+def whole_number(number: Value) -> int | None:
+    """Return a number without a fraction that 64 bits hold as an integer; None for anything else."""
     if type(number) is int:
         return number
     if type(number) is float and number.is_integer() and abs(number) < 2**63:

@@ -6,8 +6,6 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-from wcwidth import wcswidth
-
 _BIDI: Final = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _HOSTILE = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff{_BIDI}\ud800-\udfff]")
 _HOSTILE_IN_TEXT = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI}\ufeff\ud800-\udfff]")
@@ -42,6 +40,8 @@ def shortened(text: str, width: int) -> str:
 
 def columns(text: str) -> int:
     """Return how many terminal columns `text` takes: wide letters two, combining marks none."""
+    from wcwidth import wcswidth  # a fifth of the time of `--help` otherwise
+
     return max(0, wcswidth(text))
 
 

@@ -22,8 +22,9 @@ from sync_tool.errors import Damaged, UsageError
 from sync_tool.files.parquet import ParquetWriter, read_parquet
 from sync_tool.jobs.export import export
 from sync_tool.model import MISSING, Names, Page
+from sync_tool.rowblocks import flatten_block
 from sync_tool.rowreader import RowReader, numbered
-from sync_tool.rows import COLUMNS, READ, Columns, flatten, flatten_block, unflatten
+from sync_tool.rows import COLUMNS, READ, Columns, flatten, unflatten
 from values import DOCUMENTS, PLAIN_DOCUMENTS, same
 
 NAMES = Names()
@@ -44,7 +45,7 @@ def test_field_names_of_ones_own_are_no_matter(document: dict[str, object]) -> N
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(DOCUMENTS, min_size=1, max_size=6))
+@given(st.lists(DOCUMENTS, min_size=1, max_size=6) | st.lists(PLAIN_DOCUMENTS, min_size=1, max_size=6))
 def test_parquet_gives_every_row_back_byte_for_byte(tmp_path: Path, documents: list[dict[str, object]]) -> None:
     """JSONL to Parquet to JSONL changes no byte, whatever the rows hold."""
     lines = [dumps(document) for document in documents]

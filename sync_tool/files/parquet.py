@@ -22,8 +22,9 @@ from sync_tool.encoding.plain import plain_texts
 from sync_tool.errors import Damaged, UsageError
 from sync_tool.files.arrow import array_of, list_of
 from sync_tool.model import Names, Page
+from sync_tool.rowblocks import flatten_block, unflatten_all
 from sync_tool.rowreader import RowReader, as_block
-from sync_tool.rows import COLUMNS, READ, flatten, flatten_block, unflatten
+from sync_tool.rows import COLUMNS, READ, flatten, unflatten
 
 FORMAT_VERSION: Final = 1
 _METADATA: Final = b"convex-msgs"
@@ -202,8 +203,7 @@ def _page(batch: pa.RecordBatch, names: Names) -> Page:
     reader = RowReader(names)
     plain = plain_texts([(extra or "{}").encode() for extra in extras]) if _is_plain(batch) else None
     if plain is not None:
-        for row, value in zip(zip(*columns, strict=True), plain, strict=True):
-            unflatten(row, value, names)
+        unflatten_all(columns, plain, names)
         return reader.plain_page(plain, batch.nbytes)
     values = [loads(extra) if extra else None for extra in extras]
     rows = zip(zip(*columns, strict=True), values, strict=True)
