@@ -18,7 +18,7 @@ _decoder = msgspec.json.Decoder()
 
 _OTHER_FIELD = re.compile(rb":\s*(?:-?\d+\s*[,}]|-0)")
 _OTHER_ITEM = re.compile(rb"[,\[]\s*(?:-?\d+\s*[,\]]|-0)")
-"""They find what ``export_json`` may spell otherwise in objects and arrays: int64 and -0, or text that looks like it."""
+"""They find what ``export_json`` may spell otherwise in objects and arrays: int64, -0, or text that looks like one."""
 
 
 def dumps(value: Value) -> bytes:
