@@ -180,6 +180,9 @@ def steady(output: str) -> str:
     output = re.sub(r'"(started|ended)":"[^"]*"|"seconds":[\d.e-]+', "MEASURED", output)
     output = re.sub(r"in \d+(\.\d)? s\b", "in SECONDS", output)
     output = re.sub(r"\d+(\.\d)? KB\)", "SIZE)", output)
+    output = re.sub(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ", "RUN", output)
+    output = re.sub(r", \d+ KB( \([^)]*\))?, \d+\.\d s; consistent at", r", SIZE\1, SECONDS; consistent at", output)
+    output = re.sub(r"yes, \d{4}-\d\d-\d\d", "yes, TODAY", output)
     return re.sub(r"--after \d{4}-\d\d-01 ", "--after MONTH ", output)
 
 

@@ -375,6 +375,11 @@ def test_a_watchdog_and_prometheus_are_told(
         "sync", str(archive), *flags, cwd=tmp_path, env={"CONVEX_MSGS_PING_URL": "http://127.0.0.1:1/secret-42"}
     )
     assert dead.code == 0
+    heard.clear()
+    down = convex_msgs(
+        "sync", str(archive), *flags, "--url", "http://127.0.0.1:1", "--attempts", "1", cwd=tmp_path, env=env
+    )
+    assert (down.code, heard[-1]) == (5, ("/ping/secret-42/fail", "exit 5"))
     assert "the ping was not delivered" in dead.err
     assert "secret-42" not in dead.err
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import sync_tool as cm
 from faults.endurance import endure
 from faults.killing import KILLED, Life, Moment, kill_once
 from faults.syncing import SyncSubject
@@ -15,8 +16,8 @@ from sync_tool.archive.layout import Layout
 from sync_tool.archive.state import read_state
 from syncing import DOORS
 
-KILLS = 12
-PLANS = 8
+KILLS = 9
+PLANS = 6
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +54,24 @@ def test_a_run_that_was_cut_off_is_gone_on_with(subject: SyncSubject, tmp_path: 
     assert again <= case.life.requests - (door != "system")  # whose pages are so large that there are three of them
 
 
+def test_a_damaged_open_run_begins_again(subject: SyncSubject, tmp_path: Path) -> None:
+    """A part of a run that was cut off is damaged: verify says so, and the next call does not build on it."""
+    case = subject.named("functions", "first", tmp_path)
+    kill_once(case.tool, Moment("step", case.life.steps // 2), case.life)
+    open_run = read_state(Layout(case.archive)).open_run
+    assert open_run is not None
+    part = Layout(case.archive).part(open_run.run, 2)
+    part.write_bytes(part.read_bytes()[:-1])
+    assert cm.verify(case.archive).exit_code == 7
+    assert case.tool.run() == 0
+    assert "begins again" in case.tool.words
+    case.check(0)
+
+
 def test_a_kill_at_every_late_step_of_a_first_run(subject: SyncSubject, tmp_path: Path) -> None:
     """Before each of the last changes to files that a run makes: whole after the kill, and equal after the next run."""
     steps = subject.named("stream", "first", tmp_path / "life").life.steps
-    for step in range(steps - 11, steps + 1):
+    for step in range(steps - 6, steps + 1):
         case = subject.named("stream", "first", tmp_path / str(step))
         ending = kill_once(case.tool, Moment("step", step), Life(1.0, 1, 1))
         assert ending.code in (KILLED, 0)

@@ -17,7 +17,7 @@ from running import ROOT, Sandbox, convex_msgs, running_sandbox
 from sync_tool.archive.layout import Layout
 from syncing import Writer, files_of, live_rows, rows_of, sync
 
-LOOKS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LOOKS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ replaced or deleted it; so the state after any run can be told: the rows that we
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,12 +140,16 @@ class Index:
             found.update(self._database.execute(query, asked))
         return found
 
-    def add(self, entries: Iterable[Entry]) -> None:
-        """Take the next records, of different ids; each replaces or deletes what there is of its id."""
+    def add(self, entries: Iterable[Entry], known: Container[str] | None = None) -> None:
+        """Take the next records, of different ids; each replaces or deletes what there is of its id.
+
+        Args:
+            entries: the records.
+            known: the ids among them that there is something of, where the caller knows.
+        """
         numbered = list(enumerate(entries, self.seq + 1))
-        self._database.executemany(
-            "UPDATE record SET gone = ? WHERE id = ? AND gone IS NULL", [(seq, entry.id) for seq, entry in numbered]
-        )
+        replaced = [(seq, entry.id) for seq, entry in numbered if known is None or entry.id in known]
+        self._database.executemany("UPDATE record SET gone = ? WHERE id = ? AND gone IS NULL", replaced)
         self._database.executemany(
             "INSERT INTO record VALUES (?, ?, ?, ?, NULL)",
             [(seq, *entry) for seq, entry in numbered if entry.digest is not None],

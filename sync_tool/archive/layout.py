@@ -140,7 +140,10 @@ def run_time(name: str) -> datetime:
 
 def is_archive(path: Path) -> bool:
     """Tell whether a folder is an archive."""
-    return (path / MANIFEST).is_file()
+    try:
+        return (path / MANIFEST).is_file()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def _listed(folder: Path) -> list[Path]:

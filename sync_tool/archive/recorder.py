@@ -6,7 +6,7 @@ leads it; what lies behind it after a kill is thrown away, and read again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -202,15 +202,15 @@ class Recorder:
                 records.append(row.raw)
         if full and seen:
             self._index.see(seen, self.open.steps + 1)
-        self._write(entries, records)
+        self._write(entries, records, known)
 
-    def _write(self, entries: list[Entry], records: list[bytes]) -> None:
+    def _write(self, entries: list[Entry], records: list[bytes], known: Container[str] | None = None) -> None:
         if not records:
             return
         if self._part is None:
             self._part = PartWriter(self._layout, self.open.run, len(self._parts) + 1)
         self._part.write(records)
-        self._index.add(entries)
+        self._index.add(entries, known)
         if self._part.bytes >= self._step_bytes:
             self._finish_part()
 

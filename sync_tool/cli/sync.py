@@ -107,7 +107,7 @@ def command(
     """
     from sync_tool.jobs.sync import sync
 
-    report = sync(connect(), archive, via=via, progress=shared, **options, **selection)
+    report = sync(connect, archive, via=via, progress=shared, **options, **selection)
     shared.finish(report, _said(report))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, Final, NamedTuple
@@ -31,6 +32,8 @@ _UNCOMMITTED_CODES: Final = frozenset({
     "InitialPermitTimeoutError", "ExecuteFullError", "UpstreamConnectError",
 })  # fmt: skip
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_LINE: Final = re.compile(rb"[!-;=-~][ -~]{0,255}")
+"""Printable, and not the beginning of HTML."""
 _MAX_WAIT: Final = 20.0
 _MAX_TIMEOUT: Final = 86_400.0
 
@@ -222,8 +225,8 @@ def _read_again(answer: Answer) -> bool:
 
 
 def _text_again(answer: Answer) -> bool:
-    """Version and instance name are plain text: only nothing at all, or a page of a proxy, is no answer."""
-    return answer.status in _RETRIED or (answer.status == 200 and answer.body.strip()[:1] in (b"", b"<"))
+    """Version and instance name are a line of plain text: nothing at all, a page of a proxy or noise is no answer."""
+    return answer.status in _RETRIED or (answer.status == 200 and not _LINE.fullmatch(answer.body.strip()))
 
 
 def _status_again(answer: Answer) -> bool:

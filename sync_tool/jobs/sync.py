@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -49,13 +50,13 @@ class SyncKeywords(SelectionKeywords, SyncOptions, total=False):
     """All keywords of `sync`."""
 
 
-def sync(source: History, archive: str | Path, **keywords: Unpack[SyncKeywords]) -> SyncReport:
+def sync(source: History | Callable[[], History], archive: str | Path, **keywords: Unpack[SyncKeywords]) -> SyncReport:
     """Record in an archive what is new, changed and deleted in a deployment since the last run.
 
     A run that is cut off at any point is gone on with by the same call; nothing is lost or doubled.
 
     Args:
-        source: what `connect` returned.
+        source: what `connect` returned, or what connects: then `ping_url` is told also if that fails.
         archive: the archive's folder.
         keywords: `SyncOptions`, and those of a selection, which belongs to the archive from its first run on.
 
@@ -85,6 +86,7 @@ def sync(source: History, archive: str | Path, **keywords: Unpack[SyncKeywords])
             step_size=keywords.get("step_size"),
             selection=keywords,
         )
-        report = SyncRun(source.source, Path(archive).expanduser(), asked, progress).run()
+        history = source if isinstance(source, History) else source()
+        report = SyncRun(history.source, Path(archive).expanduser(), asked, progress).run()
         telling.report = report
     return report

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -149,15 +150,16 @@ def _metrics_text(values: dict[str, float], archive: str) -> str:
 
 def _replace(path: Path, text: str) -> None:
     """Write a file in one step, for others to read: there is no chat in it."""
-    with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8") as file:
-        try:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    with (
+        ExitStack() as undo,
+        NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8") as file,
+    ):
+        undo.callback(Path(file.name).unlink)
+        file.write(text)
+        file.flush()
+        os.fchmod(file.fileno(), 0o644)
+        Path(file.name).replace(path)
+        undo.pop_all()
 
 
 def _exit_code(error: BaseException | None) -> int:

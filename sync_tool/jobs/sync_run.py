@@ -18,7 +18,7 @@ from sync_tool.archive.runs import Position, Run
 from sync_tool.archive.state import OpenRun
 from sync_tool.deployment.deployment import Deployment
 from sync_tool.deployment.instance import instance_name
-from sync_tool.errors import Differs, NoArchive, OutputError, UsageError
+from sync_tool.errors import Damaged, Differs, NoArchive, OutputError, UsageError
 from sync_tool.jobs.selecting import SelectionKeywords, Span, make_selection, parse_size, parse_span
 from sync_tool.jobs.sync_doors import SyncVia, Way, choose_reading
 from sync_tool.jobs.sync_reading import Outcome, Reading
@@ -108,21 +108,8 @@ class SyncRun:
         open_run = archive.state.open_run
         if open_run is not None and (open_run.progress.way != reading.kind or open_run.deployment != self._instance):
             archive.drop_open()
-            open_run = None
-        resumed = open_run is not None
-        if open_run is None:
-            name = run_name(self._started, archive.state.run)
-            open_run = OpenRun(name, self._started.isoformat(), self._instance)
-        else:
-            self._progress.note(f"going on with run {open_run.run}, which was cut off")
-        recorder = Recorder(
-            self._layout,
-            archive.index,
-            replace(archive.state, open_run=open_run),
-            archive.before,
-            keep=row_filter(archive.manifest.selection),
-            step_bytes=self._step_bytes,
-        )
+        recorder = self._recorder(archive)
+        resumed = recorder.open.steps > 0
         with closing(recorder):
             outcome = reading.read(recorder)
             counts = recorder.settle()
@@ -131,6 +118,23 @@ class SyncRun:
                 counts, outcome.position, way=reading.way, full=outcome.full, consistent=outcome.consistent
             )
         return self._report(run, outcome, resumed=resumed)
+
+    def _recorder(self, archive: Opened) -> Recorder:
+        """Go on with the run that was cut off, or begin one."""
+        open_run = archive.state.open_run
+        if open_run is None:
+            name = run_name(self._started, archive.state.run)
+            state = replace(archive.state, open_run=OpenRun(name, self._started.isoformat(), self._instance))
+        else:
+            self._progress.note(f"going on with run {open_run.run}, which was cut off")
+            state = archive.state
+        keep = row_filter(archive.manifest.selection)
+        try:
+            return Recorder(self._layout, archive.index, state, archive.before, keep=keep, step_bytes=self._step_bytes)
+        except Damaged as error:
+            self._progress.note(f"{error.message} That run begins again.")
+            archive.drop_open()
+            return self._recorder(archive)
 
     def _reading(self, archive: Opened, position: Position) -> Reading:
         due = position.full is None or self._age(position.full) >= self._full_every
