@@ -15,7 +15,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "installing the Python side into $(VENV) …"
 	@$(PIP) install -qq --upgrade pip
 	@$(PIP) install -qq hatchling editables
-	@$(PIP) install -qq --no-build-isolation --editable '.[sandbox]'
+	@$(PIP) install -qq --no-build-isolation --editable '.[sandbox,langchain]'
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
@@ -79,7 +79,7 @@ wheel: $(VENV)/installed ## build a wheel into dist/
 lock: ## renew constraints.txt and package-lock.json to the newest versions
 	@rm -rf .lock && $(PYTHON) -m venv .lock
 	@PIP_CONSTRAINT= .lock/bin/pip install -qq --upgrade pip
-	@PIP_CONSTRAINT= .lock/bin/pip install -qq hatchling editables '.[sandbox]' --group dev
+	@PIP_CONSTRAINT= .lock/bin/pip install -qq hatchling editables '.[sandbox,langchain]' --group dev
 	@{ sed -n '/^#/p' constraints.txt; .lock/bin/pip freeze --all --exclude convex-msgs --exclude setuptools; } > constraints.new
 	@mv constraints.new constraints.txt && rm -rf .lock
 	@npm update --package-lock-only
