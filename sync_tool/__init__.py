@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from sync_tool.jobs.opening import open_address as open  # noqa: A004  # read as sync_tool.open
     from sync_tool.jobs.restore import restore
     from sync_tool.jobs.restore_report import RestorePlan, RestoreReport
+    from sync_tool.jobs.tail import tail
     from sync_tool.jobs.validate import validate
     from sync_tool.jobs.validation import ValidationReport
     from sync_tool.model import Names, Row, SessionInfo
@@ -61,6 +62,7 @@ _HOMES = {
     "sync_tool.jobs.opening": ("connect",),
     "sync_tool.jobs.restore": ("restore",),
     "sync_tool.jobs.restore_report": ("RestorePlan", "RestoreReport"),
+    "sync_tool.jobs.tail": ("tail",),
     "sync_tool.jobs.validate": ("validate",),
     "sync_tool.jobs.validation": ("ValidationReport",),
     "sync_tool.model": ("Names", "Row", "SessionInfo"),
@@ -71,7 +73,7 @@ __all__ = [
     "History", "Locked", "Messages", "Names", "NoArchive", "OutputError", "Patience", "PipeClosed", "Refused",
     "RestorePlan", "RestoreReport", "Row", "SessionInfo", "Sessions", "Unreachable", "UsageError", "ValidationReport",
     "__version__", "connect", "convert",
-    "doctor", "export", "init", "open", "restore", "validate",
+    "doctor", "export", "init", "open", "restore", "tail", "validate",
 ]  # fmt: skip
 
 

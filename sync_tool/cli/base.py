@@ -13,7 +13,7 @@ from sync_tool.errors import EXIT_CODES, Exit, UsageError
 COMMON_EXITS: Final = (Exit.DONE, Exit.FAULT, Exit.USAGE, Exit.INTERRUPTED, Exit.TERMINATED)
 
 SECTIONS: Final = {
-    "Look": ("sessions", "doctor"),
+    "Look": ("sessions", "tail", "doctor"),
     "Move": ("export", "convert"),
     "Keep": ("restore",),
     "Check": ("validate",),
@@ -28,6 +28,8 @@ OTHER_WORDS: Final = {
     "list": "sessions",
     "ls": "sessions",
     "threads": "sessions",
+    "watch": "tail",
+    "follow": "tail",
     "conversations": "sessions",
     "check": "doctor",
     "status": "doctor",

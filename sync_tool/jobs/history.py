@@ -113,7 +113,6 @@ class Messages:
         frame: pd.DataFrame = self.to_arrow().to_pandas()
         return frame
 
-
     def to_langchain(self) -> list[BaseMessage]:
         """Read everything into LangChain's messages (needs the extra ``langchain``), in whatever form they are stored.
 
