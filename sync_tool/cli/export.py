@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sync_tool.cli.base import Command
-from sync_tool.cli.options import connection, manners, selection
+from sync_tool.cli.options import connection, manners, selection, training
 from sync_tool.cli.report import Shared, is_terminal
 from sync_tool.errors import Exit, UsageError
 
@@ -57,8 +57,8 @@ def _take_output(ctx: click.Context, parameter: click.Parameter, value: str | No
     "-f",
     "--format",
     "kind",
-    type=click.Choice(["jsonl", "jsonl.zst", "jsonl.gz", "parquet", "zip", "md"]),
-    help="Where no name says it: stdout (jsonl without it) and folders (parquet without it).",
+    type=click.Choice(["jsonl", "jsonl.zst", "jsonl.gz", "parquet", "zip", "md", "openai", "sharegpt"]),
+    help="Where no name says it: stdout (jsonl), folders (parquet), and of .jsonl openai and sharegpt.",
 )
 @click.option(
     "--partition-by",
@@ -70,6 +70,7 @@ def _take_output(ctx: click.Context, parameter: click.Parameter, value: str | No
     "--max-read", metavar="SIZE", envvar="CONVEX_MSGS_MAX_READ", help="Read at most this much, such as 250MB."
 )
 @selection
+@training
 @connection
 @click.pass_obj
 def command(
@@ -81,6 +82,7 @@ def command(
     overwrite: bool,
     max_read: str | None,
     selection: dict[str, Any],
+    training: dict[str, Any],
 ) -> None:
     """Write messages into a file or a folder: one session, a selection, or all.
 
@@ -90,6 +92,7 @@ def command(
     its size is estimated; on a cloud plan without streaming export more than 200 MB needs --max-read.
     """
     from sync_tool.jobs.export import STDOUT, export
+    from sync_tool.jobs.training import conversations_of
     from sync_tool.text import duration, plural
 
     to_stdout = output in (None, STDOUT)
@@ -107,6 +110,7 @@ def command(
         max_read=max_read,
         progress=shared,
         **selection,
+        **training,
     )
     there = "stdout" if to_stdout else f"{output} ({_size(report)})"
     what = plural(report.rows, "message")
@@ -120,6 +124,8 @@ def command(
             f"\npages were read from {report.started:%H:%M:%S} to {report.ended:%H:%M:%S} UTC: not one moment "
             "(one moment: `npx convex export`, then `convex-msgs convert snapshot.zip`)"
         )
+    if report.training is not None:
+        done = "\n".join([f"{conversations_of(report.training)} -> {there}", *report.training.lines()])
     if report.rows == 0:
         done += "\nno message was selected."
     shared.finish(report, done)

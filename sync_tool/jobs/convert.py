@@ -11,11 +11,11 @@ from typing import Unpack
 from sync_tool.errors import UsageError
 from sync_tool.files.merged import Merged
 from sync_tool.files.stored import StoredRows
-from sync_tool.jobs.export import STDOUT, FileReport, export
+from sync_tool.jobs.export import STDOUT, ExportKeywords, FileReport, export
 from sync_tool.jobs.history import History
 from sync_tool.jobs.opening import STDIN, open_stored
 from sync_tool.jobs.partitions import PartitionBy
-from sync_tool.jobs.selecting import SelectionKeywords
+from sync_tool.jobs.training import TrainingReport
 from sync_tool.model import Names
 from sync_tool.ports import Progress
 
@@ -35,6 +35,8 @@ class ConvertReport:
     read_bytes: int
     files: tuple[FileReport, ...]
     seconds: float
+    training: TrainingReport | None = None
+    """As in `ExportReport`."""
 
 
 def convert(
@@ -46,7 +48,7 @@ def convert(
     overwrite: bool = False,
     names: Names | None = None,
     progress: Progress | None = None,
-    **selection: Unpack[SelectionKeywords],
+    **keywords: Unpack[ExportKeywords],
 ) -> ConvertReport:
     """Write the messages of files into one file of another format, or into the files of a folder.
 
@@ -61,7 +63,7 @@ def convert(
         overwrite: replace an existing file or export. An input is never replaced.
         names: table (of a zip) and field names other than LangChain's; Parquet and folders know theirs.
         progress: who is told how far it is.
-        selection: which messages; everything without it.
+        keywords: as in `export`.
 
     Raises:
         UsageError: an input that cannot be read, an unknown session, an unusable output.
@@ -81,7 +83,7 @@ def convert(
             partition_by=partition_by,
             overwrite=overwrite,
             progress=progress,
-            **selection,
+            **keywords,
         )
     return ConvertReport(
         inputs=tuple(one.title if isinstance(one, History) else str(one) for one in given),
@@ -91,6 +93,7 @@ def convert(
         read_bytes=report.read_bytes,
         files=report.files,
         seconds=report.seconds,
+        training=report.training,
     )
 
 
