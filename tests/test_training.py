@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import convert_to_messages, convert_to_openai_messages
 
@@ -107,6 +107,7 @@ TURNS = st.lists(
 )
 
 
+@settings(max_examples=25)
 @given(st.lists(TURNS, min_size=1, max_size=5))
 def test_any_conversations_come_back(tmp_path_factory: pytest.TempPathFactory, conversations: list[Any]) -> None:
     """Order inside and between conversations is kept, through rows without times or ids."""
