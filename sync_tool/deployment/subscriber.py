@@ -1,7 +1,7 @@
 """The official client's subscription in a process of its own: ``python -m sync_tool.deployment.subscriber``.
 
 Takes one line of JSON, ``{"url", "key", "path", "args"}``, on standard input, and answers with a line of JSON for
-each result: ``{"value": …}``, at the end ``{"failed": why}``. Ends when standard input is closed.
+each result: ``{"value": …}``, at the end ``{"failed": why}``. Ends with the process that started it.
 
 Why a process: while the client (PyPI ``convex``) connects, it holds Python's lock, so that nothing else of the
 program runs, Ctrl-C included; and it prints what functions log on standard output.
@@ -12,15 +12,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
-import threading
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
+
+_SECONDS_BETWEEN_LOOKS: Final = 2.0
 
 
 def main() -> None:
     """Subscribe, and pass on what comes."""
     asked = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _end_with_parent()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # what the client prints is no answer
     asyncio.run(_receive(answers, **asked))
@@ -44,8 +46,15 @@ async def _receive(answers: TextIO, url: str, key: str, path: str, args: Any) ->
 
 
 def _end_with_parent() -> None:
-    sys.stdin.read()
-    os._exit(0)
+    """Look from time to time whether the parent is still there; the client lets signals through, but no threads."""
+    parent = os.getppid()
+
+    def look(*_: object) -> None:
+        if os.getppid() != parent:
+            os._exit(0)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _SECONDS_BETWEEN_LOOKS, _SECONDS_BETWEEN_LOOKS)
 
 
 if __name__ == "__main__":
