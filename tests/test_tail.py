@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -223,6 +224,29 @@ def test_a_live_connection_that_delivers_nothing_is_noticed(deployment: Sandbox)
     texts, _, said = following(f"{upgrade}:stall")
     assert texts == ["2", "0", "1", "2"]
     assert any("does not deliver" in line for line in said.lines)
+
+
+def test_the_live_connection_ends_with_the_tool(tmp_path: Path) -> None:
+    """Killed without a chance to clean up, while the client hangs in connecting, nothing is left behind."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asked = {"url": f"http://127.0.0.1:{silent.getsockname()[1]}", "key": "a|b", "path": "x:y", "args": {}}
+        tool = (
+            "import subprocess, sys\n"
+            "child = subprocess.Popen([sys.executable, '-m', 'sync_tool.deployment.subscriber'],"
+            " stdin=subprocess.PIPE, start_new_session=True)\n"
+            f"child.stdin.write({(json.dumps(asked) + chr(10)).encode()!r})\n"
+            "child.stdin.flush()\nprint('started', flush=True)\nchild.wait()"
+        )
+        env = clean_environment({"PYTHONPATH": str(ROOT)})
+        with subprocess.Popen(
+            [sys.executable, "-c", tool], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "started\n"
+            connection, _ = silent.accept()  # it is connecting now, and gets no answer
+            process.kill()
+            process.communicate(timeout=_LONGEST)  # the child has this pipe too: its end is the end of both
+            connection.close()
 
 
 def test_an_unknown_session_names_the_nearest(deployment: Sandbox, tmp_path: Path) -> None:
