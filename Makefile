@@ -20,7 +20,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/installed-dev: $(VENV)/installed
 	@echo "installing the tools for tests and checks …"
-	@$(PIP) install -qq --no-build-isolation --editable '.[sandbox,sql,redis,mongo,dynamodb]' --group dev
+	@$(PIP) install -qq --no-build-isolation --editable '.[sandbox,langchain,sql,redis,mongo,dynamodb]' --group dev
 	@touch $@
 
 node_modules/installed: package.json package-lock.json
@@ -87,7 +87,7 @@ wheel: $(VENV)/installed ## build a wheel into dist/
 lock: ## renew constraints.txt and package-lock.json to the newest versions
 	@rm -rf .lock && $(PYTHON) -m venv .lock
 	@PIP_CONSTRAINT= .lock/bin/pip install -qq --upgrade pip
-	@PIP_CONSTRAINT= .lock/bin/pip install -qq hatchling editables '.[sandbox,sql,redis,mongo,dynamodb]' --group dev
+	@PIP_CONSTRAINT= .lock/bin/pip install -qq hatchling editables '.[sandbox,langchain,sql,redis,mongo,dynamodb]' --group dev
 	@{ sed -n '/^#/p' constraints.txt; .lock/bin/pip freeze --all --exclude convex-msgs --exclude setuptools; } > constraints.new
 	@mv constraints.new constraints.txt && rm -rf .lock
 	@npm update --package-lock-only

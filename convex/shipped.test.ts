@@ -46,6 +46,7 @@ describe("what is deployed", () => {
     for (const [path, value] of Object.entries(functions))
       expect([path, value.isInternal, value.isPublic ?? false]).toEqual([path, true, false]);
     expect(Object.keys(functions).sort()).toEqual([
+      ...["ask", "forget"].map((name) => `ask:${name}`),
       ...["append", "bounds", "count", "erase", "info", "page", "recent", "sessions"].map(
         (name) => `convexMsgs:${name}`,
       ),

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from sync_tool.jobs.runs import RunsReport, runs
     from sync_tool.jobs.sync import sync
     from sync_tool.jobs.sync_report import SyncReport
+    from sync_tool.jobs.tail import tail
     from sync_tool.jobs.validate import validate
     from sync_tool.jobs.validation import ValidationReport
     from sync_tool.jobs.verify import VerifyReport, verify
@@ -79,6 +80,7 @@ _HOMES = {
     "sync_tool.jobs.runs": ("RunsReport", "runs"),
     "sync_tool.jobs.sync": ("sync",),
     "sync_tool.jobs.sync_report": ("SyncReport",),
+    "sync_tool.jobs.tail": ("tail",),
     "sync_tool.jobs.validate": ("validate",),
     "sync_tool.jobs.validation": ("ValidationReport",),
     "sync_tool.jobs.verify": ("VerifyReport", "verify"),
@@ -91,7 +93,7 @@ __all__ = [
     "NoArchive", "NoStreaming", "OutputError", "Patience", "PipeClosed", "Refused", "RestorePlan", "RestoreReport",
     "Row", "RunsReport", "SessionInfo", "Sessions", "SyncReport", "Unreachable", "UsageError", "ValidationReport",
     "VerifyReport", "__version__", "connect", "convert", "diff", "doctor", "export", "import_", "init", "migrate",
-    "open", "restore", "runs", "sync", "validate", "verify",
+    "open", "restore", "runs", "sync", "tail", "validate", "verify",
 ]  # fmt: skip
 
 

@@ -156,7 +156,7 @@ def test_retry_after_is_honoured_within_reason(value: str, seconds: float | None
     """The server's own wait is taken, at most two minutes; nonsense is ignored."""
     from urllib3 import HTTPHeaderDict
 
-    from sync_tool.deployment.answer import retry_after
+    from sync_tool.deployment.answers import retry_after
 
     assert retry_after(HTTPHeaderDict({"Retry-After": value})) == seconds
 

@@ -14,7 +14,7 @@ from sync_tool.errors import EXIT_CODES, Exit, UsageError
 COMMON_EXITS: Final = (Exit.DONE, Exit.FAULT, Exit.USAGE, Exit.INTERRUPTED, Exit.TERMINATED)
 
 SECTIONS: Final = {
-    "Look": ("sessions", "doctor"),
+    "Look": ("sessions", "tail", "doctor"),
     "Move": ("export", "import", "migrate", "convert"),
     "Keep": ("sync", "runs", "verify", "diff", "restore"),
     "Check": ("validate",),
@@ -35,6 +35,8 @@ OTHER_WORDS: Final = {
     "list": "sessions",
     "ls": "sessions",
     "threads": "sessions",
+    "watch": "tail",
+    "follow": "tail",
     "conversations": "sessions",
     "check": "verify",
     "status": "doctor",

@@ -9,7 +9,7 @@ import click
 
 from sync_tool.cli.base import Command
 from sync_tool.cli.declared import AS_OF
-from sync_tool.cli.options import manners, names, selection
+from sync_tool.cli.options import manners, names, selection, training
 from sync_tool.cli.report import Shared
 from sync_tool.errors import Exit, UsageError
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         "convex-msgs convert snapshot.zip -o messages.parquet     a zip of `npx convex export`, for DuckDB, pandas",
         "convex-msgs convert snapshot.zip -s cust-42 -o chat.md   one session of it, to read",
         "convex-msgs convert messages.jsonl -o messages.zip       what `npx convex import` takes, every type kept",
+        "convex-msgs convert a.parquet -o train.jsonl -f openai --system prompt.txt --end-with assistant",
         "convex-msgs convert july.parquet august.jsonl -o all.jsonl.zst",
         "jq -c 'select(.message.type != \"tool\")' a.jsonl | convex-msgs convert - -o b.parquet",
     ),
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
     "-f",
     "--format",
     "kind",
-    type=click.Choice(["jsonl", "jsonl.zst", "jsonl.gz", "parquet", "zip", "md"]),
-    help="Where no name says it: stdout (jsonl without it) and folders (parquet without it).",
+    type=click.Choice(["jsonl", "jsonl.zst", "jsonl.gz", "parquet", "zip", "md", "openai", "sharegpt"]),
+    help="Where no name says it: stdout (jsonl), folders (parquet), and of .jsonl openai and sharegpt.",
 )
 @click.option(
     "--partition-by",
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @AS_OF
 @selection
+@training
 @names
 @click.pass_obj
 def command(
@@ -65,6 +67,7 @@ def command(
     overwrite: bool,
     as_of: str | None,
     selection: dict[str, Any],
+    training: dict[str, Any],
     names: Names,
 ) -> None:
     """Write messages of files into another format: one session, a selection, or all.
@@ -92,11 +95,13 @@ def command(
         names=names,
         progress=shared,
         **selection,
+        **training,
     )
     shared.finish(report, _said(report, None if to_stdout else output))
 
 
 def _said(report: ConvertReport, output: str | None) -> str:
+    from sync_tool.jobs.training import conversations_of
     from sync_tool.text import duration, plural, size
 
     what = plural(report.rows, "message")
@@ -108,6 +113,8 @@ def _said(report: ConvertReport, output: str | None) -> str:
         files = total if len(report.files) == 1 else f"{plural(len(report.files), 'file')}, {total}"
         there = f"{output} ({files})"
     lines = [f"{what} -> {there} in {duration(report.seconds)}"]
+    if report.training is not None:
+        lines = [f"{conversations_of(report.training)} -> {output or there}", *report.training.lines()]
     if report.repeated:
         lines.append(f"{plural(report.repeated, 'row')} stood there again, equal in _id and content, and counted once.")
     if report.rows == 0:

@@ -201,3 +201,24 @@ SELECTION: Final = (
         help="Whole sessions that have a message at this time or later.",
     ),
 )
+
+TRAINING: Final = (
+    _option(
+        "Fine-tuning sets (-f openai, -f sharegpt)",
+        "--system",
+        metavar="TEXT|FILE",
+        help="A system message that stands first in each conversation, in the place of its own.",
+    ),
+    _option(
+        "Fine-tuning sets (-f openai, -f sharegpt)",
+        "--drop-tools",
+        is_flag=True,
+        help="Leave out tool calls and their results.",
+    ),
+    _option(
+        "Fine-tuning sets (-f openai, -f sharegpt)",
+        "--end-with",
+        type=click.Choice(["assistant"]),
+        help="Leave out sessions that end otherwise.",
+    ),
+)

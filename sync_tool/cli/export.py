@@ -10,7 +10,7 @@ import click
 
 from sync_tool.cli.base import Command
 from sync_tool.cli.declared import AS_OF
-from sync_tool.cli.options import connection_when_asked, manners, selection
+from sync_tool.cli.options import connection_when_asked, manners, selection, training
 from sync_tool.cli.report import Shared, is_terminal
 from sync_tool.errors import Exit, UsageError
 
@@ -63,8 +63,8 @@ def _take_output(ctx: click.Context, parameter: click.Parameter, value: str | No
     "-f",
     "--format",
     "kind",
-    type=click.Choice(["jsonl", "jsonl.zst", "jsonl.gz", "parquet", "zip", "md"]),
-    help="Where no name says it: stdout (jsonl without it) and folders (parquet without it).",
+    type=click.Choice(["jsonl", "jsonl.zst", "jsonl.gz", "parquet", "zip", "md", "openai", "sharegpt"]),
+    help="Where no name says it: stdout (jsonl), folders (parquet), and of .jsonl openai and sharegpt.",
 )
 @click.option(
     "--partition-by",
@@ -77,6 +77,7 @@ def _take_output(ctx: click.Context, parameter: click.Parameter, value: str | No
 )
 @AS_OF
 @selection
+@training
 @connection_when_asked
 @click.pass_obj
 def command(
@@ -89,6 +90,7 @@ def command(
     max_read: str | None,
     as_of: str | None,
     selection: dict[str, Any],
+    training: dict[str, Any],
     connect: Callable[[], History],
     names: Names,
 ) -> None:
@@ -105,6 +107,7 @@ def command(
     from sync_tool.files.stored import StoredRows
     from sync_tool.jobs.export import STDOUT, export
     from sync_tool.jobs.opening import open_address
+    from sync_tool.jobs.training import conversations_of
     from sync_tool.text import duration, plural
 
     to_stdout = output in (None, STDOUT)
@@ -126,6 +129,7 @@ def command(
         max_read=max_read,
         progress=shared,
         **selection,
+        **training,
     )
     there = "stdout" if to_stdout else f"{output} ({_size(report)})"
     what = plural(report.rows, "message")
@@ -139,6 +143,8 @@ def command(
             f"\npages were read from {report.started:%H:%M:%S} to {report.ended:%H:%M:%S} UTC: not one moment "
             "(one moment: `npx convex export`, then `convex-msgs convert snapshot.zip`)"
         )
+    if report.training is not None:
+        done = "\n".join([f"{conversations_of(report.training)} -> {there}", *report.training.lines()])
     if report.rows == 0:
         done += "\nno message was selected."
     shared.finish(report, done)

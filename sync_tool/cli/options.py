@@ -135,6 +135,17 @@ def selection(function: F) -> F:
     return _decorated(wrapper, declared.SELECTION)  # type: ignore[return-value]
 
 
+def training(function: F) -> F:
+    """Add the options of formats for fine-tuning; the function gets them as ``training``."""
+
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        chosen = {name: kwargs.pop(name) for name in ("system", "drop_tools", "end_with")}
+        return function(*args, training=chosen, **kwargs)
+
+    return _decorated(wrapper, declared.TRAINING)  # type: ignore[return-value]
+
+
 def _ids_from(name: str) -> list[str]:
     if name == "-" and sys.stdin is None:
         raise UsageError("--sessions-from -: standard input is closed.")

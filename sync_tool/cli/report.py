@@ -72,6 +72,11 @@ class Shared:
         """Print a line of the answer itself on stdout."""
         self._out(harmless(text))
 
+    def row(self, raw: bytes) -> None:
+        """Print a row as a line of JSONL on stdout."""
+        text = raw.decode()
+        self._out(harmless_json(text) if is_terminal(sys.stdout) else text, json=True)
+
     def finish(self, report: object, text: str, *, trouble: str = "") -> None:
         """End a command: the report as JSON if asked for, else `text` for people on stderr.
 

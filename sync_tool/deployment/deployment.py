@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from sync_tool.deployment.appending import AppendDoor
 from sync_tool.deployment.catalog import Catalog, check_names, read_catalog
 from sync_tool.deployment.client import Client
-from sync_tool.deployment.functions import MODULE, FunctionsDoor
+from sync_tool.deployment.functions import MODULE, FunctionsDoor, is_deployed
 from sync_tool.deployment.http import Patience
 from sync_tool.deployment.identity import Identity, find_url, identify, may_stream
 from sync_tool.deployment.ranges import TimeRange, key_ranges
@@ -86,8 +86,7 @@ class Deployment:
             if not only_this_refused(error):
                 raise
             return self._answers_info()
-        wanted = (f"{MODULE}.js:page", f"{MODULE}:page")
-        return any(function.get("identifier") in wanted for function in functions) and self._answers_info()
+        return is_deployed(functions, "page") and self._answers_info()
 
     @cached_property
     def door(self) -> Door:

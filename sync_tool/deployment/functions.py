@@ -21,7 +21,9 @@ _SESSIONS_A_CALL: Final = 500
 _MOST_PROBES: Final = 1000
 
 
-class _Rows(msgspec.Struct):
+class RowsAnswer(msgspec.Struct):
+    """What ``page`` and ``recent`` return."""
+
     cursor: msgspec.Raw
     is_done: bool = msgspec.field(name="isDone")
     rows: list[msgspec.Raw]
@@ -32,8 +34,14 @@ class _Sessions(msgspec.Struct):
     is_done: bool = msgspec.field(name="isDone")
 
 
-_rows = msgspec.json.Decoder(_Rows)
+ROWS: Final = msgspec.json.Decoder(RowsAnswer)
 _sessions = msgspec.json.Decoder(_Sessions)
+
+
+def is_deployed(functions: list[dict[str, Any]], name: str) -> bool:
+    """Tell whether the list that ``_system/cli/modules:apiSpec`` returns has a function of ours."""
+    wanted = (f"{MODULE}.js:{name}", f"{MODULE}:{name}")
+    return any(function.get("identifier") in wanted for function in functions)
 
 
 class FunctionsDoor:
@@ -111,14 +119,14 @@ class FunctionsDoor:
 
     def _edge(self, session: str, order: str) -> float | None:
         args = self._args({"sessionId": session, "order": order, "limit": 1.0})
-        answer = self._client.query(f"{MODULE}:page", args, _rows)
+        answer = self._client.query(f"{MODULE}:page", args, ROWS)
         return self._reader.row(bytes(answer.rows[0])).time if answer.rows else None
 
     def _walk(self, function: str, args: dict[str, Any]) -> Iterator[Page]:
         args = self._args({name: value for name, value in args.items() if value is not None})
         while True:
             answer = self._pace.call(
-                lambda rows: self._client.query(f"{MODULE}:{function}", {**args, "limit": float(rows)}, _rows)
+                lambda rows: self._client.query(f"{MODULE}:{function}", {**args, "limit": float(rows)}, ROWS)
             )
             page = self._reader.page(answer.rows)
             if page.count:

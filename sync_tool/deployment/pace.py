@@ -40,20 +40,25 @@ class Pace:
             try:
                 answer = ask(rows)
             except FunctionFailed as error:
-                if rows == 1 or not _may_be_size(error):
-                    raise
-                self._shrink(rows)
+                self.refused(rows, error)
                 continue
-            self._grow()
+            self.went_well()
             return answer
 
-    def _shrink(self, refused: int) -> None:
-        """Ask for half of what was refused; another reader may have gone further down meanwhile."""
+    def refused(self, rows: int, error: FunctionFailed) -> None:
+        """A call for so many rows failed: ask for half of them; another reader may have gone further down meanwhile.
+
+        Raises:
+            FunctionFailed: `error` itself, where fewer rows cannot help.
+        """
+        if rows == 1 or not _may_be_size(error):
+            raise error
         with self._lock:
-            self.rows = max(1, min(self.rows, refused // 2))
+            self.rows = max(1, min(self.rows, rows // 2))
             self._good = 0
 
-    def _grow(self) -> None:
+    def went_well(self) -> None:
+        """A call succeeded: after several in a row, ask for more again."""
         with self._lock:
             self._good += 1
             if self._good >= _GOOD_PAGES_BEFORE_MORE and self.rows < self._most:

@@ -28,7 +28,7 @@ def make_pool(url: str, timeout: Timeout, size: int) -> urllib3.PoolManager:
         UsageError: a proxy or a file of certificates that the environment names is no good.
     """
     parts = urlsplit(url)
-    context = _tls() if parts.scheme == "https" else None
+    context = tls() if parts.scheme == "https" else None
     proxy = getproxies().get(parts.scheme)
     if not proxy or proxy_bypass(parts.hostname or ""):
         return urllib3.PoolManager(timeout=timeout, retries=False, maxsize=size, ssl_context=context)
@@ -39,7 +39,7 @@ def make_pool(url: str, timeout: Timeout, size: int) -> urllib3.PoolManager:
         retries=False,
         maxsize=size,
         ssl_context=context,
-        proxy_ssl_context=_tls() if address.startswith("https:") else None,
+        proxy_ssl_context=tls() if address.startswith("https:") else None,
         proxy_headers=urllib3.make_headers(proxy_basic_auth=login) if login else None,
     )
 
@@ -85,7 +85,12 @@ def _read_proxy(text: str, variable: str) -> tuple[str, str | None]:
     return f"{parts.scheme}://{shown}:{port or (443 if parts.scheme == 'https' else 80)}", login
 
 
-def _tls() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
+    """Return what decides which certificates are believed.
+
+    Raises:
+        UsageError: a file of certificates that the environment names is no good.
+    """
     for name in _CA_VARIABLES:
         file = os.environ.get(name)
         if file:

@@ -15,7 +15,8 @@ from typing import Any, BinaryIO, Final, Literal, NamedTuple, cast
 
 import msgspec
 
-from sync_tool.deployment.answer import Answer
+from sync_tool.deployment.answers import Answer
+from sync_tool.deployment.calls import refusal
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.gate import Throttle
 from sync_tool.deployment.longanswer import LongAnswer
@@ -244,7 +245,7 @@ class StreamDoor:
             )
         if answer.status == 404:
             return NoStreaming(f"{_TOO_OLD}: it has no data/sync.", code=answer.code, hint=_UPDATE)
-        return self._client.refusal(answer)
+        return refusal(answer, self._client.url)
 
 
 class _Repeatable:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
+from sync_tool.deployment.calls import Call, Result
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.pace import Pace
 from sync_tool.deployment.ranges import BEFORE_ALL_TIMES, KeyRange, TimeRange, cut
@@ -42,13 +43,15 @@ Clause = dict[str, Any]
 Bound = tuple[str, Value]
 
 
-class _Page(msgspec.Struct):
+class DocumentsAnswer(msgspec.Struct):
+    """What the query returns."""
+
     page: list[msgspec.Raw]
     is_done: bool = msgspec.field(name="isDone")
     continue_cursor: str = msgspec.field(name="continueCursor")
 
 
-_page = msgspec.json.Decoder(_Page)
+_page = msgspec.json.Decoder(DocumentsAnswer)
 
 
 class SystemDoor:
@@ -111,7 +114,7 @@ class SystemDoor:
 
     def has_session(self, session: str) -> bool:
         """Tell whether the session holds at least one message."""
-        answer = self._ask(self._index, [_equal(session)], None, False, 1)
+        answer = self._ask(self._index, [equal(session)], None, False, 1)
         return bool(answer.page)
 
     def pieces(self, where: KeyRange, count: int) -> list[KeyRange]:
@@ -159,23 +162,53 @@ class SystemDoor:
                 return
             cursor = answer.continue_cursor
 
-    def _ask(self, index: str, clauses: list[Clause], cursor: str | None, newest_first: bool, rows: int) -> _Page:
-        expression: Clause = {
-            "clauses": [],
-            "order": "desc" if newest_first else "asc",
-            "index": {"name": index, "clauses": clauses},
-        }
-        args = {
-            "table": self._table,
-            "filters": base64.b64encode(msgspec.json.encode(expression)).decode(),
-            "paginationOpts": {"numItems": float(rows), "cursor": cursor},
-        }
-        answer = self._client.query(_DOCUMENTS, args, _page)
-        _raise_page_error(answer)
-        return answer
+    def _ask(
+        self, index: str, clauses: list[Clause], cursor: str | None, newest_first: bool, rows: int
+    ) -> DocumentsAnswer:
+        return read_documents(
+            self._client.call(documents_call((self._table, index), clauses, cursor, newest_first, rows))
+        )
 
 
-def _raise_page_error(answer: _Page) -> None:
+def documents_call(
+    place: tuple[str, str], clauses: list[Clause], cursor: str | None, newest_first: bool, rows: int
+) -> Call:
+    """Return the call that reads a page of documents.
+
+    Args:
+        place: table and index.
+        clauses: the range of the index.
+        cursor: where the page before ended.
+        newest_first: read from the range's end.
+        rows: at most so many.
+    """
+    table, index = place
+    expression: Clause = {
+        "clauses": [],
+        "order": "desc" if newest_first else "asc",
+        "index": {"name": index, "clauses": clauses},
+    }
+    args = {
+        "table": table,
+        "filters": base64.b64encode(msgspec.json.encode(expression)).decode(),
+        "paginationOpts": {"numItems": float(rows), "cursor": cursor},
+    }
+    return Call("query", _DOCUMENTS, args)
+
+
+def read_documents(result: Result) -> DocumentsAnswer:
+    """Return the page that such a call returned.
+
+    Raises:
+        FunctionFailed: the range was refused.
+        Unreachable: that is no page.
+    """
+    answer = result.read(_page)
+    _raise_page_error(answer)
+    return answer
+
+
+def _raise_page_error(answer: DocumentsAnswer) -> None:
     """These queries report their own errors as page elements without an ``_id``."""
     for raw in answer.page[:1]:
         element = msgspec.json.decode(raw)
@@ -188,17 +221,18 @@ def _session_clauses(where: KeyRange) -> list[list[Clause]]:
     resume = where.resume
     if where.session is not None:
         since = where.after if resume is None else resume.time
-        return [[_equal(where.session), *_range(_bound("gte", since), _bound("lt", where.before))]]
+        return [[equal(where.session), *_range(_bound("gte", since), _bound("lt", where.before))]]
     upper = _bound("lt", where.stop if where.until is None else where.until.session)
     if resume is None:
         return [_range(_bound("gte", where.first), upper)]
     if resume.time == BEFORE_ALL_TIMES:
         return [_range(("gte", resume.session), upper)]
-    rest_of_session = [_equal(resume.session), *_range(("gte", resume.time), None)]
+    rest_of_session = [equal(resume.session), *_range(("gte", resume.time), None)]
     return [rest_of_session, _range(("gt", resume.session), upper)]
 
 
-def _equal(value: Value) -> Clause:
+def equal(value: Value) -> Clause:
+    """Return the clause for documents with this value in the next field of the index."""
     return {"type": "indexEq", "enabled": True, "value": _spelled(value)}
 
 

@@ -7,11 +7,14 @@ from typing import BinaryIO, Final, Protocol
 
 from sync_tool.errors import UsageError
 from sync_tool.files.output import COMPRESSIONS
+from sync_tool.files.training import Training
 from sync_tool.model import Names, Page
 
 SUFFIXES: Final = {".jsonl": "jsonl", ".parquet": "parquet", ".zip": "zip", ".md": "md"}
+TRAINING_FORMATS: Final = ("openai", "sharegpt")
+"""Formats for fine-tuning; they share the suffix ``.jsonl``, so that they must be asked for."""
 _COMPRESSED_INSIDE: Final = {"parquet": "Parquet", "zip": "zip"}
-FORMATS: Final = tuple(SUFFIXES.values())
+FORMATS: Final = (*SUFFIXES.values(), *TRAINING_FORMATS)
 
 
 class Writer(Protocol):
@@ -40,6 +43,8 @@ def format_of(path: Path, asked: str | None = None) -> str:
             f"cannot tell the format of {path.name!r}.",
             hint=[("known", f"{' '.join(SUFFIXES)}, and .zst or .gz behind")],
         )
+    if asked in TRAINING_FORMATS and found in ("jsonl", None):
+        return asked
     kind, _, squeezed = (asked or "").partition(".")
     suffix = path.suffix if stem is not path else ""
     if found and asked and (found != kind or (squeezed and suffix != f".{squeezed}")):
@@ -66,8 +71,15 @@ def added_compression(kind: str, path: Path | None) -> Path:
     return Path(f"stream.{squeezed}")
 
 
-def make_writer(kind: str, stream: BinaryIO, names: Names, origin: str) -> Writer:
-    """Return a writer of format `kind` (its compression is not looked at); `origin` says where rows are from.
+def make_writer(kind: str, stream: BinaryIO, names: Names, origin: str, training: Training | None = None) -> Writer:
+    """Return a writer of format `kind` (its compression is not looked at).
+
+    Args:
+        kind: the format.
+        stream: where the bytes go.
+        names: what the session and message fields are called.
+        origin: where the rows are from, for people.
+        training: for formats for fine-tuning, what the lines shall look like.
 
     Raises:
         UsageError: there is no such format.
@@ -89,4 +101,12 @@ def make_writer(kind: str, stream: BinaryIO, names: Names, origin: str) -> Write
         from sync_tool.files.markdown import MarkdownWriter
 
         return MarkdownWriter(stream, origin)
+    if kind == "openai":
+        from sync_tool.files.openai import OpenAIWriter
+
+        return OpenAIWriter(stream, training or Training())
+    if kind == "sharegpt":
+        from sync_tool.files.sharegpt import ShareGPTWriter
+
+        return ShareGPTWriter(stream, training or Training())
     raise UsageError(f"there is no format {kind!r}.", hint=[("known", ", ".join(FORMATS))])

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from sync_tool.errors import UsageError
-from sync_tool.files.formats import format_of
 from sync_tool.files.inputs import open_input
 from sync_tool.files.source import MessageFile
 from sync_tool.model import Names
@@ -40,14 +39,15 @@ class RecordFile:
         self.title = "stdin" if str(path) == STDIN else str(path)
         self._path = Path(path)
         self._limit = unpacked_limit
-        self._format = "stdin" if str(path) == STDIN else format_of(self._path)
-        if self._format == "stdin":
+        self._format = "stdin"
+        if str(path) == STDIN:
             if sys.stdin.isatty():
                 raise UsageError("standard input is a terminal.", hint=[("give", "rows as JSONL, or a file")])
             self.names = names
         else:
             self._file = MessageFile(self._path, names)
             self.names = self._file.names
+            self._format = self._file.format
 
     def records(self) -> Iterator[Record]:
         """Yield the records in the file's order.

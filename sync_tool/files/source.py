@@ -9,6 +9,7 @@ from typing import Final
 
 from sync_tool.errors import UsageError
 from sync_tool.files.formats import format_of
+from sync_tool.files.openai import read_openai, starts_as_openai
 from sync_tool.files.output import COMPRESSIONS
 from sync_tool.files.stored import StoredRows
 from sync_tool.model import Names, Page
@@ -18,7 +19,7 @@ _COMPRESSES: Final = 8
 
 
 class MessageFile(StoredRows):
-    """A JSONL, Parquet or zip file of rows, in whatever order.
+    """A JSONL, Parquet or zip file of rows, in whatever order, or JSONL of OpenAI's conversations.
 
     Args:
         path: the file; its suffix names the format.
@@ -36,9 +37,16 @@ class MessageFile(StoredRows):
         if not path.is_file():
             raise UsageError(f"cannot read {path}: {'it is a folder' if path.is_dir() else 'there is no such file'}.")
         self._asked_names = names or Names()
+        if self._format == "jsonl" and starts_as_openai(path, self._asked_names.message_field):
+            self._format = "openai"
 
     def __repr__(self) -> str:
         return f"<MessageFile {self.path}>"
+
+    @property
+    def format(self) -> str:
+        """What it is, by its suffix and, of JSONL, its first line: ``jsonl``, ``openai``, ``parquet`` or ``zip``."""
+        return self._format
 
     @property
     def title(self) -> str:
@@ -86,6 +94,8 @@ class MessageFile(StoredRows):
             from sync_tool.files.zip import read_zip
 
             return read_zip(self.path, self.names)
+        if self._format == "openai":
+            return read_openai(self.path, self.names)
         from sync_tool.files.jsonl import read_jsonl
 
         return read_jsonl(self.path, self.names)

@@ -12,12 +12,13 @@ from typing import Unpack
 from sync_tool.errors import UsageError
 from sync_tool.files.merged import Merged, NotAsTrusted
 from sync_tool.files.stored import StoredRows
-from sync_tool.jobs.export import STDOUT, FileReport, export
+from sync_tool.jobs.export import STDOUT, ExportKeywords, FileReport, export
 from sync_tool.jobs.export_folder import is_folder
 from sync_tool.jobs.history import History
 from sync_tool.jobs.opening import STDIN, open_stored
 from sync_tool.jobs.partitions import PartitionBy
-from sync_tool.jobs.selecting import SelectionKeywords, make_selection
+from sync_tool.jobs.selecting import make_selection
+from sync_tool.jobs.training import TrainingReport, split_training
 from sync_tool.model import Names
 from sync_tool.ports import Progress
 
@@ -37,6 +38,8 @@ class ConvertReport:
     read_bytes: int
     files: tuple[FileReport, ...]
     seconds: float
+    training: TrainingReport | None = None
+    """As in `ExportReport`."""
 
 
 def convert(
@@ -48,7 +51,7 @@ def convert(
     overwrite: bool = False,
     names: Names | None = None,
     progress: Progress | None = None,
-    **selection: Unpack[SelectionKeywords],
+    **keywords: Unpack[ExportKeywords],
 ) -> ConvertReport:
     """Write the messages of files into one file of another format, or into the files of a folder.
 
@@ -63,7 +66,7 @@ def convert(
         overwrite: replace an existing file or export. An input is never replaced.
         names: table (of a zip) and field names other than LangChain's; Parquet and folders know theirs.
         progress: who is told how far it is.
-        selection: which messages; everything without it.
+        keywords: as in `export`.
 
     Raises:
         UsageError: an input that cannot be read, an unknown session, an unusable output.
@@ -75,6 +78,7 @@ def convert(
     if [str(name) for name in given].count(STDIN) > 1:
         raise UsageError("standard input can be read only once.")
     _refuse_output_among(given, output)
+    _, selection = split_training(keywords, format)
     whole_file = str(output) != STDOUT and not is_folder(output, partition_by) and make_selection(selection).everything
     with closing(Merged([_opened(one, names) for one in given], trusting=whole_file)) as merged:
         write = partial(
@@ -85,7 +89,7 @@ def convert(
             partition_by=partition_by,
             overwrite=overwrite,
             progress=progress,
-            **selection,
+            **keywords,
         )
         try:
             report = write()
@@ -100,6 +104,7 @@ def convert(
         read_bytes=report.read_bytes,
         files=report.files,
         seconds=report.seconds,
+        training=report.training,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import gettempdir
@@ -15,16 +15,22 @@ from sync_tool.errors import UsageError
 from sync_tool.files.formats import added_compression, format_of, make_writer, names_a_format
 from sync_tool.files.output import check_output, compressed, new_file, standard_output
 from sync_tool.files.stored import StoredRows
+from sync_tool.files.training import ConversationWriter, Training
 from sync_tool.jobs.export_folder import Layout, Task, export_folder, is_folder
 from sync_tool.jobs.metering import Estimate, Meter, estimate_all, read_cap
 from sync_tool.jobs.partitions import PartitionBy
 from sync_tool.jobs.selecting import SelectionKeywords, make_selection, parse_size
+from sync_tool.jobs.training import TrainingKeywords, TrainingReport, split_training, training_report
 from sync_tool.model import Page
 from sync_tool.pipeline import Totals, run
 from sync_tool.ports import Progress, Source
 from sync_tool.text import size
 
 STDOUT = "-"
+
+
+class ExportKeywords(SelectionKeywords, TrainingKeywords, total=False):
+    """The further keywords of `export` and `convert`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,8 @@ class ExportReport:
     seconds: float
     estimate: Estimate | None = None
     """What was expected before reading, where the whole table was read."""
+    training: TrainingReport | None = None
+    """For formats for fine-tuning: how many conversations, what was left out and what was not carried."""
 
 
 def export(
@@ -64,7 +72,7 @@ def export(
     overwrite: bool = False,
     max_read: str | float | None = None,
     progress: Progress | None = None,
-    **selection: Unpack[SelectionKeywords],
+    **keywords: Unpack[ExportKeywords],
 ) -> ExportReport:
     """Write the selected messages of `source` into one file, or into the files of a folder.
 
@@ -75,12 +83,14 @@ def export(
         source: what `connect` or `open` returned.
         output: path of the file, whose suffix decides format and compression; ``-`` for standard output;
             a path that ends with ``/`` or names a folder makes a folder.
-        format: ``jsonl``, ``parquet``, ``zip`` or ``md``, where no suffix says it; folders are Parquet without it.
+        format: ``jsonl``, ``parquet``, ``zip``, ``md``, ``openai`` or ``sharegpt``, where no suffix says it; folders
+            are Parquet without it.
         partition_by: a folder with a file for each ``session`` or ``month``, or (``none``) parts by size.
         overwrite: replace an existing file or export.
         max_read: most bytes to read, such as ``250MB``. Without it 200 MB on a cloud plan without streaming.
         progress: who is told how far it is.
-        selection: which messages; everything without it.
+        keywords: which messages (everything without a selection), and of formats for fine-tuning what the lines
+            look like (`TrainingKeywords`).
 
     Raises:
         UsageError: an unknown session, table or index; an unusable output; more to read than allowed.
@@ -88,6 +98,7 @@ def export(
         Unreachable: the deployment gave no answer.
     """
     cap = parse_size(max_read, "--max-read")
+    training, selection = split_training(keywords, format)
     job = _Run(getattr(source, "source", source), selection, progress or SILENT, cap)
     if not str(output):
         raise UsageError("the output has no name.", hint=[("give", "-o FILE, or - for standard output")])
@@ -98,9 +109,9 @@ def export(
     if str(output) == STDOUT:
         if partition_by is not None:
             raise UsageError("--partition-by needs a folder: -o FOLDER/")
-        return job.into_file(None, format or "jsonl", overwrite=False)
+        return job.into_file(None, format or "jsonl", overwrite=False, training=training)
     check_output(Path(output), overwrite=overwrite)
-    return job.into_file(Path(output), format_of(Path(output), format), overwrite=overwrite)
+    return job.into_file(Path(output), format_of(Path(output), format), overwrite=overwrite, training=training)
 
 
 class _Run:
@@ -117,7 +128,9 @@ class _Run:
         self._started, self._clock = datetime.now(UTC), time.monotonic()
         self._estimate: Estimate | None = None
 
-    def into_file(self, path: Path | None, kind: str, *, overwrite: bool) -> ExportReport:
+    def into_file(
+        self, path: Path | None, kind: str, *, overwrite: bool, training: Training | None = None
+    ) -> ExportReport:
         """Write one file, or standard output if there is no path."""
         source = self._source
         self._tell_of_sorting()
@@ -126,10 +139,13 @@ class _Run:
             read = source.pages(self._chosen)
             pages = _joined(None, read) if self._chosen.everything else _begun(read)
             meter = self._announce()
-            with closing(make_writer(kind, stream, source.names, source.title)) as writer, closing(pages):
+            with closing(make_writer(kind, stream, source.names, source.title, training)) as writer, closing(pages):
                 totals = run(meter.watch(pages), writer, self._progress)
         files = () if path is None else (FileReport(str(path), path.stat().st_size, totals.rows),)
-        return self._report(totals, files)
+        report = self._report(totals, files)
+        if isinstance(writer, ConversationWriter):
+            report = replace(report, training=training_report(writer, self._source, self._chosen))
+        return report
 
     def into_folder(self, folder: Path, kind: str, by: PartitionBy, *, overwrite: bool) -> ExportReport:
         """Write the files of a folder, those that are not there yet."""

@@ -21,6 +21,7 @@ from sync_tool.text import moment, one_line, padded, shortened
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from langchain_core.messages import BaseMessage
 
 _WIDEST_COLUMN = 40
 _WORDS_COLUMNS = 60
@@ -111,6 +112,19 @@ class Messages:
         """Read everything into a pandas DataFrame (needs pandas), columns exactly as in the Parquet files."""
         frame: pd.DataFrame = self.to_arrow().to_pandas()
         return frame
+
+    def to_langchain(self) -> list[BaseMessage]:
+        """Read everything into LangChain's messages (needs the extra ``langchain``), in whatever form they are stored.
+
+        Raises:
+            Damaged: a row that holds no message that LangChain reads; names it.
+            UsageError: LangChain is not installed.
+        """
+        try:
+            from sync_tool.langchain import message_of
+        except ModuleNotFoundError as error:
+            raise UsageError(str(error), hint=[("install", "pip install 'convex-msgs[langchain]'")]) from None
+        return [message_of(row) for row in self]
 
 
 class Sessions(list[SessionInfo]):

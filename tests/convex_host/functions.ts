@@ -5,7 +5,7 @@ import { type Backend, MODULES } from "./memory";
 import { checkArrays, checkResult } from "./values";
 
 export type Outcome = { value: Value } | { error: string; data?: Value };
-export type Kind = "query" | "mutation";
+export type Kind = "query" | "mutation" | "action";
 
 const PATH = /^([A-Za-z0-9_.]+(?:\/[A-Za-z0-9_.]+)*)(?::([A-Za-z_][A-Za-z0-9_]*))?$/;
 
@@ -21,11 +21,13 @@ export function parsePath(path: unknown) {
 
 async function find(module: string, name: string) {
   const exported: any = Object.hasOwn(MODULES, module) ? (await MODULES[module]())[name] : undefined;
-  if (typeof exported !== "function" || (!exported.isQuery && !exported.isMutation)) return null;
-  return { kind: (exported.isQuery ? "query" : "mutation") as Kind, isInternal: exported.isInternal === true };
+  const kind = typeof exported === "function" ? KINDS.find((kind) => exported[`is${title(kind)}`]) : undefined;
+  return kind === undefined ? null : { kind, isInternal: exported.isInternal === true };
 }
 
-const title = (kind: Kind) => (kind === "query" ? "Query" : "Mutation");
+const KINDS: Kind[] = ["query", "mutation", "action"];
+
+const title = (kind: Kind) => kind[0].toUpperCase() + kind.slice(1);
 
 type Call = { module: string; name: string; args: Record<string, Value>; isAdmin: boolean; expected: Kind | null };
 
@@ -49,10 +51,12 @@ export async function call(backend: Backend, { module, name, args, isAdmin, expe
 }
 
 async function run(backend: Backend, kind: Kind, path: string, args: Record<string, Value>): Promise<Value> {
-  const value: Value =
-    kind === "query"
-      ? await backend.query(makeFunctionReference<"query">(path), args)
-      : await backend.mutation(makeFunctionReference<"mutation">(path), args);
+  const functions: Record<Kind, () => Promise<Value>> = {
+    query: () => backend.query(makeFunctionReference<"query">(path), args),
+    mutation: () => backend.mutation(makeFunctionReference<"mutation">(path), args),
+    action: () => backend.action(makeFunctionReference<"action">(path), args),
+  };
+  const value = await functions[kind]();
   checkResult(value ?? null);
   return value ?? null;
 }

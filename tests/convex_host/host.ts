@@ -13,6 +13,7 @@ import type { AddressInfo } from "node:net";
 import { jsonToConvex, type Value } from "convex/values";
 import shippedSchema from "../../convex/schema";
 import { call, type Kind, type Outcome, parsePath } from "./functions";
+import { inPlaceOfOpenAI } from "./openai";
 import { DEFAULT_NAMING, documentedSchema, insertRaw, openBackend } from "./memory";
 import { encode, FORMATS, toText } from "./values";
 
@@ -113,6 +114,15 @@ async function callFunction(request: IncomingMessage, expected: Kind | null) {
   return { status: "error", errorMessage, ...errorData };
 }
 
+let model: Promise<unknown> | null = null;
+
+/** An action; those that talk with OpenAI get a model that stands in for it. */
+async function act(request: IncomingMessage) {
+  model ??= inPlaceOfOpenAI();
+  await model;
+  return await callFunction(request, "action");
+}
+
 /** An empty database; rows of any shape go in unless `validate` asks for the shipped or the documented schema. */
 async function reset(request: IncomingMessage) {
   requireAdmin(request);
@@ -164,6 +174,7 @@ const ROUTES: Record<string, (request: IncomingMessage) => unknown> = {
   "POST /api/query_ts": now,
   "POST /api/query": (request) => callFunction(request, "query"),
   "POST /api/mutation": (request) => callFunction(request, "mutation"),
+  "POST /api/action": act,
   "POST /api/function": (request) => callFunction(request, null),
   "POST /host/reset": reset,
   "POST /host/insert": insert,

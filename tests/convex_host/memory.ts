@@ -10,6 +10,7 @@ export const DEFAULT_NAMING: Naming = { table: "messages", index: "bySessionId",
 
 /** Everything that would be deployed, by module path. */
 export const MODULES: Record<string, () => Promise<Record<string, unknown>>> = {
+  ask: () => import("../../convex/ask"),
   convexMsgs: () => import("../../convex/convexMsgs"),
   "langchain/db": () => import("../../convex/langchain/db"),
   schema: () => import("../../convex/schema"),

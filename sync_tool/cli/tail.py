@@ -1,0 +1,80 @@
+"""``convex-msgs tail``."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from sync_tool.cli.base import Command
+from sync_tool.cli.options import connection, manners
+from sync_tool.cli.report import Shared, is_terminal
+from sync_tool.errors import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from sync_tool.jobs.history import History
+    from sync_tool.model import Row
+
+
+@click.command(
+    "tail",
+    cls=Command,
+    examples=(
+        "convex-msgs tail -s cust-42              what is said from now on",
+        "convex-msgs tail -s cust-42 -n 10        the last ten messages first",
+        "convex-msgs tail -s cust-42 -f jsonl | jq -r .message.data.content",
+    ),
+    exits=(Exit.UNREACHABLE, Exit.REFUSED, Exit.PIPE_CLOSED),
+)
+@manners
+@click.option("-s", "--session", metavar="ID", required=True, help="The session.")
+@click.option(
+    "-n", "--last", metavar="N", type=click.IntRange(min=0), default=0, show_default=True, help="Begin with the last N."
+)
+@click.option("--wait", is_flag=True, help="The session need not exist yet.")
+@click.option(
+    "-f",
+    "--format",
+    "kind",
+    type=click.Choice(["lines", "jsonl"]),
+    help="Lines to read, or rows.  [default: lines on a terminal, else jsonl]",
+)
+@connection
+@click.pass_obj
+def command(shared: Shared, history: History, session: str, last: int, wait: bool, kind: str | None) -> None:
+    """Follow a session live: each message once, in the order in which it became visible.
+
+    It needs convexMsgs in the deployment (see init). After 60 seconds of silence key and functions are
+    checked; when the deployment cannot be reached, that is said, and waiting goes on. Ctrl-C ends it.
+    Times are local.
+    """
+    from sync_tool.jobs.tail import tail
+
+    kind = kind or ("lines" if is_terminal(sys.stdout) else "jsonl")
+    shared.json_on_stderr = True
+    rows = cast("Generator[Row]", tail(history, session, last=last, wait=wait, progress=shared))
+    with closing(rows):
+        for row in rows:
+            if kind == "jsonl":
+                shared.row(row.raw)
+            else:
+                shared.data(_line(row))
+            shared.flush()
+
+
+def _line(row: Row) -> str:
+    """Return a message to read: time, who, what; further lines of it are indented."""
+    from sync_tool.text import one_line
+
+    time = f"{row.created_at.astimezone():%Y-%m-%d %H:%M:%S}" if row.created_at else "undated"
+    data = row.message.get("data")
+    calls = data.get("tool_calls") if isinstance(data, dict) else None
+    called = [call.get("name") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    said = [row.text] if row.text else []
+    said += [f"[calls {name}]" for name in called]
+    text = "\n".join(said).replace("\n", "\n    ")
+    return f"{time}  {one_line(row.type or 'unknown')}  {text}".rstrip()

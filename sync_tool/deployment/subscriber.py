@@ -1,0 +1,61 @@
+"""The official client's subscription in a process of its own: ``python -m sync_tool.deployment.subscriber``.
+
+Takes one line of JSON, ``{"url", "key", "path", "args"}``, on standard input, and answers with a line of JSON for
+each result: ``{"value": …}``, at the end ``{"failed": why}``. Ends with the process that started it.
+
+Why a process: while the client (PyPI ``convex``) connects, it holds Python's lock, so that nothing else of the
+program runs, Ctrl-C included; and it prints what functions log on standard output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from typing import Any, Final, TextIO
+
+_SECONDS_BETWEEN_LOOKS: Final = 2.0
+
+
+def main() -> None:
+    """Subscribe, and pass on what comes."""
+    asked = json.loads(sys.stdin.readline())
+    _end_with_parent()
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)  # what the client prints is no answer
+    asyncio.run(_receive(answers, **asked))
+
+
+async def _receive(answers: TextIO, url: str, key: str, path: str, args: Any) -> None:
+    from convex import ConvexClient, convex_to_json, json_to_convex
+
+    client = ConvexClient(url)
+    client.set_admin_auth(key)
+    given: Any = json_to_convex(args)
+    subscription = client.subscribe(path, given)
+    while True:
+        following = asyncio.ensure_future(anext(subscription))
+        await asyncio.wait({following})
+        error = following.exception()  # the client raises bare Exceptions, which nobody should catch
+        if error is not None:
+            answers.write(json.dumps({"failed": str(error)}) + "\n")
+            return
+        answers.write(json.dumps({"value": convex_to_json(following.result())}) + "\n")
+
+
+def _end_with_parent() -> None:
+    """Look from time to time whether the parent is still there; the client lets signals through, but no threads."""
+    parent = os.getppid()
+
+    def look(*_: object) -> None:
+        if os.getppid() != parent:
+            os._exit(0)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _SECONDS_BETWEEN_LOOKS, _SECONDS_BETWEEN_LOOKS)
+
+
+if __name__ == "__main__":
+    main()

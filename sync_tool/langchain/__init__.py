@@ -1,0 +1,20 @@
+"""LangChain's chat memory in a Convex table, for Python: what ``@langchain/community`` gives JavaScript.
+
+Needs the extra ``langchain``: ``pip install 'convex-msgs[langchain]'``.
+"""
+
+from __future__ import annotations
+
+try:
+    from sync_tool.langchain.connection import Connection
+    from sync_tool.langchain.history import ConvexChatMessageHistory, NameOptions
+    from sync_tool.langchain.reading import message_of
+    from sync_tool.langchain.writing import document_of
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.partition(".")[0] not in ("langchain_core", "httpx", "pydantic_core"):
+        raise
+    raise ModuleNotFoundError(
+        f"sync_tool.langchain needs {error.name}: pip install 'convex-msgs[langchain]'", name=error.name
+    ) from None
+
+__all__ = ["Connection", "ConvexChatMessageHistory", "NameOptions", "document_of", "message_of"]
