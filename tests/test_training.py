@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from langchain_core.messages import convert_to_messages, convert_to_openai_messa
 import sync_tool as cm
 from running import ROOT, convex_msgs
 from sync_tool.files.openai import stored_of
+from sync_tool.files.source import MessageFile
 from sync_tool.langchain import message_of
 from sync_tool.model import Names
 from sync_tool.rowreader import RowReader
@@ -125,6 +127,24 @@ def test_ids_of_ones_own(tmp_path: Path) -> None:
     given_ids = [("session_id", "z"), ("id", "a"), ("thread_id", "m")]
     source.write_text("".join(json.dumps({name: id_, "messages": CONVERSATION[:1]}) + "\n" for name, id_ in given_ids))
     assert [info.session for info in cm.open(source).sessions()] == ["a", "m", "z"]
+
+
+@pytest.mark.parametrize(
+    ("begin", "kind"),
+    [
+        (b'{"id":"a","messages":[{"role":"user","content":"', "openai"),
+        (b'{"sessionId":"a","message":{"content":"', "jsonl"),
+        (b'{"note":"\\"messages\\":[{', "jsonl"),
+    ],
+)
+def test_what_a_very_long_line_is_shows_at_its_beginning(tmp_path: Path, begin: bytes, kind: str) -> None:
+    """A first line that no row can have the length of is told by how it begins, and is not held for that."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(begin + b"x" * (64 << 20) + b'"}]}\n')
+    tracemalloc.start()
+    assert MessageFile(path).format == kind
+    assert tracemalloc.get_traced_memory()[1] < 40 << 20
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

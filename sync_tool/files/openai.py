@@ -5,7 +5,9 @@ The mapping is that of langchain-core's ``convert_to_openai_messages`` and ``con
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +28,9 @@ _CARRIED: Final = ("refusal", "audio", "weight", "function_call")
 _DEVELOPER: Final = "__openai_role__"
 _OWN_ID: Final = ("session_id", "sessionId", "conversation_id", "thread_id", "id")
 _LINES_A_PAGE: Final = 1000
+_LONGEST_ROW: Final = 16 << 20
+"""No row is as long in any spelling. Of a longer line only the beginning says what it is; it is not held."""
+_BEGINS: Final = re.compile(rb'\s*\{(?:\s*"\w+"\s*:\s*"[^"\\]*"\s*,)*\s*"messages"\s*:\s*\[\s*\{')
 _PASSING_BLOCKS: Final = frozenset({"text", "image_url", "input_audio", "file", "refusal"})
 """Content parts of OpenAI's own."""
 _OTHERWISE_CARRIED: Final = frozenset({"tool_use", "tool_call", "function_call"})
@@ -115,7 +120,8 @@ def is_openai(line: bytes, message_field: str) -> bool:
 def starts_as_openai(path: Path, message_field: str) -> bool:
     """Tell whether the first line of a file that is not empty is a conversation in this format."""
     with open_input(path) as stream:
-        return is_openai(next((line for line in stream if line.strip()), b""), message_field)
+        line = next((line for line in iter(partial(stream.readline, _LONGEST_ROW), b"") if line.strip()), b"")
+    return is_openai(line, message_field) if len(line) < _LONGEST_ROW else _BEGINS.match(line) is not None
 
 
 def read_openai(path: Path, names: Names) -> Iterator[Page]:
