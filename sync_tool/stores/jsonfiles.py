@@ -24,6 +24,8 @@ from sync_tool.text import one_line, size
 MAX_FILE_BYTES: Final = 256 << 20
 """A larger file is not read. LangChain's classes read and write the whole file for every message."""
 _HEAD: Final = 4096
+_OTHERS: Final = (".jsonl", ".md")
+"""What begins like an array and is none."""
 _SPACE: Final = b" \t\r\n\xef\xbb\xbf"
 _TEXT: Final = rb'"(?:[^"\\]|\\.)*"\s*:\s*'
 _THREE_LEVELS: Final = re.compile(rb"\{\s*" + _TEXT + rb"\{\s*(?:\}|" + _TEXT + rb"\{)", re.DOTALL)
@@ -107,7 +109,7 @@ def _files_in(folder: Path) -> Iterator[Path]:
 
 
 def _is_file(file: Path) -> bool:
-    return _head(file).startswith(b"[") or _is_javascript(file)
+    return file.suffix not in _OTHERS and (_head(file).startswith(b"[") or _is_javascript(file))
 
 
 def _head(file: Path) -> bytes:
