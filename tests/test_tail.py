@@ -191,7 +191,7 @@ def test_silence_is_explained(tmp_path: Path) -> None:
             threading.Thread(target=lambda: said_until(said, "Still waiting", restart), daemon=True).start()
             with pytest.raises(cm.Refused):
                 next(rows)
-            assert started.is_set()
+            assert started.wait(_LONGEST)
             done.set()
     assert any("still good" in line or "Still waiting" in line for line in said.lines)
 
