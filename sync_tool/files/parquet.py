@@ -61,7 +61,7 @@ def arrow_schema(names: Names, origin: str) -> pa.Schema:
 def to_table(pages: Iterable[Page], names: Names, origin: str) -> pa.Table:
     """Return all rows as one Arrow table, columns exactly as in the Parquet files."""
     schema = arrow_schema(names, origin)
-    return pa.Table.from_batches((_batch(page, schema, names) for page in pages), schema)
+    return pa.Table.from_batches((_batch(page, schema, names) for page in pages if page.count), schema)
 
 
 class ParquetWriter:
