@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import venv
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def main() -> None:
     for group in groups:
         print(f"{group}:", flush=True)
         for outcome in import_module(f"group_{group}").run(bench):
-            found[outcome.number] = outcome
+            found[outcome.number] = replace(outcome, rounds=bench.rounds)
             print(f"  {outcome.number:<5} {outcome.work}: {outcome.result} (goal {outcome.goal}) "
                   f"against {outcome.peer} {outcome.note}", flush=True)  # fmt: skip
             (options.work / "outcomes.json").write_text(json.dumps([asdict(one) for one in found.values()]))

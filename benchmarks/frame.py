@@ -51,6 +51,8 @@ class Outcome:
     ours: str
     theirs: str
     note: str = ""
+    rounds: int = 1
+    """How often each side ran; the run of median rate counts."""
     when: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m-%d"))
 
     @property
