@@ -12,20 +12,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import subprocess
 import sys
-import venv
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 
-from frame import HERE, Bench, Outcome
+from frame import HERE, Bench, Outcome, environment
 from report import write_results
 
-GROUPS = ("start", "convert", "validate", "export", "memory")
+GROUPS = ("start", "convert", "validate", "export", "import", "sync", "memory")
 """Each is a file ``group_<name>.py`` with a function ``run(bench)`` that yields outcomes. A new one is one file and its
-name here: first sync (P5, P11), import (P9)."""
+name here."""
 
 
 def main() -> None:
@@ -41,31 +38,16 @@ def main() -> None:
         parser.error(f"no such group: {', '.join(sorted(unknown))}")
     options.work = options.work.resolve()
     options.work.mkdir(parents=True, exist_ok=True)
-    bench = Bench(options.work, _peers(options.work), options.rows, options.rounds)
+    bench = Bench(options.work, environment(options.work, "peers", "requirements.txt"), options.rows, options.rounds)
     found = _earlier(options.work)
     for group in groups:
         print(f"{group}:", flush=True)
         for outcome in import_module(f"group_{group}").run(bench):
-            found[outcome.number] = outcome
+            found[outcome.number] = replace(outcome, rounds=bench.rounds)
             print(f"  {outcome.number:<5} {outcome.work}: {outcome.result} (goal {outcome.goal}) "
                   f"against {outcome.peer} {outcome.note}", flush=True)  # fmt: skip
             (options.work / "outcomes.json").write_text(json.dumps([asdict(one) for one in found.values()]))
     write_results(HERE, found, bench.python)
-
-
-def _peers(work: Path) -> Path:
-    """Return the interpreter of an environment with the peers, made where it is missing or out of date."""
-    wanted, made = HERE / "requirements.txt", work / "peers"
-    python = made / "bin" / "python"
-    mark = made / "requirements.txt"
-    if not mark.exists() or mark.read_text() != wanted.read_text():
-        print("installing the peers …", flush=True)
-        shutil.rmtree(made, ignore_errors=True)
-        venv.create(made, with_pip=True)
-        command = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "-qq", "-r", str(wanted)]
-        subprocess.run(command, check=True)
-        shutil.copy(wanted, mark)
-    return python
 
 
 def _earlier(work: Path) -> dict[str, Outcome]:

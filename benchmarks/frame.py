@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
+import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,6 +53,8 @@ class Outcome:
     ours: str
     theirs: str
     note: str = ""
+    rounds: int = 1
+    """How often each side ran; the run of median rate counts."""
     when: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m-%d"))
 
     @property
@@ -86,6 +90,20 @@ class Bench:
         """Run all sides by turns, several times; return the run of median rate of each."""
         runs = [[side() for side in sides] for _ in range(self.rounds)]
         return [_median([row[number] for row in runs]) for number in range(len(sides))]
+
+
+def environment(work: Path, name: str, requirements: str) -> Path:
+    """Return the interpreter of an environment with peers, made where it is missing or out of date."""
+    wanted, made = HERE / requirements, work / name
+    python, mark = made / "bin" / "python", made / requirements
+    if not mark.exists() or mark.read_text() != wanted.read_text():
+        print(f"installing {wanted.name} …", flush=True)
+        shutil.rmtree(made, ignore_errors=True)
+        venv.create(made, with_pip=True)
+        command = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "-qq", "-r", str(wanted)]
+        subprocess.run(command, check=True, env={**os.environ, "PIP_CONSTRAINT": ""})
+        shutil.copy(wanted, mark)
+    return python
 
 
 def faster(number: str, work: str, peer: str, goal: float, ours: Run, theirs: Run, *, note: str = "") -> Outcome:

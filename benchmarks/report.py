@@ -13,7 +13,7 @@ from pathlib import Path
 
 from frame import Outcome
 
-_LINE, _LEFT, _WIDTH, _RIGHT = 26, 470, 360, 190
+_LINE, _LEFT, _WIDTH, _RIGHT = 26, 470, 360, 260
 _MOST = 4.0
 """Scores beyond this are drawn as this, and below its inverse as that."""
 _GOOD, _BAD = "#2e7d5b", "#b3562f"
@@ -27,13 +27,14 @@ def write_results(folder: Path, found: dict[str, Outcome], peers: Path) -> None:
         "# Speed",
         "",
         f"Made by `make bench` on {_machine()}, with {_versions(peers)}.",
-        "Ratios of rates in the same run on the same machine: the median of several runs by turns.",
+        "Ratios of rates in the same run on the same machine; each side ran by turns as often as said.",
+        "The median counts.",
         "Ours counts the start of the process, a peer's time does not.",
         "",
         "![each result as a part of its goal](RESULTS.svg)",
         "",
-        "| # | work | against | goal | result | met | ours | theirs | | date |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| # | work | against | goal | result | met | ours | theirs | | runs | date |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     notes = folder / "NOTES.md"
     tail = ["", notes.read_text().rstrip()] if notes.exists() else []
@@ -42,7 +43,8 @@ def write_results(folder: Path, found: dict[str, Outcome], peers: Path) -> None:
 
 def _row(one: Outcome) -> str:
     met = "yes" if one.met else "**no**"
-    cells = (one.number, one.work, one.peer, one.goal, one.result, met, one.ours, one.theirs, one.note, one.when)
+    said = (one.number, one.work, one.peer, one.goal, one.result, met, one.ours, one.theirs, one.note)
+    cells = (*said, str(one.rounds), one.when)
     return f"| {' | '.join(cells)} |"
 
 

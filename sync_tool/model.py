@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -129,7 +130,7 @@ class Block:
         lines = b"\n".join([*self.raws, b""])
         return lines if lines.count(b"\n") == len(self.raws) else None
 
-    def at(self, places: list[int]) -> Block:
+    def at(self, places: Sequence[int]) -> Block:
         """Return the documents at some places."""
 
         def some(held: list[Any] | None) -> Any:

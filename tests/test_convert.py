@@ -354,7 +354,7 @@ function kinds(value) {
   if (value instanceof ArrayBuffer) return "bytes";
   if (Array.isArray(value)) return value.map(kinds);
   if (value === null || typeof value !== "object") return value === null ? "null" : typeof value;
-  return Object.entries(value).sort().map(([name, item]) => [name, kinds(item)]);
+  return Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, item]) => [name, kinds(item)]);
 }
 """
 

@@ -53,7 +53,7 @@ class FunctionsDoor:
         self._client = client
         self._names = {"table": names.table, "index": names.index, "sessionField": names.session_field}
         self._reader = RowReader(names)
-        self._pace = Pace(page_rows) if page_rows else Pace()
+        self._pace = Pace(page_rows)
 
     def pages(self, where: KeyRange) -> Iterator[Page]:
         """Yield the rows of a range in session order."""

@@ -18,14 +18,17 @@ _GOOD_PAGES_BEFORE_MORE: Final = 8
 class Pace:
     """The page size of a door's readers, in whatever threads.
 
+    Args:
+        rows: how many to ask for at first, and at most; without it, more and more while all goes well.
+
     A deployment refuses a page that is too large or takes too long by failing the function, and in
     production all it says is "Server Error". So every failure without a code of its own halves the page,
     down to one row; only then is it what it seems.
     """
 
-    def __init__(self, rows: int = DEFAULT_ROWS) -> None:
-        self.rows = min(rows, MAX_ROWS)
-        self._most = self.rows
+    def __init__(self, rows: int | None = None) -> None:
+        self.rows = DEFAULT_ROWS if rows is None else min(rows, MAX_ROWS)
+        self._most = MAX_ROWS if rows is None else self.rows
         self._good = 0
         self._lock = threading.Lock()
 

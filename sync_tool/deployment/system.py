@@ -64,7 +64,7 @@ class SystemDoor:
         self._table = names.table
         self._index = names.index
         self._reader = RowReader(names)
-        self._pace = Pace(page_rows) if page_rows else Pace()
+        self._pace = Pace(page_rows)
 
     def pages(self, where: KeyRange) -> Iterator[Page]:
         """Yield the rows of a range in session order; when a cursor dies (a redeploy in between), go on by key."""

@@ -9,9 +9,11 @@ from itertools import chain, groupby, islice
 from typing import Final, Literal
 
 from sync_tool.digests import BYTES, DigestSum, content_of
+from sync_tool.encoding.canonical import dumps
 from sync_tool.encoding.order import sort_key
 from sync_tool.encoding.respelling import canonical
-from sync_tool.model import Page, Row
+from sync_tool.model import Names, Page, Row
+from sync_tool.schema.rewrites import rewrite
 
 By = Literal["rows", "history"]
 Status = Literal["same", "only_here", "only_there", "extended", "reordered", "changed"]
@@ -19,6 +21,7 @@ MessageStatus = Literal["only_here", "only_there", "changed"]
 
 _LISTED_MESSAGES: Final = 10
 _PEEKED: Final = 50
+_SESSION_FIELDS: Final = (Names().session_field,) * 2
 
 Group = tuple[bytes, Iterator[Row]]
 
@@ -59,7 +62,9 @@ class SessionComparison:
             self.messages.append(difference)
 
 
-def compare(here: Iterable[Page], there: Iterable[Page], by: By | None) -> Iterator[tuple[SessionComparison, By]]:
+def compare(
+    here: Iterable[Page], there: Iterable[Page], by: By | None, fields: tuple[str, str] = _SESSION_FIELDS
+) -> Iterator[tuple[SessionComparison, By]]:
     """Yield what became of each session, in order, with the way of comparing.
 
     Args:
@@ -67,6 +72,7 @@ def compare(here: Iterable[Page], there: Iterable[Page], by: By | None) -> Itera
         there: the same.
         by: ``rows`` (ids and times count: copies of one origin) or ``history`` (order and content alone); None
             for what fits the first session that both hold: rows, if any of its first ids is on both sides.
+        fields: how each side calls the session field.
     """
     lefts, rights = _sessions(here), _sessions(there)
     left, right = next(lefts, None), next(rights, None)
@@ -81,7 +87,7 @@ def compare(here: Iterable[Page], there: Iterable[Page], by: By | None) -> Itera
             one, two = left[1], right[1]
             if by is None:
                 one, two, by = _chosen(one, two)
-            yield (_by_rows if by == "rows" else _by_history)(one, two), by
+            yield _by_rows(one, two) if by == "rows" else _by_history(one, two, fields), by
             left, right = next(lefts, None), next(rights, None)
 
 
@@ -154,7 +160,7 @@ def _by_rows(here: Iterator[Row], there: Iterator[Row]) -> SessionComparison:
     return _judged(found, unmatched, inside=inside)
 
 
-def _by_history(here: Iterator[Row], there: Iterator[Row]) -> SessionComparison:
+def _by_history(here: Iterator[Row], there: Iterator[Row], fields: tuple[str, str]) -> SessionComparison:
     """Walk both sides message by message."""
     one, two = next(here, None), next(there, None)
     found = SessionComparison((one or two or Row(b"", "", 0.0, None)).session)
@@ -165,6 +171,9 @@ def _by_history(here: Iterator[Row], there: Iterator[Row]) -> SessionComparison:
         right = None if two is None else content_of(canonical(two.raw))
         found.here += one is not None
         found.there += two is not None
+        if left != right:  # an import may have brought it to today's form, or into fields of other names
+            left = None if one is None else _said(one, fields[0])
+            right = None if two is None else _said(two, fields[1])
         if left != right:
             unmatched.add(left, right)
             status: MessageStatus = "changed" if one and two else ("only_here" if one else "only_there")
@@ -172,6 +181,13 @@ def _by_history(here: Iterator[Row], there: Iterator[Row]) -> SessionComparison:
             inside = inside or (one is not None and two is not None)
         one, two = next(here, None), next(there, None)
     return _judged(found, unmatched, inside=inside)
+
+
+def _said(row: Row, session_field: str) -> bytes:
+    """Return what a row holds beside id, time and session, its message in today's form."""
+    document = {name: value for name, value in row.value.items() if name not in ("_id", "_creationTime", session_field)}
+    message = document.pop(row.message_field, None)
+    return dumps({"message": rewrite(message)[0] if isinstance(message, dict) else message, "more": document})
 
 
 def _judged(found: SessionComparison, unmatched: _Unmatched, *, inside: bool) -> SessionComparison:

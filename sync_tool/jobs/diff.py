@@ -121,7 +121,8 @@ def diff(
     rows_here = rows_there = 0
     pages = _watched(left.pages(chosen), progress or SILENT)
     used: By | None = by
-    for session, way in compare(pages, right.pages(chosen), by):
+    fields = left.names.session_field, right.names.session_field
+    for session, way in compare(pages, right.pages(chosen), by, fields):
         used = way
         counts[session.status] += 1
         rows_here += session.here

@@ -42,6 +42,10 @@ class _Entry(msgspec.Struct):
 _users = msgspec.json.Decoder(dict[str, dict[str, _Entry]]).decode
 
 
+_NOT_HERE: Final = frozenset({".jsonl", ".parquet", ".zip", ".md", ".zst", ".gz"})
+"""Suffixes of this tool's own files: a folder of exports is no store."""
+
+
 class JsonFiles:
     """A file, or a folder of them.
 
@@ -105,7 +109,8 @@ def is_json_store(path: Path) -> bool:
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
-    return (file for file in folder.iterdir() if not file.name.startswith(".") and file.is_file() and _is_file(file))
+    files = (file for file in folder.iterdir() if not file.name.startswith(".") and file.suffix not in _NOT_HERE)
+    return (file for file in files if file.is_file() and _is_file(file))
 
 
 def _is_file(file: Path) -> bool:

@@ -13,7 +13,7 @@ from typing import Final, Self
 
 import sync_tool as cm
 from faults.killing import KILLED, Life, Tool, Violation, measure
-from faults.proxying import running_proxy
+from faults.proxying import Event, in_vain, running_proxy
 from running import Sandbox, running_sandbox
 from sync_tool.archive.layout import Layout
 from syncing import DOORS, Writer, live_rows, rows_of, sync
@@ -66,6 +66,13 @@ class SyncCase:
     def done(self) -> bool:
         """False: the same command again is right also behind its end."""
         return False
+
+    def gave_up_rightly(self, events: list[Event], tries: int) -> bool:
+        """One request met as many faults as there are attempts."""
+        return in_vain(events) >= tries
+
+    def close(self) -> None:
+        """The sandbox is that of all cases."""
 
     def found(self) -> str:
         """Say how far the run had come."""

@@ -11,6 +11,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
+from faults.reaching import Table
+from importing import Target
+from running import Sandbox, running_sandbox
 from stores.conversation import quietly
 
 
@@ -99,3 +102,21 @@ def dynamodb_url(dynamodb_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     return dynamodb_server
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A sandbox that the stores are migrated into."""
+    with running_sandbox(tmp_path_factory.mktemp("deployment")) as running:
+        yield running
+
+
+@pytest.fixture
+def target(deployment: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
+    """Its table, empty; what an import notes and sets aside stays in the test's own folder."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    yield Target(deployment)
+    table = Table(deployment)
+    table.clear(table.sessions())

@@ -1,10 +1,13 @@
-// Writes a conversation with LangChain's own classes and prints what they were given, as LangChain stores it.
+// Writes a conversation with LangChain's own classes behind what is there, and prints what they were given and what
+// they read back, as LangChain stores it; "load" prints what LangChain makes of stored messages on standard input.
 //   node tests/stores/write.mjs STORE '{"…": "where"}'
+import { readFileSync } from "node:fs";
 import {
   AIMessage,
   ChatMessage,
   HumanMessage,
   mapChatMessagesToStoredMessages,
+  mapStoredMessagesToChatMessages,
   SystemMessage,
   ToolMessage,
 } from "@langchain/core/messages";
@@ -23,12 +26,19 @@ const conversation = [
   new ToolMessage({ content: "rain", tool_call_id: "call_1", status: "error" }),
   new ChatMessage("noted", "critic"),
   new AIMessage("Jim."),
-];
+].filter((message) => message.getType() !== where.without);
 const sessions = { "cust-1": conversation, "Cust-1": conversation.slice(0, 2), "team a/chat 1 é": conversation };
 
-// A collection that does what the one call of LangChain's class asks for, since no server can be had.
+if (store === "load") {
+  const given = Object.entries(JSON.parse(readFileSync(0, "utf8")));
+  const loaded = (stored) => mapChatMessagesToStoredMessages(mapStoredMessagesToChatMessages(stored));
+  console.log(JSON.stringify(Object.fromEntries(given.map(([session, stored]) => [session, loaded(stored)]))));
+  process.exit(0);
+}
+
+// A collection that does what the two calls of LangChain's class ask for, since no server can be had.
 class Collection {
-  documents = [];
+  documents = where.documents ?? [];
   db = { client: { appendMetadata: () => undefined } };
   async updateOne(filter, update, options) {
     const [[key, { $eq }]] = Object.entries(filter);
@@ -36,6 +46,10 @@ class Collection {
     if (!document && options.upsert) this.documents.push((document = { [key]: $eq }));
     const [[field, { $each }]] = Object.entries(update.$push);
     document[field] = [...(document[field] ?? []), ...$each];
+  }
+  async findOne(filter) {
+    const [[key, { $eq }]] = Object.entries(filter);
+    return this.documents.find((found) => found[key] === $eq);
   }
 }
 
@@ -81,10 +95,15 @@ const writers = {
 
 const history = await writers[store]();
 const written = {};
+const read = {};
 for (const [session, messages] of Object.entries(sessions)) {
   for (const message of messages) await history(session).addMessage(message);
   written[session] = mapChatMessagesToStoredMessages(messages);
+  const found = await history(session)
+    .getMessages()
+    .catch((error) => error);
+  read[session] = found instanceof Error ? String(found) : mapChatMessagesToStoredMessages(found);
 }
 await history.end?.();
-console.log(JSON.stringify({ written, documents: history.documents?.() }));
+console.log(JSON.stringify({ written, read, documents: history.documents?.() }));
 process.exit(0);

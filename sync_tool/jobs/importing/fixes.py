@@ -35,6 +35,8 @@ class _Line(msgspec.Struct):
 
 
 _line: Final = msgspec.json.Decoder(_Line)
+_Key = tuple[str, int, str]
+"""Source, number and fingerprint of a record: in other stores each session numbers its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,10 @@ class Fixes:
     """
 
     def __init__(self, paths: tuple[str | Path, ...] = ()) -> None:
-        self._fixes: dict[tuple[str, int], tuple[str, Repaired, str]] = {}
-        self._by_content: dict[tuple[str, str], list[int]] = {}
-        self._used: set[tuple[str, int]] = set()
+        self._fixes: dict[_Key, tuple[Repaired, str]] = {}
+        self._at_line: dict[tuple[str, int], _Key] = {}
+        self._of_content: dict[tuple[str, str], list[_Key]] = {}
+        self._used: set[_Key] = set()
         for path in paths:
             for record in RecordFile(path, Names()).records():
                 self._add(record.raw, f"{path}:{record.line}")
@@ -83,28 +86,27 @@ class Fixes:
         Raises:
             UsageError: the file has changed since.
         """
-        if not lines:
-            known = self._by_content.get((file, of), [])
-            if not known:
-                return None
-            line = line if line in known else known[0]
-        found = self._fixes.get((file, line))
-        if found is None:
-            return None
-        digest, repaired, where = found
-        if digest != of:
+        key = (file, line, of)
+        if not lines and key not in self._fixes:
+            known = self._of_content.get((file, of), [])
+            key = next((other for other in known if other not in self._used), key)
+        if key in self._fixes:
+            self._used.add(key)  # a file that is given twice is repaired twice
+            return self._fixes[key][0]
+        if lines and (file, line) in self._at_line:
+            _, where = self._fixes[self._at_line[file, line]]
             raise UsageError(
                 f"{where} repairs another record than the one at {one_line(file)}:{line}: that file has changed.",
                 hint=[("", "import without --fixes again, and repair what is then set aside")],
             )
-        self._used.add((file, line))  # a file that is given twice is repaired twice
-        return repaired
+        return None
 
     def require_used(self) -> None:
         """Raise a UsageError if a repaired record has no place in what was read."""
-        for (file, line), (_, _, where) in self._fixes.items():
-            if (file, line) in self._used:
+        for key, (_, where) in self._fixes.items():
+            if key in self._used:
                 continue
+            file, line, _ = key
             raise UsageError(
                 f"{where} repairs {one_line(file)}:{line}, which was not read.",
                 hint=[("give", "the same files, by the same names, as the import that set it aside")],
@@ -122,8 +124,11 @@ class Fixes:
         if line.held or not record:
             return  # what only waited comes from its own file again; what cannot be read was not repaired
         repaired = None if record == b"null" else record
-        self._fixes[line.file, line.line] = (line.of, Repaired(repaired), where)
-        self._by_content.setdefault((line.file, line.of), []).append(line.line)
+        key = (line.file, line.line, line.of)
+        if key not in self._fixes:
+            self._of_content.setdefault((line.file, line.of), []).append(key)
+        self._fixes[key] = (Repaired(repaired), where)
+        self._at_line[line.file, line.line] = key
 
 
 def write_quarantine(staged: Staged, path: Path | None, *, skip_bad: bool) -> Path:
