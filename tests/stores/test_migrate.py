@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +9,9 @@ from typing import Any
 import pytest
 
 import sync_tool as cm
-from faults.reaching import Table
 from importing import Target
-from running import convex_msgs
 from stores.told import KINDS, Told, telling
 from sync_tool.jobs.importing.report import Comparison
-from syncing import Notes
 
 WHEN = "when messages were written"
 EXPIRED = "sessions that had a time to live and expired"

@@ -57,9 +57,7 @@ class Told:
         return {session: messages_from_dict(messages) for session, messages in stored.items()}
 
 
-def _python(
-    address: str, history: Callable[[str], Any], sessions: tuple[str, ...] = SESSIONS, **more: Any
-) -> Told:
+def _python(address: str, history: Callable[[str], Any], sessions: tuple[str, ...] = SESSIONS, **more: Any) -> Told:
     """Let a Python class talk: the second session has less than the others."""
 
     def say() -> Sessions:
