@@ -1,4 +1,4 @@
-"""Get LangChain chat history out of Convex: by session, as JSONL, Parquet or a transcript.
+"""LangChain chat history in Convex: out, in, across and safely stored, by session.
 
 ::
 
