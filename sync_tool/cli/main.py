@@ -46,7 +46,7 @@ class _Terminated(Exception):
 @click.version_option(__version__, prog_name="convex-msgs")
 @manners
 def cli() -> None:
-    """Get LangChain chat history out of Convex: by session, as JSONL, Parquet or a transcript.
+    """LangChain chat history in Convex: out, in, across and safely stored, by session.
 
     \b
     convex-msgs sessions --recent 5            the newest sessions
