@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.command(
     "import",
     cls=Command,
+    short_help="Bring messages into a deployment: only what it does not have.",
     examples=(
         "convex-msgs import messages.jsonl --to @.env.msgs --dry-run     the plan, nothing is written",
         "convex-msgs import messages.jsonl --to @.env.msgs               what the deployment does not have",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.command(
     "migrate",
     cls=Command,
+    short_help="Bring messages of another deployment or store into a deployment.",
     examples=(
         "convex-msgs migrate --from @.env.dev --to @.env.prod --dry-run      the plan, nothing is written",
         "convex-msgs migrate --from @.env.dev --to @.env.prod                what the other one does not have",

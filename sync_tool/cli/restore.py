@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.command(
     "restore",
     cls=Command,
+    short_help="Put rows back with their ids and times: the whole table.",
     examples=(
         "convex-msgs restore messages.jsonl --to @.env.msgs --dry-run         what it would do",
         "convex-msgs restore messages.jsonl --to @.env.msgs                   into an empty table",

@@ -22,6 +22,7 @@ _TITLES: Final = ("RUN", "ROWS", "NEW", "CHANGED", "DELETED", "WHOLE?", "RESTORE
 @click.command(
     "runs",
     cls=Command,
+    short_help="List the runs of an archive.",
     examples=("convex-msgs runs backup/", "convex-msgs runs backup/ --json | jq '.runs[-1]'"),
     exits=(Exit.DAMAGED, Exit.NO_ARCHIVE),
 )

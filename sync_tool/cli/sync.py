@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.command(
     "sync",
     cls=Command,
+    short_help="Record in an archive what is new, changed and deleted.",
     examples=(
         "convex-msgs sync backup/ --create --env-file .env.msgs    the first time",
         "convex-msgs sync backup/ --env-file .env.msgs             from then on: only what is new",

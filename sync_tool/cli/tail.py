@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.command(
     "tail",
     cls=Command,
+    short_help="Follow a session live, each message once.",
     examples=(
         "convex-msgs tail -s cust-42              what is said from now on",
         "convex-msgs tail -s cust-42 -n 10        the last ten messages first",

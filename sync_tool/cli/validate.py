@@ -26,6 +26,7 @@ _ID_COLUMNS: Final = 40
 @click.command(
     "validate",
     cls=Command,
+    short_help="Check messages, and say of every bad one why.",
     examples=(
         "convex-msgs validate history.jsonl                          every fault with file, line and path",
         "convex-msgs validate a.jsonl.zst b.parquet --level loadable  can LangChain read all of it back?",
