@@ -29,9 +29,9 @@ SAMPLE = ROOT / "sample_data" / "messages.jsonl"
 LINES = SAMPLE.read_bytes().splitlines()
 
 
-@pytest.fixture(scope="session", params=["functions", "system", "file"])
+@pytest.fixture(params=["functions", "system", "file"])
 def history(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[cm.History]:
-    """The sample data, three ways."""
+    """The sample data, three ways; connected anew, so that pages have the size they begin with."""
     if request.param == "file":
         yield cm.open(SAMPLE)
     else:
