@@ -67,6 +67,7 @@ endurance: setup ## 200 kills and 200 runs with faults over each of export, impo
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.endurance export --kills 200 --faults 200
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.endurance import --kills 200 --faults 200
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.endurance import-live --kills 20 --faults 20
+	@PYTHONPATH=tests:. $(BIN)/python -m faults.endurance migrate --kills 60 --faults 60
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.endurance sync --kills 200 --faults 200
 
 SCALE ?= 1
