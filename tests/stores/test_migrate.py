@@ -17,7 +17,7 @@ EXPIRED = "sessions that had a time to live and expired"
 UNDEFINED = "whether a field was undefined: it was stored as null"
 BEYOND = "messages beyond history_size, and sessions that had a time to live and expired, where the app set those"
 ALL_BUT = (
-    "all but content, role and additional_kwargs: tool_calls, tool_call_id, name, id, response_metadata, usage"
+    "all but content, role, additional_kwargs: tool_calls, tool_call_id, name, id, response_metadata, usage_metadata"
 )
 NEWEST_FIRST = "newest first: turned round"
 FACTS = {

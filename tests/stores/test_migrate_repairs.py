@@ -147,10 +147,8 @@ def test_a_repaired_message_takes_its_place_though_the_store_went_on(
         assert told.migrate(target, fixes=[fixes]).sent_rows == 0
 
 
-def test_a_store_is_selected_from_and_checked(
-    request: pytest.FixtureRequest, tmp_path: Path, target: Target
-) -> None:
-    """Sessions by id and pattern; an unknown id names the nearest; `skip_bad` goes on; `validate` finds the bad ones."""
+def test_a_store_is_selected_from_and_checked(request: pytest.FixtureRequest, tmp_path: Path, target: Target) -> None:
+    """Sessions by id and pattern; an unknown id names the nearest; `validate` finds bad ones; `skip_bad` goes on."""
     with telling("sqlite", request, tmp_path) as told:
         with pytest.raises(cm.UsageError, match="Nearest ids: 'Cust-1', 'cust-1'"):
             told.migrate(target, sessions=["cust1"])
