@@ -72,6 +72,7 @@ def test_what_langchain_reads_is_the_same_there(kind: str, told: Told, target: T
     )
     assert "order  inside every session kept. Between sessions: not kept" in notes.said
     assert ("today's _creationTime. With an empty table: --keep-times" in notes.text) == timed
+    assert (" has none)" in notes.text) == (not timed)
 
     again = told.migrate(target)
     assert (again.sent_rows, again.plan.up_to_date, again.exit_code) == (0, 3, 0)
