@@ -63,10 +63,11 @@ live: setup ## run the contract suite against your own deployment: CONVEX_MSGS_T
 	@$(BIN)/python -m pytest -q tests/contract -k deployment
 
 .PHONY: endurance
-endurance: setup ## 200 kills and 200 runs with faults over each of export, import and sync (an hour)
+endurance: setup ## 200 kills and 200 runs with faults over each of export, import and sync, 60 over migrate (an hour)
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.endurance export --kills 200 --faults 200
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.endurance import --kills 200 --faults 200
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.endurance import-live --kills 20 --faults 20
+	@PYTHONPATH=tests:. $(BIN)/python -m faults.endurance migrate --kills 60 --faults 60
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.endurance sync --kills 200 --faults 200
 
 SCALE ?= 1

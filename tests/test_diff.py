@@ -57,6 +57,22 @@ def test_every_kind_of_difference_is_told_apart(tmp_path: Path) -> None:
     assert found["d"].at == 1
 
 
+def test_histories_are_compared_in_todays_form(tmp_path: Path) -> None:
+    """By history an old form is the same as what an import makes of it, and other words in it still are others."""
+    old = [{"type": "human", "text": "hi"}, {"type": "chat", "data": {"content": "noted", "role": "critic"}}]
+    today = [
+        {"type": "human", "data": {"content": "hi"}},
+        {"type": "generic", "data": {"content": "noted", "role": "critic"}},
+    ]
+    for name, messages in (("old", old), ("new", today), ("other", [today[0], old[0]])):
+        lines = (json.dumps({"sessionId": "a", "message": one}) + "\n" for one in messages)
+        (tmp_path / f"{name}.jsonl").write_text("".join(lines))
+    opened = {name: cm.open(tmp_path / f"{name}.jsonl") for name in ("old", "new", "other")}
+    assert cm.diff(opened["old"], opened["new"]).exit_code == 0
+    other = cm.diff(opened["old"], opened["other"])
+    assert (other.changed, other.sessions[0].at) == (1, 2)
+
+
 def test_times_count_between_copies_of_one_origin(tmp_path: Path) -> None:
     """The same history with other times is the same by history, and not by rows."""
     here, there = write(tmp_path / "a.jsonl", *HERE), write(tmp_path / "b.jsonl", *HERE, shift=7.0)

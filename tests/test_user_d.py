@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from importing import Target, history, lines, write
-from running import ROOT, Done, clean_environment, convex_msgs, running_sandbox
+from running import Done, convex_msgs, running_sandbox
+from terminal import on_a_terminal
 
 SESSIONS = 60
 LENGTH = 40
@@ -50,34 +46,10 @@ def migrate(prod: Target, folder: Path, *flags: str) -> Done:
     return convex_msgs("import", "old.jsonl", "--to", to, *flags, cwd=folder, env=home(folder))
 
 
-def on_a_terminal(prod: Target, folder: Path, answer: bytes, *, interrupt: bool = False) -> tuple[int, str]:
+def answered(prod: Target, folder: Path, answer: bytes, *, interrupt: bool = False) -> tuple[int, str]:
     """Run it on a terminal, answer its question, and perhaps press Ctrl-C while it sends."""
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "sync_tool", "import", "old.jsonl", "--to", f"@{prod.sandbox.env_file}"]
-    command += ["--level", "loadable"]
-    environment = clean_environment({"PYTHONPATH": str(ROOT), **home(folder)})
-    said = b""
-    rate = ["--rate", "40KB/s", "--concurrency", "1"] if interrupt else []
-    with subprocess.Popen(
-        [*command, *rate], cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
-    ) as process:
-        os.close(theirs)
-        while True:
-            try:
-                part = os.read(ours, 1000)
-            except OSError:  # the other end is closed
-                break
-            if not part:
-                break
-            said += part
-            if answer and b"[y/N]" in said:
-                os.write(ours, answer)
-                answer = b""
-            if interrupt and b"sending to" in said:
-                process.send_signal(signal.SIGINT)
-                interrupt = False
-    os.close(ours)
-    return process.returncode, said.decode().replace("\r\n", "\n")
+    command = ["import", "old.jsonl", "--to", f"@{prod.sandbox.env_file}", "--level", "loadable"]
+    return on_a_terminal(*command, cwd=folder, env=home(folder), answer=answer, interrupt=interrupt)
 
 
 def test_the_session_as_it_is_wished(prod: Target, tmp_path: Path) -> None:
@@ -109,10 +81,10 @@ def test_the_session_as_it_is_wished(prod: Target, tmp_path: Path) -> None:
 
     refused = migrate(prod, folder, "--level", "loadable")
     assert (refused.code, "is a production deployment, which needs --yes" in refused.err) == (2, True)
-    code, said = on_a_terminal(prod, folder, b"n\n")
+    code, said = answered(prod, folder, b"n\n")
     assert (code, "not confirmed; nothing was written." in said) == (2, True)
     assert "prod tall-forest-123: append 2,185 messages to 56 sessions? [y/N]" in said
-    code, said = on_a_terminal(prod, folder, b"y\n", interrupt=True)
+    code, said = answered(prod, folder, b"y\n", interrupt=True)
     assert code == 130, said
     assert "stopped safely: nothing doubled, nothing half a batch. The same command goes on. [exit 130]" in said
 

@@ -52,7 +52,7 @@ def command(
     source: str,
     to: str | None,
     selection: dict[str, Any],
-    connect: Callable[[str | None], History],
+    connect: Callable[..., History],
     names: Names,
     **options: Any,
 ) -> int:
@@ -67,7 +67,8 @@ def command(
     decide = ask if on_terminal(shared) else None
     options["compare"] = True
     try:
-        report = migrate(source, connect(to), names=names, decide=decide, progress=shared, **options, **selection)
+        told = connect(source, second=True)
+        report = migrate(told, connect(to), names=names, decide=decide, progress=shared, **options, **selection)
     except Conflict as conflict:
         report = conflict.report
     shared.finish(report, said(report), trouble=trouble(report))

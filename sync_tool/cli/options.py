@@ -50,7 +50,8 @@ def connection(function: F) -> F:
 def connection_when_asked(function: F) -> F:
     """Add the same options for commands that may do without; the function gets ``names`` and a call ``connect``.
 
-    The call takes an address too, which then says where instead of the options.
+    The call takes an address too, which then says where instead of the options; ``second`` is true for a place
+    beside the one that ``--url`` is about.
     """
 
     @wraps(function)
@@ -60,8 +61,9 @@ def connection_when_asked(function: F) -> F:
         options = {name: kwargs.pop(name) for name in (*_NAMES, *_CONNECTING)}
         kwargs["names"] = Names(*(options[name] for name in _NAMES))
 
-        def connect(address: str | None = None) -> History:
-            return click.get_current_context().with_resource(connected(options, address))
+        def connect(address: str | None = None, *, second: bool = False) -> History:
+            own = {**options, "url": None} if second else {**options}
+            return click.get_current_context().with_resource(connected(own, address))
 
         return function(*args, connect=connect, **kwargs)
 

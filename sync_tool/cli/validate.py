@@ -154,9 +154,9 @@ def _summary(report: ValidationReport) -> str:
 def _at(place: Place) -> str:
     from sync_tool.text import one_line, shortened
 
-    where = place.id if place.line is None else f"{one_line(place.source)}:{place.line}"
+    line = place.id if place.line is None else f"{one_line(place.source)}:{place.line}"
     session = "" if place.session is None else f" ({shortened(place.session, _ID_COLUMNS) or repr('')})"
-    return where + session
+    return (place.where or line) + session
 
 
 def _levels(levels: tuple[Level, ...]) -> str:

@@ -179,7 +179,7 @@ class _Run:
         if session is not None and not _is_text(session):
             session = one_line(session)
         line = None if part.live else record.line
-        place = Place(part.title, line, one_line(row.id) if row is not None else "", session)
+        place = Place(part.title, line, one_line(row.id) if row is not None else "", session, record.where)
         if record.fault is not None:
             verdict = replace(verdict, faults=(record.fault, *verdict.faults), passes_at=())
         self.tally.add(place, verdict)

@@ -24,6 +24,8 @@ class Place:
     """``_id``, where the record has one that can be read."""
     session: str | None = None
     """The session id, where the record has one that can be read."""
+    where: str = ""
+    """The place in words of another store, such as ``message_store:cust-1[-14]``; empty elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

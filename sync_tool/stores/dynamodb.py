@@ -31,7 +31,7 @@ _LOST_PYTHON: Final = (
 )
 _LOST_JAVASCRIPT: Final = (
     "when messages were written",
-    "all but content, role and additional_kwargs: tool_calls, tool_call_id, name, id, response_metadata, usage",
+    "all but content, role, additional_kwargs: tool_calls, tool_call_id, name, id, response_metadata, usage_metadata",
 )
 
 Item = Mapping[str, Mapping[str, Any]]

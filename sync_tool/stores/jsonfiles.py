@@ -75,7 +75,7 @@ class JsonFiles:
         if javascript and len(javascript) < len(self._files):
             languages = "Python and JavaScript"
         return Facts(
-            product="a file",
+            product="the file",
             dialect=f"{languages} dialect, oldest first",
             sessions=sessions,
             lost=("when messages were written",),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from faults.importing import ImportSubject
+from faults.migrating import MigrateSubject
 from faults.subjects import ExportSubject, Subject
 from faults.syncing import SyncSubject
 
@@ -13,5 +14,6 @@ SUBJECTS: Final[dict[str, Callable[[], Subject]]] = {
     "export": ExportSubject,
     "import": ImportSubject,
     "import-live": lambda: ImportSubject(live=True),
+    "migrate": MigrateSubject,
     "sync": SyncSubject,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ import pytest
 from langchain_core.messages import BaseMessage, messages_from_dict
 
 import sync_tool as cm
+from importing import Target
 from stores.conversation import CONVERSATION, parsed, quietly
 from stores.javascript import load, write
 from sync_tool.jobs.history import History
@@ -25,26 +26,18 @@ Sessions = dict[str, list[Any]]
 SESSIONS = ("cust-1", "Cust-1", "team a 1 é")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Told:
     """A store in which somebody talked."""
 
     address: str
     """As `migrate` takes it; empty where there is only `opened`."""
-    say: Callable[[], Sessions]
-    """Lets LangChain's class write all sessions once more, and returns what it reads then."""
+    say: Callable[[], None]
+    """Lets LangChain's class write all sessions once more."""
+    read: Callable[[], Sessions]
+    """What LangChain's class reads, session by session."""
     language: Literal["js", "python"]
     opened: Callable[[], History] | None = None
-    now: Sessions = field(default_factory=dict)
-    """What LangChain's class reads, session by session."""
-
-    def __post_init__(self) -> None:
-        self.goes_on()
-
-    def goes_on(self) -> None:
-        """Have everything said once more."""
-        with quietly():
-            self.now = self.say()
 
     def history(self) -> History:
         """Open the store as the library does."""
@@ -56,24 +49,51 @@ class Told:
             return load(stored)
         return {session: messages_from_dict(messages) for session, messages in stored.items()}
 
+    def there(self, target: Target) -> Sessions:
+        """Return what LangChain reads from a deployment, of the sessions that are here."""
+        return self.loaded({session: [row["message"] for row in target.rows(session)] for session in self.read()})
+
+    def migrate(self, target: Target, **keywords: Any) -> cm.ImportReport:
+        """Migrate by the library, for the language that the messages are of."""
+        with self.history() as source, target.connected() as there:
+            return cm.migrate(
+                self.address or source, there, **{"language": self.language, "level": "loadable", **keywords}
+            )
+
+    def differences(self, target: Target) -> cm.DiffReport:
+        """Compare the store with a deployment."""
+        with self.history() as source, target.connected() as there:
+            return cm.diff(source, there)
+
 
 def _python(address: str, history: Callable[[str], Any], sessions: tuple[str, ...] = SESSIONS, **more: Any) -> Told:
     """Let a Python class talk: the second session has less than the others."""
 
-    def say() -> Sessions:
-        for number, session in enumerate(sessions):
-            history(session).add_messages(CONVERSATION[:2] if number == 1 else CONVERSATION)
-        return {session: list[BaseMessage](history(session).messages) for session in sessions}
+    def say() -> None:
+        with quietly():
+            for number, session in enumerate(sessions):
+                history(session).add_messages(CONVERSATION[:2] if number == 1 else CONVERSATION)
 
-    return Told(address, say, "python", **more)
+    def read() -> Sessions:
+        with quietly():
+            return {session: list[BaseMessage](history(session).messages) for session in sessions}
+
+    say()
+    return Told(address, say, read, "python", **more)
 
 
 def _javascript(address: str, store: str, **where: Any) -> Told:
-    def say() -> Sessions:
-        read: Sessions = write(store, **where)["read"]
-        return read
+    return _javascript_by(lambda: write(store, **where), address)
 
-    return Told(address, say, "js")
+
+def _javascript_by(run: Callable[[], dict[str, Any]], address: str, **more: Any) -> Told:
+    now: Sessions = {}
+
+    def say() -> None:
+        now.update(run()["read"])
+
+    say()
+    return Told(address, say, lambda: now, "js", **more)
 
 
 class Stores:
@@ -172,14 +192,13 @@ class Stores:
             client: Any = self._stack.enter_context(mongomock.MongoClient())
         collection = client["chat_history"]["message_store"]
 
-        def say() -> Sessions:
+        def run() -> dict[str, Any]:
             found = write("mongodb", documents=list(collection.find({}, {"_id": 0})))
             collection.delete_many({})
             collection.insert_many(found["documents"])
-            read: Sessions = found["read"]
-            return read
+            return found
 
-        return Told("", say, "js", opened=_in_memory(collection))
+        return _javascript_by(run, "", opened=_in_memory(collection))
 
     def dynamodb_of_python(self) -> Told:
         from langchain_community.chat_message_histories import DynamoDBChatMessageHistory

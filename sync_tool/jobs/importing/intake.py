@@ -91,7 +91,7 @@ class Intake:
             repaired = self._fixes.at(part.title, record.line, of, lines=part.lines)
             if repaired is not None and repaired.raw is None:
                 continue
-            found = record if repaired is None else Record(record.line, repaired.raw or b"")
+            found = record if repaired is None else Record(record.line, repaired.raw or b"", where=record.where)
             row = look.row(found.raw)
             session = look.session(found.raw, row)
             if session is not None and session != last and self._chosen.sessions:
@@ -118,7 +118,8 @@ class Intake:
 
     def _count(self, part: Part, record: Record, row: Row | None, session: str | None, brought: Brought) -> None:
         shown = None if session is None else one_line(session)
-        place = Place(part.title, record.line if part.lines else None, one_line(row.id) if row else "", shown)
+        line = record.line if part.lines else None
+        place = Place(part.title, line, one_line(row.id) if row else "", shown, record.where)
         self._tally.add(place, Verdict(brought.faults, brought.warnings))
         if brought.rewritten:
             self.rewritten.update(brought.rewritten)

@@ -69,6 +69,8 @@ class ImportPlan:
     damaged: tuple[DamagedSource, ...]
     has_times: bool
     """True if every message has a time of its own."""
+    timeless: tuple[str, ...]
+    """What keeps the messages, such as ``Redis``, where no source knows their times; else empty."""
     bytes_per_second: int | None
     concurrency: int
 

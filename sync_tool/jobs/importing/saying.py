@@ -69,7 +69,8 @@ def _times(plan: ImportPlan, *, keep_times: bool) -> str:
         return "every message keeps its _creationTime: one atomic import, new _id"
     if plan.has_times:
         return "rows get today's _creationTime. With an empty table: --keep-times"
-    return "rows get today's _creationTime (not all messages have one of their own)"
+    why = f"{plan.timeless[0]} has none" if len(plan.timeless) == 1 else "not all messages have one of their own"
+    return f"rows get today's _creationTime ({why})"
 
 
 def _bad(plan: ImportPlan, quarantine: str) -> list[str]:

@@ -64,6 +64,7 @@ def make_plan(taken: Taken, plans: Plans, deployment: Deployment, rate: float | 
         faults=taken.tally.faults,
         warnings=taken.tally.warnings,
         damaged=tuple(taken.tally.damaged),
+        timeless=_timeless(taken.parts),
         has_times=taken.staged.timeless() is None,
         bytes_per_second=None if rate is None else int(rate),
         concurrency=deployment.patience.concurrency,
@@ -83,6 +84,11 @@ def compare(plans: Iterable[SessionPlan]) -> Comparison:
         elif plan.status is not Status.NOTHING:
             different += 1
     return Comparison(equal, ahead, held, different)
+
+
+def _timeless(parts: tuple[Part, ...]) -> tuple[str, ...]:
+    stores = [part.facts for part in parts if part.facts is not None and not part.facts.times]
+    return tuple(sorted({facts.product for facts in stores})) if len(stores) == len(parts) else ()
 
 
 def _conflict(plan: SessionPlan) -> ConflictFound:
