@@ -200,6 +200,25 @@ def test_what_convex_cannot_hold_is_refused_before_anything_is_sent(history: Con
     assert history.messages == []
 
 
+@pytest.mark.parametrize("wrong", ["Hi", ("human", "Hi"), {"role": "user", "content": "Hi"}])
+def test_what_is_no_message_is_refused(history: ConvexChatMessageHistory, wrong: Any) -> None:
+    """Other things that LangChain elsewhere takes for messages are named; nothing is written."""
+    with pytest.raises(cm.UsageError, match=f"{type(wrong).__name__} is no message") as caught:
+        history.add_messages([HumanMessage("good"), wrong])
+    assert caught.value.__notes__ == [caught.value.hint]  # what a traceback shows below the error
+    assert history.messages == []
+
+
+def test_a_connection_knows_its_deployment(deployment: Sandbox) -> None:
+    """A URL beside a connection would be ignored, so it is refused; the object says what it is."""
+    with Connection(deployment.url, key=deployment.key) as connection:
+        with pytest.raises(cm.UsageError, match="in the place of"):
+            ConvexChatMessageHistory("s", url="https://other.convex.cloud", connection=connection)
+        said = repr(ConvexChatMessageHistory("s", connection=connection))
+    assert said.startswith("<ConvexChatMessageHistory 's' <Connection ")
+    assert deployment.key not in said
+
+
 def test_fifty_thousand_messages(history: ConvexChatMessageHistory) -> None:
     """A session far beyond what one transaction reads is read, extended and cleared."""
     for part in range(10):
