@@ -283,6 +283,17 @@ def test_other_names(tmp_path: Path) -> None:
         ConvexChatMessageHistory("u", url="http://127.0.0.1:1", key="a|b", tabel="x")
 
 
+@pytest.mark.parametrize("flags", [(), ("--no-functions",)], ids=["functions", "system"])
+def test_a_table_that_is_not_there(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    """Production says no more than "Server Error"; the error names the command that says what is wrong."""
+    with running_sandbox(tmp_path, "--type", "prod", "--name", "tall-forest-123", *flags) as running:
+        history = ConvexChatMessageHistory("s", url=running.url, key=running.key, table="my chats")
+        with pytest.raises(cm.FunctionFailed) as caught:
+            list(history.messages)
+        assert caught.value.hint.endswith("convex-msgs doctor --table 'my chats'")
+        history.close()
+
+
 @pytest.mark.parametrize("session_id", [None, 7, "half \ud800"])
 def test_a_session_id_is_text(session_id: Any) -> None:
     """Anything else is refused at once."""

@@ -105,13 +105,13 @@ class Functions:
 
 def with_advice(error: FunctionFailed, names: Names) -> FunctionFailed:
     """Return a failure with the command that explains it: in production all that it says is "Server Error"."""
-    if error.data is not None:
+    if error.data is not None and error.code != "bad_filter":
         return error
     usual = Names()
     given = [("--table", names.table, usual.table), ("--index", names.index, usual.index),
              ("--session-field", names.session_field, usual.session_field)]  # fmt: skip
     flags = "".join(f" {flag} {shlex.quote(name)}" for flag, name, common in given if name != common)
-    return FunctionFailed(error.message, hint=[("table, index, schema", f"convex-msgs doctor{flags}")])
+    return FunctionFailed(error.message, data=error.data, hint=[("table, index, schema", f"convex-msgs doctor{flags}")])
 
 
 def _not_deployed(name: str) -> Refused:
