@@ -67,6 +67,8 @@ Hint = Iterable[tuple[str, str]]
 class ConvexMsgsError(Exception):
     """Base of every error that this package raises on purpose.
 
+    The hint is a note of the exception too, so that a traceback shows it.
+
     Args:
         message: one line that says what happened, and where.
         hint: what to do about it, as labelled lines.
@@ -78,6 +80,8 @@ class ConvexMsgsError(Exception):
         super().__init__(message)
         self.message = message
         self.hint_lines = tuple(hint)
+        if self.hint_lines:
+            self.add_note(self.hint)
 
     @property
     def hint(self) -> str:

@@ -200,6 +200,25 @@ def test_what_convex_cannot_hold_is_refused_before_anything_is_sent(history: Con
     assert history.messages == []
 
 
+@pytest.mark.parametrize("wrong", ["Hi", ("human", "Hi"), {"role": "user", "content": "Hi"}])
+def test_what_is_no_message_is_refused(history: ConvexChatMessageHistory, wrong: Any) -> None:
+    """Other things that LangChain elsewhere takes for messages are named; nothing is written."""
+    with pytest.raises(cm.UsageError, match=f"{type(wrong).__name__} is no message") as caught:
+        history.add_messages([HumanMessage("good"), wrong])
+    assert caught.value.__notes__ == [caught.value.hint]  # what a traceback shows below the error
+    assert history.messages == []
+
+
+def test_a_connection_knows_its_deployment(deployment: Sandbox) -> None:
+    """A URL beside a connection would be ignored, so it is refused; the object says what it is."""
+    with Connection(deployment.url, key=deployment.key) as connection:
+        with pytest.raises(cm.UsageError, match="in the place of"):
+            ConvexChatMessageHistory("s", url="https://other.convex.cloud", connection=connection)
+        said = repr(ConvexChatMessageHistory("s", connection=connection))
+    assert said.startswith("<ConvexChatMessageHistory 's' <Connection ")
+    assert deployment.key not in said
+
+
 def test_fifty_thousand_messages(history: ConvexChatMessageHistory) -> None:
     """A session far beyond what one transaction reads is read, extended and cleared."""
     for part in range(10):
@@ -262,6 +281,17 @@ def test_other_names(tmp_path: Path) -> None:
         history.clear()
     with pytest.raises(TypeError, match="no option 'tabel'"):
         ConvexChatMessageHistory("u", url="http://127.0.0.1:1", key="a|b", tabel="x")
+
+
+@pytest.mark.parametrize("flags", [(), ("--no-functions",)], ids=["functions", "system"])
+def test_a_table_that_is_not_there(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    """Production says no more than "Server Error"; the error names the command that says what is wrong."""
+    with running_sandbox(tmp_path, "--type", "prod", "--name", "tall-forest-123", *flags) as running:
+        history = ConvexChatMessageHistory("s", url=running.url, key=running.key, table="my chats")
+        with pytest.raises(cm.FunctionFailed) as caught:
+            list(history.messages)
+        assert caught.value.hint.endswith("convex-msgs doctor --table 'my chats'")
+        history.close()
 
 
 @pytest.mark.parametrize("session_id", [None, 7, "half \ud800"])

@@ -113,6 +113,18 @@ def test_messages_come_as_they_are_written(deployment: Sandbox) -> None:
         assert err.until("stopped safely")
 
 
+def test_it_ends_with_its_reader(deployment: Sandbox) -> None:
+    """`tail | head -1` ends when head has its line, not when the next message comes; exit 141."""
+    memory(deployment, "head").add_messages([HumanMessage("1"), HumanMessage("2")])
+    command = [sys.executable, "-m", "sync_tool", "tail", "-s", "head", "-n", "2"]
+    env = clean_environment({"PYTHONPATH": str(ROOT), "CONVEX_MSGS_ENV_FILE": str(deployment.env_file)})
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        assert words([process.stdout.readline(), process.stdout.readline()]) == ["1", "2"]
+        process.stdout.close()
+        assert process.wait(_LONGEST) == 141
+
+
 def test_lines_to_read(deployment: Sandbox) -> None:
     """Time, speaker, text; what could act on a terminal is spelled out, and further lines cannot pose as messages."""
     history = memory(deployment, "lines")

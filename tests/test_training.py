@@ -102,7 +102,8 @@ def test_writing_agrees_with_langchain(tmp_path: Path) -> None:
 
 
 TURNS = st.lists(
-    st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant", "system", "developer"]), "content": TEXT})
+    st.fixed_dictionaries({"role": st.sampled_from(["user", "system", "developer"]), "content": TEXT})
+    | st.fixed_dictionaries({"role": st.just("assistant"), "content": TEXT.filter(bool)})
     | st.fixed_dictionaries({"role": st.just("tool"), "content": TEXT, "tool_call_id": TEXT}),
     min_size=1,
     max_size=5,
@@ -229,6 +230,30 @@ def test_sharegpt(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert report.training is not None
     assert report.training.not_carried["tool_call_ids"].count == 1
+
+
+@pytest.mark.parametrize("kind", ["openai", "sharegpt"])
+def test_an_answer_that_says_nothing_is_not_taught(tmp_path: Path, kind: str) -> None:
+    """Without text and calls, whatever there was before, an answer is left out and counted."""
+    thought = said("ai", [{"type": "redacted_thinking", "data": "x"}])
+    source = rows_file(tmp_path / "rows.jsonl", [said("human", "Hi"), thought, said("ai", ""), said("ai", "Hello")])
+    report = cm.convert(source, tmp_path / "o.jsonl", format=kind)
+    (line,) = lines(tmp_path / "o.jsonl")
+    assert len(line["messages" if kind == "openai" else "conversations"]) == 2
+    assert report.training is not None
+    assert report.training.not_carried["empty answers"].count == 2
+
+
+def test_each_role_has_the_parts_that_openai_takes_from_it(tmp_path: Path) -> None:
+    """An image is the user's; in a tool's result or an answer it is counted and only the text stays."""
+    text, image = {"type": "text", "text": "See"}, {"type": "image_url", "image_url": {"url": "x"}}
+    kinds = [("human", {}), ("ai", {}), ("tool", {"tool_call_id": "c"}), ("system", {})]
+    source = rows_file(tmp_path / "rows.jsonl", [said(kind, [text, image], **data) for kind, data in kinds])
+    report = cm.convert(source, tmp_path / "o.jsonl", format="openai")
+    (line,) = lines(tmp_path / "o.jsonl")
+    assert [turn["content"] for turn in line["messages"]] == [[text, image], [text], [text], [text]]
+    assert report.training is not None
+    assert report.training.not_carried["images"].count == 3
 
 
 def test_what_the_user_reads(tmp_path: Path) -> None:

@@ -53,12 +53,13 @@ def command(shared: Shared, history: History, session: str, last: int, wait: boo
     checked; when the deployment cannot be reached, that is said, and waiting goes on. Ctrl-C ends it.
     Times are local.
     """
+    from sync_tool.cli.reader import ending_with_reader
     from sync_tool.jobs.tail import tail
 
     kind = kind or ("lines" if is_terminal(sys.stdout) else "jsonl")
     shared.json_on_stderr = True
     rows = cast("Generator[Row]", tail(history, session, last=last, wait=wait, progress=shared))
-    with closing(rows):
+    with ending_with_reader(), closing(rows):
         for row in rows:
             if kind == "jsonl":
                 shared.row(row.raw)

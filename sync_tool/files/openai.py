@@ -31,8 +31,13 @@ _LINES_A_PAGE: Final = 1000
 _LONGEST_ROW: Final = 16 << 20
 """No row is as long in any spelling. Of a longer line only the beginning says what it is; it is not held."""
 _BEGINS: Final = re.compile(rb'\s*\{(?:\s*"\w+"\s*:\s*"[^"\\]*"\s*,)*\s*"messages"\s*:\s*\[\s*\{')
-_PASSING_BLOCKS: Final = frozenset({"text", "image_url", "input_audio", "file", "refusal"})
+_ANY_PARTS: Final = frozenset({"text", "image_url", "input_audio", "file", "refusal"})
 """Content parts of OpenAI's own."""
+_PARTS: Final = {"user": _ANY_PARTS - {"refusal"}, "assistant": frozenset({"text", "refusal"}),
+                 **dict.fromkeys(("system", "developer", "tool", "function"), frozenset({"text"}))}  # fmt: skip
+"""Those that OpenAI takes from each role (its OpenAPI description, ``ChatCompletionRequest…MessageContentPart``)."""
+_SAYING: Final = ("content", "tool_calls", "function_call", "refusal", "audio")
+"""Keys of an assistant's message, one of which it must have."""
 _OTHERWISE_CARRIED: Final = frozenset({"tool_use", "tool_call", "function_call"})
 """Blocks in which some providers repeat the tool calls."""
 
@@ -50,14 +55,15 @@ class OpenAIWriter(ConversationWriter):
         kwargs = kwargs if isinstance(kwargs, dict) else {}
         if kind == "system" and kwargs.get(_DEVELOPER) == "developer":
             role = "developer"
-        turn: Turn = {"role": role, "content": self._content(data.get("content"))}
+        turn: Turn = {"role": role, "content": self._content(role, data.get("content"))}
         if isinstance(data.get("name"), str):
             turn["name"] = data["name"]
         if kind == "tool":
             turn["tool_call_id"] = data["tool_call_id"]
         if kind == "ai":
             self._add_assistant(turn, data, kwargs)
-        if self._is_empty(turn):
+        if role == "assistant" and not any(map(turn.get, _SAYING)):
+            self.lost_empty(data)
             return
         yield turn
 
@@ -88,18 +94,15 @@ class OpenAIWriter(ConversationWriter):
         turn |= {key: kwargs[key] for key in _CARRIED if key in kwargs and key != "function_call"}
         self.lost("additional_kwargs", len(kwargs.keys() - {*_CARRIED, "tool_calls", _DEVELOPER}) and 1)
 
-    def _is_empty(self, turn: Turn) -> bool:
-        """Tell whether nothing is left of an assistant's message without its calls."""
-        return turn["role"] == "assistant" and not turn["content"] and len(turn) == 2 and self._training.drop_tools
-
-    def _content(self, content: Any) -> Any:
+    def _content(self, role: str, content: Any) -> Any:
+        passing = _PARTS.get(role, _ANY_PARTS)
         if not isinstance(content, list):
             return content if isinstance(content, str) else ""
         parts = []
         for block in content:
             if isinstance(block, str):
                 parts.append({"type": "text", "text": block})
-            elif isinstance(block, dict) and block.get("type") in _PASSING_BLOCKS:
+            elif isinstance(block, dict) and block.get("type") in passing:
                 parts.append(block)
             elif isinstance(block, dict) and block.get("type") not in _OTHERWISE_CARRIED:
                 self.lost(block_name(block))

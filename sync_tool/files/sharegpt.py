@@ -29,7 +29,9 @@ class ShareGPTWriter(ConversationWriter):
             self.lost(f"{name}s", isinstance(data.get(name), str))
         calls = list(tool_calls(data)) if kind == "ai" else []
         text = self._text(data.get("content"))
-        if text or not calls:
+        if kind == "ai" and not text and not calls:
+            self.lost_empty(data)
+        elif text or not calls:
             yield {"from": speaker, "value": text}
         if self._training.drop_tools:
             self.lost("tool calls", len(calls))

@@ -125,6 +125,11 @@ class ConversationWriter(ABC):
         if self._session is not None and count:
             self._session.lost[what] += count
 
+    def lost_empty(self, data: dict[str, Any]) -> None:
+        """Count an answer that says nothing, unless its calls were dropped and counted."""
+        if not (self._training.drop_tools and next(tool_calls(data), None)):
+            self.lost("empty answers")
+
     def _add(self, session: _Session, row: Row) -> None:
         message, _ = rewrite(row.message, "js")
         kind, data = message.get("type"), message.get("data")

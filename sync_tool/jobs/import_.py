@@ -77,7 +77,7 @@ def import_(source: Sources, target: Source | History, **keywords: Unpack[Import
     if report.conflicts and keywords.get("on_conflict", "error") == "error" and not report.dry_run:
         first = report.conflicts[0]
         raise Conflict(
-            f"{len(report.conflicts):,} sessions were left as they are (first: {first.session!r} {first.reason}).",
+            f"left as they are: {plural(len(report.conflicts), 'session')} (first: {first.session!r} {first.reason}).",
             report,
             hint=[("look", "convex-msgs diff, report.conflicts"), ("go on", "on_conflict='skip' or 'replace'")],
         )

@@ -60,7 +60,8 @@ class ConvexChatMessageHistory(BaseChatMessageHistory):
         names: `NameOptions`, for names other than LangChain's.
 
     Raises:
-        UsageError: no key or URL, or ones that do not belong together; a session id that is no text.
+        UsageError: no key or URL, or ones that do not belong together, or beside a connection; a session id that is
+            no text.
     """
 
     def __init__(
@@ -76,9 +77,16 @@ class ConvexChatMessageHistory(BaseChatMessageHistory):
         super().__init__()
         self.session_id = _checked(session_id)
         self.names = _names(names)
+        if connection is not None and (url, key, env_file) != (None, None, None):
+            raise UsageError(
+                "a shared connection knows its deployment: it stands in the place of url, key and env_file."
+            )
         self._own = connection is None
         self.connection = connection or Connection(url, key=key, env_file=env_file)
         self._session = Session(session_id, self.names, self.connection.functions)
+
+    def __repr__(self) -> str:
+        return f"<ConvexChatMessageHistory {self.session_id!r} {self.connection!r}>"
 
     @property
     def messages(self) -> list[BaseMessage]:

@@ -11,7 +11,7 @@ from sync_tool.deployment.system import documents_call, equal, read_documents
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.encoding.values import Value
 from sync_tool.errors import FunctionFailed, Refused, Unreachable
-from sync_tool.langchain.steps import NOT_DEPLOYED, Functions, Steps
+from sync_tool.langchain.steps import NOT_DEPLOYED, Functions, Steps, with_advice
 from sync_tool.model import Names, Page, Row
 from sync_tool.rowreader import RowReader
 
@@ -99,7 +99,7 @@ class Reading:
             try:
                 answer = read_documents((yield call))
             except FunctionFailed as error:
-                self._pace.refused(rows, error)
+                self._pace.refused(rows, with_advice(error, self._names))
                 continue
             self._pace.went_well()
             self._cursor, self.done = answer.continue_cursor, answer.is_done

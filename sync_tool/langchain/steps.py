@@ -5,6 +5,7 @@ An operation is a generator that yields `Call`s, is sent their `Result`s, and re
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, Literal, TypeVar
 
@@ -83,8 +84,8 @@ class Functions:
                 if error.data is None and (yield from self._is_missing(name)):
                     raise _not_deployed(name) from None
                 if pace is None:
-                    raise
-                pace.refused(rows, error)
+                    raise with_advice(error, names) from None
+                pace.refused(rows, with_advice(error, names))
                 continue
             if pace is not None:
                 pace.went_well()
@@ -100,6 +101,17 @@ class Functions:
                     raise
                 return False  # this key may not know
         return self.lacks(name)
+
+
+def with_advice(error: FunctionFailed, names: Names) -> FunctionFailed:
+    """Return a failure with the command that explains it: in production all that it says is "Server Error"."""
+    if error.data is not None and error.code != "bad_filter":
+        return error
+    usual = Names()
+    given = [("--table", names.table, usual.table), ("--index", names.index, usual.index),
+             ("--session-field", names.session_field, usual.session_field)]  # fmt: skip
+    flags = "".join(f" {flag} {shlex.quote(name)}" for flag, name, common in given if name != common)
+    return FunctionFailed(error.message, data=error.data, hint=[("table, index, schema", f"convex-msgs doctor{flags}")])
 
 
 def _not_deployed(name: str) -> Refused:

@@ -38,6 +38,11 @@ def document_of(message: BaseMessage, session_id: str, names: Names | None = Non
     Raises:
         UsageError: it holds something that Convex cannot hold, or is no message of a history; says where.
     """
+    if not isinstance(message, BaseMessage):
+        raise UsageError(
+            f"{type(message).__name__} is no message of LangChain's.",
+            hint=[("add", 'a list such as [HumanMessage("Hi"), AIMessage("Hello")]'), ("nothing", "was written")],
+        )
     names = names or Names()
     message = message_chunk_to_message(message)
     data = {key: value for key, value in message.model_dump().items() if value is not None and key != "type"}
