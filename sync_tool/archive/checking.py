@@ -209,6 +209,7 @@ class Check:
             known |= set(self._layout.part_files(state.open_run.run))
         strays = self._layout.stray(known)
         if strays and not self.found.damaged:
+            them = "it" if len(strays) == 1 else "them"
             self.found.notes.append(
-                f"{plural(len(strays), 'file')} of no run, such as {strays[0]}: the next `sync` removes it"
+                f"{plural(len(strays), 'file')} of no run, such as {strays[0]}: the next `sync` removes {them}"
             )
