@@ -281,7 +281,7 @@ def test_the_command_merges_and_partitions(tmp_path: Path) -> None:
     ("arguments", "code", "said"),
     [
         (("missing.zip", "-o", "b.jsonl"), 2, "no such file"),
-        (("a.txt", "-o", "b.jsonl"), 2, "cannot tell the format"),
+        (("a.txt", "-o", "b.jsonl"), 2, "no file or folder 'a.txt'"),
         (("broken.zip", "-o", "b.jsonl"), 7, "broken.zip is not a zip file, or cut off"),
         (("bad.zip", "-o", "b.jsonl"), 7, "bad.zip, messages/documents.jsonl, line 2: "),
         (("bad.zip", "--table", "chats", "-o", "b.jsonl"), 2, "holds no table 'chats'"),

@@ -117,6 +117,16 @@ def test_bad_messages_stop_their_sessions_here_too(target: Target) -> None:
     assert (target.texts("s"), target.texts("t")) == (["a"], ABC)
 
 
+def test_the_plan_warns_that_what_waits_cannot_keep_its_time(target: Target, tmp_path: Path) -> None:
+    """After the import the table is not empty any more: the dry run says to repair first."""
+    write(Path("a.jsonl"), [row("s", "a", NOON), row("s", 5, NOON + 1), row("s", "c", NOON + 2)])
+    flags = ("--to", f"@{target.sandbox.env_file}", "--keep-times", "--dry-run")
+    done = convex_msgs("import", "a.jsonl", *flags, cwd=Path.cwd())
+    assert "cannot keep its own later: repair first" in done.err
+    done = convex_msgs("import", "a.jsonl", *flags, "--skip-bad", cwd=Path.cwd())
+    assert "repair first" not in done.err
+
+
 def test_values_of_every_kind_arrive(target: Target) -> None:
     """Int64, bytes and odd floats go through the zip unchanged."""
     odd = {"i": {"$integer": "AQAAAAAAAAA="}, "b": {"$bytes": "AQI="}, "f": {"$float": "AAAAAAAA+H8="}, "z": -0.0}

@@ -40,12 +40,14 @@ def test_every_kind_of_address_opens(environment: Path, sandbox: Sandbox, monkey
 
 def test_addresses_that_are_none_are_said(environment: Path) -> None:
     """An empty variable, a password in a URL, a file that is not there, a transcript: each says what is wrong."""
+    Path(".env.msgs").touch()
     for address, said in (
         ("env:NOT_THERE", "there is no variable"),
         ("https://user:secret@chat.example.org", "a password does not belong"),
         ("nothing.jsonl", "there is no such file"),
         ("chat.md", "cannot be read back"),
-        ("notes.txt", "cannot tell the format"),
+        ("notes.txt", "no file or folder 'notes.txt'"),
+        (".env.msgs", "holds no messages"),
         (".", "export"),
     ):
         with pytest.raises(cm.UsageError, match=said) as caught:

@@ -178,7 +178,14 @@ def assert_usage(done: Done, *said: str) -> None:
 def test_what_cannot_be_validated_is_exit_2(tmp_path: Path) -> None:
     """No such file, a folder of no export, a transcript, an unknown suffix: said before anything is read."""
     (tmp_path / "folder").mkdir()
-    for name, said in (("a.jsonl", "no such file"), ("folder", "folder"), ("a.md", "transcript"), ("a.csv", "format")):
+    (tmp_path / "a.csv").touch()
+    for name, said in (
+        ("nope", "no file or folder 'nope'"),
+        ("a.jsonl", "no such file"),
+        ("folder", "folder"),
+        ("a.md", "transcript"),
+        ("a.csv", "format"),
+    ):
         assert_usage(convex_msgs("validate", name, cwd=tmp_path), said)
     assert_usage(convex_msgs("validate", "a.jsonl", "--level", "seed", cwd=tmp_path), "documented")
     assert_usage(convex_msgs("validate", cwd=tmp_path), "key")

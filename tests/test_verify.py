@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from running import ROOT, Sandbox, convex_msgs, running_sandbox
 from sync_tool.archive.layout import Layout
 from syncing import Writer, files_of, live_rows, rows_of, sync
 
+_NOBODY = 65534
 LOOKS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -206,6 +209,87 @@ def test_older_states_are_read_by_run_date_and_time(archive: Path, deployment: S
     for command in ("validate", "restore"):
         more = ["--to", f"@{deployment.env_file}", "--dry-run"] if command == "restore" else []
         done = convex_msgs(command, str(archive), "--as-of", "2001-01-01", *more, cwd=ROOT)
-        assert (done.code, "no run 2001-01-01 in this archive" in done.err) == (2, True)
+        assert (done.code, "no run of 2001-01-01 or before in this archive" in done.err) == (2, True)
     with pytest.raises(cm.UsageError, match="--as-of is for archives"):
         cm.open(ROOT / "sample_data" / "messages.jsonl", as_of="2026-01-01")
+
+
+def test_damage_of_a_later_run_does_not_close_the_older_ones(archive: Path) -> None:
+    """The newest run's file or the state is damaged: the runs before are called good, and are read by name."""
+    names = Layout(archive).run_names()
+    before = rows_of(archive, names[-2])
+    flip(Layout(archive).run(names[-1]))
+    report = cm.verify(archive)
+    assert (report.good, report.exit_code) == (names[-2], 7)
+    assert rows_of(archive, names[-2]) == before
+    with pytest.raises(cm.Damaged, match=names[-1]):
+        rows_of(archive)
+
+
+def test_a_damaged_state_leaves_every_run_good(archive: Path) -> None:
+    """Damage all the same, but nothing is lost with it, which is said."""
+    flip(Layout(archive).state)
+    report = cm.verify(archive)
+    assert (report.good, report.exit_code) == (Layout(archive).run_names()[-1], 7)
+    assert "makes it again" in report.notes[0]
+    assert rows_of(archive)
+
+
+@pytest.mark.parametrize("place", [".", "convex-msgs.json", "state.json", "runs", "parts"])
+def test_what_another_user_owns_is_no_fault_of_the_tool(archive: Path, place: str) -> None:
+    """An archive that this user may not read: exit 2 names the file and the way out; it is not called damaged."""
+    readers = (cm.verify, cm.runs, rows_of) if place in (".", "runs") else (cm.verify,)
+    with unreadable(archive, archive / place):
+        for read in readers:
+            with pytest.raises(cm.UsageError, match="Permission denied") as raised:
+                read(archive)
+            assert "run as" in raised.value.hint
+
+
+def test_a_proof_of_a_read_only_copy_counts(archive: Path) -> None:
+    """The restore was compared; that its date could not be kept is a note."""
+    shutil.rmtree(archive / "proofs")
+    (archive / "proofs").write_text("in the way")
+    report = cm.verify(archive, restore=True)
+    assert report.restored is not None
+    assert (report.restored.different, report.exit_code) == (0, 0)
+    assert "date of this restore was not kept" in report.notes[0]
+
+
+def test_a_proof_in_a_table_with_rows_does_not_advise_to_replace_them(archive: Path, deployment: Sandbox) -> None:
+    """`verify --restore-to` never deletes: the advice is an empty table, not the options of `restore`."""
+    done = convex_msgs("verify", str(archive), "--restore-to", f"@{deployment.env_file}", cwd=archive.parent)
+    assert (done.code, "--replace" in done.err) == (2, False)
+    assert "whose table is empty" in done.err
+
+
+def flip(file: Path) -> None:
+    """Change one bit of a file."""
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+@contextmanager
+def unreadable(archive: Path, path: Path) -> Iterator[None]:
+    """Take the right to read a file or folder, also from root: it becomes somebody else for the block."""
+    root = os.geteuid() == 0
+    mode = path.stat().st_mode
+    above = [folder for folder in archive.parents if folder.stat().st_mode & 0o005 != 0o005] if root else []
+    modes = {folder: folder.stat().st_mode for folder in above}
+    for folder in above:
+        folder.chmod(0o755)
+    if root:
+        for found in (archive, *archive.rglob("*")):
+            os.chown(found, _NOBODY, -1)
+    path.chmod(0)
+    try:
+        if root:
+            os.seteuid(_NOBODY)
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        path.chmod(mode)
+        for folder, was in modes.items():
+            folder.chmod(was)

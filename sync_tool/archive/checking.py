@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from sync_tool.archive.index import Counts, Index, sqlite_errors
 from sync_tool.archive.indexing import entries_of
-from sync_tool.archive.layout import Layout
+from sync_tool.archive.layout import Layout, unreadable
 from sync_tool.archive.manifest import read_manifest
 from sync_tool.archive.proofs import proof_files, read_proof
 from sync_tool.archive.recorder import read_open_parts
@@ -74,17 +74,20 @@ class Check:
 
         Raises:
             OutputError: no room for a temporary index.
+            UsageError: this user may not read a file.
         """
         state = self._try(lambda: read_state(self._layout))  # before the runs: one may be completed meanwhile
         manifest = self._try(lambda: read_manifest(self._layout))
         self._names = manifest.names if manifest else None
-        self._read_chain()
+        sound = self._read_chain()
         if state is not None:
             self._check_state(state)
+        elif sound:
+            self.found.notes.append("state.json holds nothing that the runs do not: the next `sync` makes it again")
         for path in proof_files(self._layout):
             self._try(partial(read_proof, path))
         with closing(Index(None)) as index, sqlite_errors("the temporary folder"):
-            self._check_parts(index)
+            self._check_parts(index, 0 if manifest is None else sound)
         self._note_strays(state)
         return self.found
 
@@ -98,9 +101,11 @@ class Check:
         self.found.files += 1
         return result
 
-    def _read_chain(self) -> None:
+    def _read_chain(self) -> int:
+        """Read the runs' files; return how many of the first ones are as they were written, each after the other."""
         before: str | None = None
-        linked = True
+        linked, sound = True, 0
+        found_before = len(self.found.damaged)
         for name in self._layout.run_names():
             found = self._try(partial(read_run, self._layout, name))
             if found is None:
@@ -113,6 +118,9 @@ class Check:
                 self.found.damaged.append(error.message)
             self.found.chain.append(found)
             before, linked = found[1], True
+            if len(self.found.damaged) == found_before:
+                sound += 1
+        return sound
 
     def _check_state(self, state: State) -> None:
         names = self._layout.run_names()
@@ -134,12 +142,16 @@ class Check:
             if read_state(self._layout) == state:  # else another run has gone on meanwhile
                 self.found.damaged.append(error.message)
 
-    def _check_parts(self, index: Index) -> None:
-        """Look into the parts, and add up what they hold as long as nothing is missing from it."""
-        whole = not self.found.damaged
-        counting = whole and not self._quick and self._share == Share() and self._names is not None
+    def _check_parts(self, index: Index, sound: int) -> None:
+        """Look into the parts, and add up what they hold as long as nothing is missing from it.
+
+        Only the first `sound` runs can be used: what follows a damaged run's file follows nothing.
+        """
+        whole = True
+        counting = not self._quick and self._share == Share()
         place, before = 0, None
-        for run, seal in self.found.chain:
+        for number, (run, seal) in enumerate(self.found.chain):
+            whole, counting = whole and number < sound, counting and number < sound
             index.begin()
             for part in run.parts:
                 good = self._check_part(part, index if counting else None, inside=self._share.holds(place))
@@ -159,6 +171,8 @@ class Check:
         except FileNotFoundError:
             self.found.damaged.append(f"{path} is missing.")
             return False
+        except PermissionError:
+            raise unreadable(path) from None
         if size != part.bytes:
             self.found.damaged.append(f"{path} is damaged: it has {size:,} bytes, its run says {part.bytes:,}.")
             return False
@@ -195,6 +209,7 @@ class Check:
             known |= set(self._layout.part_files(state.open_run.run))
         strays = self._layout.stray(known)
         if strays and not self.found.damaged:
+            them = "it" if len(strays) == 1 else "them"
             self.found.notes.append(
-                f"{plural(len(strays), 'file')} of no run, such as {strays[0]}: the next `sync` removes it"
+                f"{plural(len(strays), 'file')} of no run, such as {strays[0]}: the next `sync` removes {them}"
             )

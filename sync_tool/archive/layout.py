@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from sync_tool.errors import Damaged, Locked, NoArchive, OutputError
+from sync_tool.errors import Damaged, Locked, NoArchive, OutputError, UsageError
 from sync_tool.files.output import translate
 
 MANIFEST: Final = "convex-msgs.json"
@@ -41,8 +41,9 @@ class Layout:
         Raises:
             NoArchive: there is none.
             Damaged: there is one that has lost its manifest.
+            UsageError: this user may not look.
         """
-        if self.manifest.is_file():
+        if is_archive(self.root):
             return
         if self.run_names():
             raise Damaged(
@@ -106,6 +107,8 @@ def make_folder(path: Path) -> None:
         OutputError: it cannot be made.
     """
     try:
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"{path} is a file, not a folder.")
         if not path.is_dir():
             path.mkdir(mode=0o700)
             handle = os.open(path.parent, os.O_RDONLY)
@@ -139,11 +142,25 @@ def run_time(name: str) -> datetime:
 
 
 def is_archive(path: Path) -> bool:
-    """Tell whether a folder is an archive."""
+    """Tell whether a folder is an archive.
+
+    Raises:
+        UsageError: this user may not look.
+    """
     try:
         return (path / MANIFEST).is_file()
+    except PermissionError:
+        raise unreadable(path / MANIFEST) from None
     except OSError:  # such as a name that is too long
         return False
+
+
+def unreadable(path: Path) -> UsageError:
+    """Return the error for what belongs to somebody else: nothing is damaged, and nothing can be said of it."""
+    return UsageError(
+        f"cannot read {path}: Permission denied.",
+        hint=[("run as", "the user who runs `sync`: an archive can be read by its owner alone")],
+    )
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -151,3 +168,5 @@ def _listed(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except FileNotFoundError:
         return []
+    except PermissionError:
+        raise unreadable(folder) from None

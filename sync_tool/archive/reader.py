@@ -48,10 +48,10 @@ class ArchiveRows(StoredRows):
         self.layout = Layout(path)
         self.layout.require()
         self.manifest: Manifest = read_manifest(self.layout)
-        chain = read_chain(self.layout)
-        if not chain:
+        names = self.layout.run_names()
+        if not names:
             raise Differs(f"{path} holds no complete run yet.", hint=[("finish it", "the same `sync` again")])
-        self.chain = chain[: find_run([run for run, _ in chain], as_of) + 1]
+        self.chain = read_chain(self.layout, names[: find_run(names, as_of) + 1])  # damage after it does not matter
         self._index: Index | None = None
 
     @property
@@ -137,8 +137,8 @@ class ArchiveRows(StoredRows):
                         next_wanted, _ = next(wanted, (0, b""))
 
 
-def find_run(runs: list[Run], as_of: str | datetime | None) -> int:
-    """Return the place in `runs` (oldest first, at least one) of the run that is meant.
+def find_run(runs: list[str], as_of: str | datetime | None) -> int:
+    """Return the place in `runs` (their names, oldest first, at least one) of the run that is meant.
 
     Raises:
         UsageError: there is none.
@@ -146,11 +146,15 @@ def find_run(runs: list[Run], as_of: str | datetime | None) -> int:
     if as_of is None:
         return len(runs) - 1
     fits = _fits(as_of)
-    found = [place for place, run in enumerate(runs) if fits(run.run)]
+    found = [place for place, run in enumerate(runs) if fits(run)]
     if not found:
+        what = f"no run of {as_of} or before" if fits.is_time else f"no run {as_of!r}"
         raise UsageError(
-            f"no run {as_of} in this archive.",
-            hint=[("there are", f"{runs[0].run} to {runs[-1].run}"), ("all", "convex-msgs runs ARCHIVE")],
+            f"{what} in this archive.",
+            hint=[
+                ("there are", f"{runs[0]} to {runs[-1]} (all: convex-msgs runs ARCHIVE)"),
+                ("give", "the name of a run, a date (2026-08-21), or a time (2026-08-21T04:00)"),
+            ],
         )
     return found[-1]
 
@@ -166,6 +170,11 @@ class _fits:  # noqa: N801  # used as a function
             self._moment = _moment(self._text)
         if self._moment is not None and self._moment.tzinfo is None:
             self._moment = self._moment.replace(tzinfo=UTC)
+
+    @property
+    def is_time(self) -> bool:
+        """True if it was a date or a time, and no name."""
+        return self._date or self._moment is not None
 
     def __call__(self, run: str) -> bool:
         if self._date:

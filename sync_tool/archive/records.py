@@ -15,7 +15,7 @@ from typing import BinaryIO, Final, cast
 import msgspec
 import zstandard
 
-from sync_tool.archive.layout import Layout, make_folder
+from sync_tool.archive.layout import Layout, make_folder, unreadable
 from sync_tool.archive.runs import Part
 from sync_tool.errors import Damaged
 from sync_tool.files.output import new_file
@@ -110,6 +110,7 @@ def read_records(path: Path, part: Part | None = None) -> Iterator[bytes]:
 
     Raises:
         Damaged: missing, cut off, or not what was written.
+        UsageError: this user may not read it.
     """
     try:
         with path.open("rb") as raw:
@@ -122,6 +123,8 @@ def read_records(path: Path, part: Part | None = None) -> Iterator[bytes]:
                 pass
     except FileNotFoundError:
         raise Damaged(f"{path} is missing.") from None
+    except PermissionError:
+        raise unreadable(path) from None
     except (zstandard.ZstdError, EOFError) as error:
         raise Damaged(f"{path} is damaged: {error}.") from None
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -99,14 +100,18 @@ def read_run(layout: Layout, name: str) -> tuple[Run, str]:
     return _run(content), seal
 
 
-def read_chain(layout: Layout) -> list[tuple[Run, str]]:
-    """Return all runs with their seals, oldest first.
+def read_chain(layout: Layout, names: Sequence[str] | None = None) -> list[tuple[Run, str]]:
+    """Return the runs with their seals, oldest first.
+
+    Args:
+        layout: of the archive.
+        names: the first ones; all without it.
 
     Raises:
         Damaged: one is damaged, or one is missing in between.
     """
     chain: list[tuple[Run, str]] = []
-    for name in layout.run_names():
+    for name in layout.run_names() if names is None else names:
         run, seal = read_run(layout, name)
         check_link(layout, run, chain[-1][1] if chain else None)
         chain.append((run, seal))

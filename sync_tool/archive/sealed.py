@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from sync_tool.archive.layout import unreadable
 from sync_tool.errors import Damaged, UsageError
 from sync_tool.files.output import new_file
 
@@ -44,12 +45,14 @@ def read_sealed(path: Path, kind: str) -> tuple[dict[str, Any], str]:
 
     Raises:
         Damaged: it is missing, cannot be read, or is not what was written there.
-        UsageError: a newer version of this tool has written it.
+        UsageError: a newer version of this tool has written it, or this user may not read it.
     """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         raise Damaged(f"{path} is missing.") from None
+    except PermissionError:
+        raise unreadable(path) from None
     except OSError as error:
         raise Damaged(f"{path} cannot be read: {error.strerror or error}.") from None
     found = _SEAL.search(data)

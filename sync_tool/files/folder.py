@@ -97,7 +97,8 @@ def _no_export(folder: Path) -> UsageError:
             hint=[("finish it", "the same `export` command again"), ("or", "give single files of it")],
         )
     return UsageError(
-        f"{folder} is a folder, and no export of this tool: it has no {MANIFEST} of one.", hint=[("give", "files")]
+        f"{folder} is a folder, and no export of this tool: it has no {MANIFEST} of one.",
+        hint=[("give", "files, the folder of an export, or an archive")],
     )
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 COMPRESSIONS: Final = {".zst": "zstd", ".gz": "gzip"}
 _ZSTD_LEVEL: Final = 3
 _BUFFER: Final = 1 << 20
+_STDOUT: Final = Path("standard output")
 _LONGEST_NAME: Final = 200
 
 
@@ -74,7 +75,7 @@ def standard_output() -> Iterator[BinaryIO]:
         yield cast("BinaryIO", _Terminal(stream)) if stream.isatty() else stream
         stream.flush()
     except OSError as error:
-        raise translate(error, Path("standard output")) from None
+        raise translate(error, _STDOUT) from None
 
 
 class _Terminal(io.RawIOBase):
@@ -114,8 +115,9 @@ def translate(error: OSError, path: Path) -> ConvexMsgsError:
     if error.errno == errno.EPIPE:
         return PipeClosed(f"{path} was closed.")
     if error.errno == errno.ENOSPC:
-        return OutputError(f"no space left for {path}; nothing was written under that name.")
-    if error.errno == errno.ENOENT:
+        left = "" if path == _STDOUT else "; nothing was written under that name"
+        return OutputError(f"no space left for {path}{left}.")
+    if error.errno == errno.ENOENT and not path.parent.exists():
         return OutputError(f"cannot write {path}: the folder {path.parent} does not exist.")
     return OutputError(f"cannot write {path}: {error.strerror or error}.")
 

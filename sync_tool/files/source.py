@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from sync_tool.errors import UsageError
-from sync_tool.files.formats import format_of
+from sync_tool.files.formats import format_of, names_a_format
 from sync_tool.files.openai import read_openai, starts_as_openai
 from sync_tool.files.output import COMPRESSIONS
 from sync_tool.files.stored import StoredRows
@@ -31,7 +31,7 @@ class MessageFile(StoredRows):
 
     def __init__(self, path: Path, names: Names | None = None) -> None:
         self.path = path
-        self._format = format_of(path)
+        self._format = _format_of(path)
         if self._format == "md":
             raise UsageError(f"{path}: a transcript cannot be read back; use JSONL or Parquet.")
         if not path.is_file():
@@ -99,3 +99,12 @@ class MessageFile(StoredRows):
         from sync_tool.files.jsonl import read_jsonl
 
         return read_jsonl(self.path, self.names)
+
+
+def _format_of(path: Path) -> str:
+    """Return the format that a name stands for; a slip in the name is not answered with formats."""
+    if not names_a_format(path) and not path.exists():
+        raise UsageError(f"there is no file or folder {str(path)!r}.")
+    if path.suffix == ".env" or path.name.startswith(".env"):
+        raise UsageError(f"{path} holds no messages.", hint=[("the deployment of that env file?", f"@{path}")])
+    return format_of(path)

@@ -13,7 +13,7 @@ from sync_tool.jobs.comparing import By, MessageDifference, SessionComparison, c
 from sync_tool.jobs.export import SILENT
 from sync_tool.jobs.history import History, session_text
 from sync_tool.jobs.selecting import SelectionKeywords, make_selection
-from sync_tool.model import Page, Row
+from sync_tool.model import Page, Row, Selection
 from sync_tool.ports import Progress, Source
 from sync_tool.text import shortened
 
@@ -103,7 +103,7 @@ def diff(
         selection: which messages.
 
     Raises:
-        UsageError: `only` or `by` is unknown.
+        UsageError: `only` or `by` is unknown, or neither side holds a session that was asked for.
         Damaged: a file or an archive is.
         Refused: a deployment refused.
         Unreachable: a deployment gave no answer.
@@ -121,14 +121,18 @@ def diff(
     rows_here = rows_there = 0
     pages = _watched(left.pages(chosen), progress or SILENT)
     used: By | None = by
+    met: set[object] = set()
     fields = left.names.session_field, right.names.session_field
     for session, way in compare(pages, right.pages(chosen), by, fields):
         used = way
         counts[session.status] += 1
         rows_here += session.here
         rows_there += session.there
+        if chosen.sessions:
+            met.add(session.session)
         if session.status in wanted and len(found) < listed:
             found.append(_session(session))
+    _refuse_unknown(chosen, met, left, right)
     return DiffReport(
         here=left.title,
         there=right.title,
@@ -145,6 +149,21 @@ def diff(
         seconds=time.monotonic() - started,
         exit_code=int(Exit.DIFFERS if any(counts[name] for name in wanted) else Exit.DONE),
     )
+
+
+def _refuse_unknown(chosen: Selection, met: set[object], *sides: Source) -> None:
+    """Refuse a session that neither side holds: a slip would look like two histories that are the same."""
+    for session in chosen.sessions:
+        if session in met:
+            continue
+        refusals = []
+        for side in sides:
+            try:
+                next(side.pages(Selection(sessions=(session,))), None)
+            except UsageError as error:  # of no such session, with the ids most like it
+                refusals.append(error)
+        if len(refusals) == len(sides):
+            raise refusals[0]
 
 
 def _source(given: History | Source) -> Source:

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 from sync_tool.archive.proofs import Proof
 from sync_tool.archive.reader import ArchiveRows
-from sync_tool.errors import UsageError
+from sync_tool.errors import OutputError, UsageError
 from sync_tool.jobs.diff import DiffReport, diff
 from sync_tool.jobs.history import History
 from sync_tool.jobs.opening import connect, open_address
-from sync_tool.jobs.restore import restore
+from sync_tool.jobs.restore import TableNotEmpty, restore
 from sync_tool.model import Names
 from sync_tool.ports import Progress
 
@@ -30,10 +30,12 @@ class Restored:
     """Sessions that came back as they are in the archive."""
     different: int
     difference: DiffReport
+    unkept: str | None = None
+    """Why the date could not be kept: the archive is a copy that cannot be written, say."""
 
 
 def prove(rows: ArchiveRows, address: str | None, progress: Progress) -> Restored:
-    """Restore, read back, compare session by session; note the date if all are equal.
+    """Restore, read back, compare session by session; keep the date if all are equal.
 
     Args:
         rows: what to restore.
@@ -41,13 +43,14 @@ def prove(rows: ArchiveRows, address: str | None, progress: Progress) -> Restore
         progress: who is told how far it is.
 
     Raises:
-        UsageError: the sandbox is not installed, or the table is not empty.
+        UsageError: the sandbox is not installed, or the table is not empty; nothing is written into it then.
         Refused: the deployment refused the key or the rows.
         Unreachable: no answer.
     """
+    unkept = None
     with _target(address, rows.names) as target:
         if rows.run.totals.rows:  # an empty table needs no restore, and a deployment takes none
-            restore(rows, target, yes=True, progress=progress)
+            _restore_into(rows, target, progress)
         difference = diff(rows, target, by="rows", progress=progress)
         title = SANDBOX if address is None else target.title
     different = difference.only_here + difference.only_there + difference.extended
@@ -55,8 +58,20 @@ def prove(rows: ArchiveRows, address: str | None, progress: Progress) -> Restore
     if not different:
         run, seal = rows.chain[-1]
         now = datetime.now(UTC).isoformat()
-        Proof(run.run, seal, now, title, run.totals.rows, run.totals.sessions).write(rows.layout)
-    return Restored(title, difference.same, different, difference)
+        try:
+            Proof(run.run, seal, now, title, run.totals.rows, run.totals.sessions).write(rows.layout)
+        except OutputError as error:
+            unkept = error.message
+    return Restored(title, difference.same, different, difference, unkept)
+
+
+def _restore_into(rows: ArchiveRows, target: History, progress: Progress) -> None:
+    try:
+        restore(rows, target, yes=True, progress=progress)
+    except TableNotEmpty as error:  # what restore would advise is no option here: a proof never deletes rows
+        raise UsageError(
+            error.message, hint=[("give", "a deployment whose table is empty, such as a new one")]
+        ) from None
 
 
 @contextmanager

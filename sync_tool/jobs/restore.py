@@ -74,6 +74,10 @@ def restore(
     return _Restore(origin, deployment, asked, progress or SILENT).run(make_selection(selection))
 
 
+class TableNotEmpty(UsageError):
+    """The table holds rows, and nothing was said of replacing them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What the caller allows."""
@@ -167,7 +171,7 @@ class _Restore:
         if self._asked.dry_run:
             return
         if existing and not self._asked.replace:
-            raise UsageError(
+            raise TableNotEmpty(
                 f"{where}; nothing was written.",
                 hint=[("see first", "--dry-run"), ("replace them", "--replace --yes")],
             )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sync_tool.archive.layout import Layout
+from sync_tool.archive.layout import Layout, unreadable
 from sync_tool.archive.proofs import proof_files, read_proof
 from sync_tool.archive.runs import Run, read_chain
 
@@ -69,6 +69,8 @@ def runs(archive: str | Path) -> RunsReport:
 def _parts_are_there(layout: Layout, run: Run) -> bool:
     try:
         return all((layout.root / part.path).stat().st_size == part.bytes for part in run.parts)
+    except PermissionError as error:
+        raise unreadable(Path(error.filename)) from None
     except OSError:
         return False
 

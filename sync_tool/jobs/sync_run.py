@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from sync_tool.archive.index import Counts
-from sync_tool.archive.layout import Layout, make_folder, run_name
+from sync_tool.archive.layout import Layout, is_archive, make_folder, run_name
 from sync_tool.archive.manifest import Manifest
 from sync_tool.archive.opening import Opened, create, opened
 from sync_tool.archive.recorder import STEP_BYTES, Recorder
@@ -79,13 +79,13 @@ class SyncRun:
         table = self._deployment.names.table
         self._progress.begin(f"{self._deployment.title} · table {table}", self._deployment.count())
         with self._layout.locked(self._lock_wait):
-            if not self._layout.manifest.exists():
+            if not is_archive(self._layout.root):
                 self._create()
             with opened(self._layout, self._progress.note) as archive:
                 return self._record(archive)
 
     def _require_archive(self) -> None:
-        if self._asked.create and not self._layout.manifest.exists():
+        if self._asked.create and not is_archive(self._layout.root):
             make_folder(self._layout.root)
             return
         try:

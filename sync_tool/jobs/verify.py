@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from sync_tool.archive.checking import Check, Findings, Share
-from sync_tool.archive.layout import Layout
+from sync_tool.archive.layout import Layout, is_archive
 from sync_tool.archive.reader import ArchiveRows
 from sync_tool.archive.runs import Run
 from sync_tool.errors import Exit, NoArchive, UsageError
 from sync_tool.jobs.export import SILENT
-from sync_tool.jobs.proving import prove
+from sync_tool.jobs.proving import Restored, prove
 from sync_tool.jobs.selecting import Span, parse_span
 from sync_tool.ports import Progress
 
@@ -96,7 +96,7 @@ def verify(
     oldest = None if max_age is None else parse_span(max_age, "--max-age")
     share = _share(subset)
     layout = Layout(Path(archive).expanduser())
-    if not layout.manifest.exists() and not layout.run_names():
+    if not is_archive(layout.root) and not layout.run_names():
         raise NoArchive(f"no archive at {layout.root}.")
     progress.begin(f"{layout.root}", None)
     found = Check(layout, quick=quick, share=share, step=lambda part: progress.advance(part.records, part.bytes)).run()
@@ -105,7 +105,10 @@ def verify(
     run = _meant(layout, found, as_of)
     restored = None
     if not found.damaged and run is not None and restore:
-        restored = _restored(layout, run.run, None if restore is True else restore, progress)
+        proven = _restored(layout, run.run, None if restore is True else restore, progress)
+        restored = RestoreCheck(proven.target, proven.equal, proven.different)
+        if proven.unkept is not None:
+            found.notes.append(f"the date of this restore was not kept: {proven.unkept}")
     return VerifyReport(
         archive=str(archive),
         whole=not found.damaged,
@@ -131,13 +134,12 @@ def _meant(layout: Layout, found: Findings, as_of: str | datetime | None) -> Run
     return ArchiveRows(layout.root, as_of).run
 
 
-def _restored(layout: Layout, run: str, address: str | None, progress: Progress) -> RestoreCheck:
+def _restored(layout: Layout, run: str, address: str | None, progress: Progress) -> Restored:
     rows = ArchiveRows(layout.root, run)
     try:
-        result = prove(rows, address, progress)
+        return prove(rows, address, progress)
     finally:
         rows.close()
-    return RestoreCheck(result.target, result.equal, result.different)
 
 
 def _exit_code(found: Findings, run: Run | None, *, too_old: bool, restored: RestoreCheck | None) -> Exit:

@@ -65,6 +65,11 @@ def _counts(plan: ImportPlan) -> str:
 
 
 def _times(plan: ImportPlan, *, keep_times: bool) -> str:
+    if keep_times and plan.held:  # --keep-times goes into an empty table, which it is no more then
+        return (
+            "every message that goes in keeps its _creationTime: one atomic import, new _id. What waits for a bad "
+            "message cannot keep its own later: repair first (validate), or --skip-bad"
+        )
     if keep_times:
         return "every message keeps its _creationTime: one atomic import, new _id"
     if plan.has_times:
