@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
+from sync_tool.errors import Damaged
 from sync_tool.schema.rules import Fault
+
+_CHUNK_ROWS: Final = 1000
+_CHUNK_BYTES: Final = 4 << 20
 
 
 class Record(NamedTuple):
@@ -18,3 +23,20 @@ class Record(NamedTuple):
     """Why it cannot be had, or not as it should be."""
     where: str = ""
     """The place in words of the store, such as ``message_store:cust-1[-14]``; empty where `line` says it all."""
+
+
+def in_chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Yield records many at a time; those before a place that is damaged are yielded before that is raised."""
+    chunk: list[Record] = []
+    size = 0
+    try:
+        for record in records:
+            chunk.append(record)
+            size += len(record.raw)
+            if len(chunk) == _CHUNK_ROWS or size >= _CHUNK_BYTES:
+                yield chunk
+                chunk, size = [], 0
+    except Damaged:
+        yield chunk
+        raise
+    yield chunk

@@ -47,6 +47,17 @@ class RowReader:
             message_field=self._message_field,
         )
 
+    def rows(self, raws: list[bytes]) -> list[Row | None]:
+        """Return documents as rows; None for each that is none."""
+        block = self._block(raws)
+        return list(map(self._row_or_none, raws)) if block is None else [*block.rows()]
+
+    def _row_or_none(self, raw: bytes) -> Row | None:
+        try:
+            return self.row(raw)
+        except (ValueError, RecursionError):
+            return None
+
     def plain_page(self, values: list[dict[str, Value]], size: int) -> Page:
         """Return plain documents as a page; as a block where each has an id, a time and a session that is text."""
         ids: list[Any] = [value.get("_id") for value in values]
@@ -83,7 +94,7 @@ class RowReader:
         try:
             lines = _checked(b"\n".join([*raws, b""]))
             heads: list[Any] = self._decoder.decode_lines(lines)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not len(heads) == len(raws) == lines.count(b"\n"):
             return None

@@ -20,7 +20,7 @@ from sync_tool.deployment.calls import refusal
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.gate import Throttle
 from sync_tool.deployment.longanswer import LongAnswer
-from sync_tool.encoding.canonical import export_to_canonical
+from sync_tool.encoding.canonical import exports_to_canonical
 from sync_tool.errors import CursorExpired, NoStreaming, Refused, Unreachable
 from sync_tool.model import Names, Row
 from sync_tool.rowreader import RowReader
@@ -117,7 +117,7 @@ class StreamDoor:
     def __init__(self, client: Client, names: Names, bytes_per_second: float | None = None) -> None:
         self._client = client
         self._table = names.table
-        self._row = RowReader(names).row
+        self._rows = RowReader(names).rows
         self._throttle = Throttle(bytes_per_second)
 
     def pages(self, cursor: str | None) -> Iterator[ChangePage]:
@@ -212,7 +212,7 @@ class StreamDoor:
         """
         for piece in long.pieces():
             try:
-                changes = [self._change(revision) for revision in _revisions(piece) if self._ours(revision)]
+                changes = self._all([revision for revision in _revisions(piece) if self._ours(revision)])
             except (ValueError, RecursionError) as error:
                 raise self._garbled(error) from None
             yield from changes
@@ -220,11 +220,9 @@ class StreamDoor:
     def _ours(self, named: _Named) -> bool:
         return named.table == self._table and not named.component
 
-    def _change(self, revision: _Revision) -> Change:
-        row = self._row(export_to_canonical(bytes(revision.value)))
-        if not row.id:
-            raise ValueError("a document has no _id")
-        return Change(row.id, revision.ts, None if revision.deleted else row)
+    def _all(self, revisions: list[_Revision]) -> list[Change]:
+        rows = self._rows(exports_to_canonical([bytes(revision.value) for revision in revisions]))
+        return [_change(revision, row) for revision, row in zip(revisions, rows, strict=True)]
 
     def _garbled(self, error: Exception) -> Unreachable:
         return Unreachable(f"the changes of {self._client.url} came garbled: {error}.")
@@ -246,6 +244,12 @@ class StreamDoor:
         if answer.status == 404:
             return NoStreaming(f"{_TOO_OLD}: it has no data/sync.", code=answer.code, hint=_UPDATE)
         return refusal(answer, self._client.url)
+
+
+def _change(revision: _Revision, row: Row | None) -> Change:
+    if row is None or not row.id:
+        raise ValueError("a document has no _id")
+    return Change(row.id, revision.ts, None if revision.deleted else row)
 
 
 class _Repeatable:

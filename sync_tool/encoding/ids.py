@@ -5,9 +5,11 @@ Source: get-convex/convex-backend, ``crates/value/src/id_v6.rs`` and ``base32.rs
 
 from __future__ import annotations
 
+from operator import mul
 from typing import Final, NamedTuple
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS: Final = [one + other for one in ALPHABET for other in ALPHABET]
 _DIGITS: Final = {letter: number for number, letter in enumerate(ALPHABET)}
 _INTERNAL_BYTES: Final = 16
 
@@ -63,17 +65,15 @@ def _unvarint(data: bytes) -> tuple[int, int]:
 
 
 def _checksum(data: bytes) -> bytes:
-    low = high = 0
-    for byte in data:
-        low = (low + byte) % 256
-        high = (high + low) % 256
-    return bytes((low, high))
+    """Return the sum of the bytes, and the sum of what it was after each byte."""
+    return bytes((sum(data) % 256, sum(map(mul, data, range(len(data), 0, -1))) % 256))
 
 
 def _base32(data: bytes) -> str:
     count = -(-len(data) * 8 // 5)
-    number = int.from_bytes(data, "big") << (count * 5 - len(data) * 8)
-    return "".join(ALPHABET[number >> shift & 31] for shift in range((count - 1) * 5, -1, -5))
+    pairs = -(-count // 2)
+    number = int.from_bytes(data, "big") << (pairs * 10 - len(data) * 8)
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range((pairs - 1) * 10, -1, -10)])[:count]
 
 
 def _unbase32(text: str) -> bytes:

@@ -6,7 +6,8 @@ Sources: get-convex/convex-backend, ``crates/value/src/size.rs``, ``object.rs``,
 
 from __future__ import annotations
 
-from typing import Final
+import math
+from typing import Any, Final, NamedTuple
 
 from sync_tool.encoding.values import Value
 
@@ -17,32 +18,59 @@ MAX_ARRAY_ITEMS: Final = 8192
 MAX_FIELD_NAME_BYTES: Final = 1024
 
 
+class Measured(NamedTuple):
+    """What `measure` finds out about a value."""
+
+    size: int
+    """Bytes that Convex counts."""
+    nesting: int
+    """0 for a value that holds no others, 1 for a flat list or object."""
+    plain: bool
+    """True if JSON spells it without tags (`sync_tool.encoding.plain`)."""
+
+
+def measure(value: Value) -> Measured:
+    """Measure a value in one pass, one level after the other: calling itself would take three times as long."""
+    size, nesting, plain = -2, -1, True
+    level: list[Any] = [[value]]
+    while level:
+        nesting += 1
+        below: list[Any] = []
+        for holder in level:
+            size += 2
+            items = holder
+            if type(holder) is dict:
+                names = "".join(holder)
+                size += (len(names) if names.isascii() else len(names.encode())) + len(holder)
+                items = holder.values()
+            for item in items:
+                kind = type(item)
+                if kind is str and item.isascii():  # nearly all there is
+                    size += len(item) + 2
+                elif kind is dict or kind is list:
+                    below.append(item)
+                else:
+                    added, as_it_is = _measure_one(item)
+                    size += added
+                    plain = plain and as_it_is
+        level = below
+    return Measured(size, nesting, plain)
+
+
 def size_of(value: Value) -> int:
     """Return the bytes Convex counts for `value` (a whole document with its system fields, or any part)."""
+    return measure(value).size
+
+
+def _measure_one(value: Value) -> tuple[int, bool]:
+    """Return the size of a value that holds no others, and whether it is plain."""
     kind = type(value)
-    if kind is dict:
-        return _size_of_object(value)
+    if kind is float:
+        return 9, math.isfinite(value) and (value != 0.0 or math.copysign(1.0, value) > 0)
     if kind is str:
-        return (len(value) if value.isascii() else len(value.encode())) + 2
-    if kind is float or kind is int:
-        return 9
-    if kind is list:
-        size = 2
-        for item in value:
-            size += size_of(item)
-        return size
+        return len(value.encode()) + 2, True
+    if kind is int:
+        return 9, False
     if kind is bytes:
-        return len(value) + 2
-    return 1
-
-
-def _size_of_object(fields: dict[str, Value]) -> int:
-    """Return the size of an object; sums of generators take twice as long."""
-    size = 2
-    for key, item in fields.items():
-        size += (len(key) if key.isascii() else len(key.encode())) + 1
-        if type(item) is str and item.isascii():  # nearly all there is
-            size += len(item) + 2
-        else:
-            size += size_of(item)
-    return size
+        return len(value) + 2, False
+    return 1, value is None or kind is bool

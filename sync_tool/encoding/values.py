@@ -88,7 +88,9 @@ def _walk(
         plain = math.isfinite(value) and (value != 0.0 or math.copysign(1.0, value) > 0)
         return value if plain else on_float(value)
     if kind is dict:
-        return {key: _walk(item, on_int, on_bytes, on_float) for key, item in value.items()}
+        return {
+            key: item if type(item) is str else _walk(item, on_int, on_bytes, on_float) for key, item in value.items()
+        }
     if kind is list:
         return [_walk(item, on_int, on_bytes, on_float) for item in value]
     if kind is int:
@@ -107,7 +109,7 @@ def _unwalk(json: Json, on_int: Callable[[int], Value]) -> Value:
             (key,) = json
             if key.startswith("$"):
                 return _untag(key, json[key])
-        return {key: _unwalk(item, on_int) for key, item in json.items()}
+        return {key: item if type(item) is str else _unwalk(item, on_int) for key, item in json.items()}
     if kind is list:
         return [_unwalk(item, on_int) for item in json]
     if kind is int:

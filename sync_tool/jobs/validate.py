@@ -20,7 +20,7 @@ from sync_tool.jobs.selecting import SelectionKeywords, make_selection, parse_si
 from sync_tool.jobs.validation import DamagedSource, Place, Tally, ValidationReport
 from sync_tool.model import Names, Page, Row, Selection
 from sync_tool.ports import Progress, Source
-from sync_tool.records import Record
+from sync_tool.records import Record, in_chunks
 from sync_tool.rowreader import RowReader
 from sync_tool.schema.check import GOOD, Checker, Verdict
 from sync_tool.schema.rules import LANGUAGES, LEVELS, Language, Level
@@ -29,8 +29,6 @@ from sync_tool.text import one_line, plural
 
 LISTED: Final = 100
 """How many bad records a report lists unless told otherwise; all are counted."""
-_STEP: Final = 1000
-"""Records between two signs of progress."""
 
 
 class ValidateOptions(TypedDict, total=False):
@@ -143,12 +141,12 @@ class _Run:
         keep = row_filter(replace(self._chosen, active_after=None))
         whole = part.live or self._chosen.everything
         try:
-            for read in _chunks(part.records()):
+            for read in in_chunks(part.records()):
                 chunk = read
                 if not whole:
                     chunk = [record for record in read if (row := _row(record, read_row)) is None or keep(row)]
                 self._add_all(part, chunk, read_row, checker)
-                self.progress.advance(_STEP, 0)
+                self.progress.advance(len(read), 0)
         except Damaged as error:
             self.tally.damaged.append(DamagedSource(part.title, error.message))
 
@@ -187,21 +185,6 @@ class _Run:
     def _metered(self, source: Source) -> Iterator[Page]:
         estimate = estimate_all(source) if self._chosen.everything else None
         return Meter(read_cap(source, self._max_read), estimate).watch(source.pages(self._chosen))
-
-
-def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
-    """Yield records many at a time; those before a place that is damaged are yielded before that is raised."""
-    chunk: list[Record] = []
-    try:
-        for record in records:
-            chunk.append(record)
-            if len(chunk) == _STEP:
-                yield chunk
-                chunk = []
-    except Damaged:
-        yield chunk
-        raise
-    yield chunk
 
 
 def _row(record: Record, read_row: Callable[[bytes], Row]) -> Row | None:

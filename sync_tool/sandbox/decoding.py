@@ -17,6 +17,9 @@ from sync_tool.encoding.values import Json, Value, decode
 from sync_tool.sandbox.limits import MAX_VALUE_NESTING
 
 _FIELD_NAME: Final = re.compile(r"(?!\$)[ -~]*")
+_MOST_REMEMBERED: Final = 10_000
+_good_names: set[str] = set()
+"""Names that were found to be field names: the same few come again with every document."""
 _TAGS: Final = ("$bytes", "$integer", "$float")
 
 
@@ -54,13 +57,22 @@ def _object(json: dict[str, Json], depth: int, on_int: Callable[[int], Value]) -
     if len(json) > sizes.MAX_OBJECT_FIELDS:
         limit = sizes.MAX_OBJECT_FIELDS
         raise ValueError(f"Object has too many fields ({len(json)} > maximum number {limit})")
+    if not json.keys() <= _good_names:
+        _check_names(json)
+    return {
+        name: item if type(item) is str else decode_strictly(item, depth + 1, on_int) for name, item in json.items()
+    }
+
+
+def _check_names(json: dict[str, Json]) -> None:
     for name in json:
         if _FIELD_NAME.fullmatch(name) is None:
             raise ValueError(_name_fault(name))
         if len(name) > sizes.MAX_FIELD_NAME_BYTES:
             limit = sizes.MAX_FIELD_NAME_BYTES
             raise ValueError(f"Field name is too long ({len(name)} > maximum {limit})")
-    return {name: decode_strictly(item, depth + 1, on_int) for name, item in json.items()}
+        if len(_good_names) < _MOST_REMEMBERED:
+            _good_names.add(name)
 
 
 def _name_fault(name: str) -> str:

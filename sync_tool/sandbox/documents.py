@@ -69,8 +69,8 @@ def whole_document(fields: Value, document_id: str, creation_time: float) -> dic
     return {**fields, "_id": document_id, "_creationTime": creation_time}
 
 
-def check_document(document: dict[str, Value]) -> int:
-    """Refuse what may not be stored; return the size of what may.
+def check_document(document: dict[str, Value]) -> sizes.Measured:
+    """Refuse what may not be stored; return the measures of what may.
 
     Raises:
         FunctionError: reserved fields, too deep, too large, or a creation time out of range.
@@ -80,26 +80,15 @@ def check_document(document: dict[str, Value]) -> int:
         for name in document
         if name.startswith("_") and name not in ("_id", "_creationTime")
     ]
-    depth = nesting(document)
-    if depth > sizes.MAX_DOCUMENT_NESTING:
-        faults.append(f"Document is too nested (nested {depth} levels deep > maximum nesting 16)")
+    measured = sizes.measure(document)
+    if measured.nesting > sizes.MAX_DOCUMENT_NESTING:
+        faults.append(f"Document is too nested (nested {measured.nesting} levels deep > maximum nesting 16)")
     moment = document["_creationTime"]
     if type(moment) is not float or not 0.0 < moment < _MAX_EXACT:
         faults.append(f"_creationTime {moment!r} is not a valid creation time")
     if faults:
         raise developer_error(f"{document['_id']} isn't a valid document: " + "\n ".join(faults))
-    size = sizes.size_of(document)
-    if size > sizes.MAX_DOCUMENT_BYTES:
+    if measured.size > sizes.MAX_DOCUMENT_BYTES:
         limit = binary_size(sizes.MAX_DOCUMENT_BYTES)
-        raise developer_error(f"Value is too large ({binary_size(size)} > maximum size {limit})")
-    return size
-
-
-def nesting(value: Value) -> int:
-    """Return how deep a value is nested: 0 for a plain one, 1 for a flat list or object."""
-    kind = type(value)
-    if kind is dict:
-        return 1 + max(map(nesting, value.values()), default=0)
-    if kind is list:
-        return 1 + max(map(nesting, value), default=0)
-    return 0
+        raise developer_error(f"Value is too large ({binary_size(measured.size)} > maximum size {limit})")
+    return measured

@@ -130,7 +130,7 @@ class FunctionApi:
         body = await read_body(request, CallBody)
         path = parse_path(body.path)
         admin = is_admin(token, self._instance.key)
-        call = Call(path, positional(body.args), admin)
+        call = Call(path, positional(body.args), admin, json_bytes=len(memoryview(body.args)))
         return await self._answer(call, kind, body.format or client.default_format)
 
     async def _any_kind(self, call: Call, format_name: str) -> Response:

@@ -180,7 +180,7 @@ class Table:
         born: number of the commit that put this table, empty, where it is: another one if an import replaced it.
     """
 
-    __slots__ = ("born", "home", "indexes", "name", "number")
+    __slots__ = ("born", "home", "indexed", "indexes", "name", "number")
 
     def __init__(self, number: int, name: str, declared: dict[str, tuple[str, ...]], born: int = 0) -> None:
         self.number = number
@@ -195,6 +195,7 @@ class Table:
         self.indexes = {
             index: (number * INDEXES_PER_TABLE + position, fields[position]) for position, index in enumerate(names)
         }
+        self.indexed = frozenset(name for several in fields for name in several)
         self.home = number * INDEXES_PER_TABLE + (2 if declared else 1)
 
     @property

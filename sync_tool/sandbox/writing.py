@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from sync_tool.encoding import canonical
+from sync_tool.encoding.order import sort_key
+from sync_tool.encoding.plain import dumps_plain
 from sync_tool.encoding.values import Value
 from sync_tool.sandbox import limits
 from sync_tool.sandbox.documents import Row, check_document, new_id, next_time, whole_document
 from sync_tool.sandbox.faults import developer_error
-from sync_tool.sandbox.intervals import CATALOG, field_of, key_of
+from sync_tool.sandbox.intervals import CATALOG, field_of
 from sync_tool.sandbox.paths import is_identifier
 from sync_tool.sandbox.schema import Schema
 from sync_tool.sandbox.store import FIRST_TABLE, INDEXES_PER_TABLE, Declared, Table
 from sync_tool.sandbox.transaction import Transaction
 
 _RESERVED: Final = "_"
+_Stored = tuple[dict[str, Value], bytes, int, int]
+"""A document, its canonical bytes, its size, and the number of the commit that wrote it."""
 
 
 class Moment(NamedTuple):
@@ -74,11 +79,21 @@ class WriteTransaction(Transaction):
         Raises:
             FunctionError: not a valid document, not what the schema says, or too much for one transaction.
         """
+        return self.insert_all(table, [fields])[0]
+
+    def insert_all(self, table: str, several: Sequence[Value]) -> list[str]:
+        """Add documents in this order, as `insert` would each of them, and return their ids.
+
+        Raises:
+            FunctionError: as `insert`; the transaction is at its end then.
+        """
         home = self.tables.get(table) or self.new_table(table)
-        document = whole_document(fields, new_id(home.number), self._creation_time)
-        self._creation_time = next_time(self._creation_time)
-        self.put(home, document)
-        return str(document["_id"])
+        documents = []
+        for fields in several:
+            documents.append(whole_document(fields, new_id(home.number), self._creation_time))
+            self._creation_time = next_time(self._creation_time)
+        self._put_all(home, documents)
+        return [document["_id"] for document in documents]
 
     def put(self, table: Table, document: dict[str, Value]) -> None:
         """Add a document that has its system fields already.
@@ -86,19 +101,29 @@ class WriteTransaction(Transaction):
         Raises:
             FunctionError: not a valid document, not what the schema says, or too much for one transaction.
         """
-        size = check_document(document)
-        if self._schema is not None:
-            self._schema.enforce(table.name, document)
-        self._count_write(size)
-        self._store(table, document, size, self._moment.commit_number)
-        self._row_counts[table.number] += 1
+        self._put_all(table, [document])
 
-    def _store(self, table: Table, document: dict[str, Value], size: int, commit_number: int) -> None:
-        keys = self._keys(table, document)
-        home = keys.pop(table.home)
-        row = (table.number, home, commit_number, size, canonical.dumps(document))
-        self.connection.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", row)
-        entries = [(number, key, home) for number, key in keys.items()]
+    def _put_all(self, table: Table, documents: Iterable[dict[str, Value]]) -> None:
+        rows: list[_Stored] = []
+        for document in documents:
+            measured = check_document(document)
+            if self._schema is not None:
+                self._schema.enforce(table.name, document)
+            self._count_write(measured.size)
+            body = dumps_plain(document) if measured.plain else canonical.dumps(document)
+            rows.append((document, body, measured.size, self._moment.commit_number))
+        self._store(table, rows)
+        self._row_counts[table.number] += len(rows)
+
+    def _store(self, table: Table, rows: Iterable[_Stored]) -> None:
+        bodies: list[tuple[int, bytes, int, int, bytes]] = []
+        entries: list[tuple[int, bytes, bytes]] = []
+        for document, body, size, commit_number in rows:
+            keys = self._keys(table, document)
+            home = keys.pop(table.home)
+            bodies.append((table.number, home, commit_number, size, body))
+            entries += [(number, key, home) for number, key in keys.items()]
+        self.connection.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", bodies)
         self.connection.executemany("INSERT INTO entries VALUES (?, ?, ?)", entries)
 
     def replace(self, document_id: str, fields: Value) -> None:
@@ -131,8 +156,7 @@ class WriteTransaction(Transaction):
             "DELETE FROM entries WHERE index_number BETWEEN ? AND ?",
             (table.by_id, table.by_id + INDEXES_PER_TABLE - 1),
         )
-        for body, size, commit_number in old:
-            self._store(table, canonical.loads(body), size, commit_number)
+        self._store(table, ((canonical.loads(body), body, size, number) for body, size, number in old))
 
     def replace_table(self, name: str, number: int | None) -> Table:
         """Put an empty table in the place of the one of this name, whose change log ends with it.
@@ -203,9 +227,8 @@ class WriteTransaction(Transaction):
         self._row_counts[table.number] -= 1
 
     def _keys(self, table: Table, document: dict[str, Value]) -> dict[int, bytes]:
-        keys = {
-            number: key_of([field_of(document, field) for field in fields]) for number, fields in table.indexes.values()
-        }
+        parts = {field: sort_key(field_of(document, field)) for field in table.indexed}
+        keys = {number: b"".join([parts[field] for field in fields]) for number, fields in table.indexes.values()}
         self.touched += keys.items()
         self._changed = True
         return keys

@@ -51,6 +51,7 @@ _CLASSES: Final = {
 _ROLE_CLASSES: Final = frozenset({"ChatMessage", "ChatMessageChunk"})
 ROLE_TYPES: Final[dict[Language, str]] = {"js": "generic", "python": "chat"}
 """What each language calls a message with a free role."""
+_REWRITTEN_TYPES: Final = CHUNK_TYPES | {*ROLE_TYPES.values()}
 _CHUNK_FIELDS: Final = ("tool_call_chunks", "chunk_position")
 
 
@@ -80,6 +81,8 @@ def rewrite(message: Message, language: Language = "js") -> tuple[Message, tuple
         The message and the names of the rewrites that were used; the same object and none of them where
         nothing was to be done, or where the form is unknown.
     """
+    if _is_todays(message):
+        return message, ()
     done: list[str] = []
     for name, function in _STEPS.items():
         changed = function(message, language)
@@ -87,6 +90,12 @@ def rewrite(message: Message, language: Language = "js") -> tuple[Message, tuple
             message = changed
             done.append(name)
     return message, tuple(done)
+
+
+def _is_todays(message: Message) -> bool:
+    """Tell quickly of most messages that no rewrite concerns them."""
+    kind, data = message.get("type"), message.get("data")
+    return type(kind) is str and type(data) is dict and "content" in data and kind not in _REWRITTEN_TYPES
 
 
 def _serialised(message: Message, language: Language) -> Message | None:

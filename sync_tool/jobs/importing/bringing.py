@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sync_tool.digests import message_digest
 from sync_tool.encoding.canonical import dumps, loads
+from sync_tool.encoding.plain import dumps_plain, plain_texts
 from sync_tool.encoding.values import Value
 from sync_tool.jobs.importing.renaming import Renaming
 from sync_tool.model import Names
 from sync_tool.schema import rewrites
-from sync_tool.schema.check import Checker
+from sync_tool.schema.check import Checker, Verdict
 from sync_tool.schema.parsing import step
 from sync_tool.schema.rules import Fault, Language, Level
 from sync_tool.validators import ANY, Validator
@@ -59,19 +61,23 @@ class Bringer:
     def __init__(self, demand: Demand, names: Names) -> None:
         self._demand = demand
         self._names = names
-        self._check = Checker(demand.level, names, demand.language).check
+        self._check_many = Checker(demand.level, names, demand.language).check_many
         self._recheck = Checker(demand.level, demand.names, demand.language).check
         self._renamed = (names.session_field, names.message_field) != (
             demand.names.session_field,
             demand.names.message_field,
         )
 
-    def bring(self, raw: bytes) -> Brought:
-        """Check a record, rewrite it where that cures it, and check it against the target's own schema."""
-        verdict = self._check(raw)
+    def bring(self, raws: Sequence[bytes]) -> Iterator[Brought]:
+        """Check records, rewrite each where that cures it, and check it against the target's own schema."""
+        plain: Sequence[dict[str, Value] | None] = plain_texts(raws) or [None] * len(raws)
+        for raw, (verdict, _), value in zip(raws, self._check_many(raws), plain, strict=True):
+            yield self._bring(raw, verdict, value)
+
+    def _bring(self, raw: bytes, verdict: Verdict, plain: dict[str, Value] | None) -> Brought:
         if any(fault.rewrite is None for fault in verdict.faults):
             return Brought(raw, verdict.faults, verdict.warnings)
-        value = loads(raw)
+        value = loads(raw) if plain is None else plain
         taken = self._taken(value)
         if taken:
             return Brought(raw, taken, verdict.warnings)
@@ -79,7 +85,7 @@ class Bringer:
         done = _in_todays_form(value, self._demand.names.message_field, self._demand.language)
         if done and not self._demand.rewriting:
             return Brought(raw, verdict.faults or self._refusals(done), verdict.warnings)
-        document = dumps(value)
+        document = dumps(value) if plain is None else dumps_plain(value)
         faults = verdict.faults
         if done or faults:
             faults = self._recheck(document).faults
@@ -91,6 +97,8 @@ class Bringer:
 
     def _taken(self, value: dict[str, Value]) -> tuple[Fault, ...]:
         """Return a fault for each field of the user's own that would have to give way to a renamed one."""
+        if not self._renamed:
+            return ()
         own = {self._names.session_field, self._names.message_field}
         theirs = (self._demand.names.session_field, self._demand.names.message_field)
         taken = [name for name in theirs if name in value and name not in own]

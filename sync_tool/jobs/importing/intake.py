@@ -19,7 +19,7 @@ from sync_tool.jobs.parts import Part
 from sync_tool.jobs.validation import Place, Tally
 from sync_tool.model import Row, Selection
 from sync_tool.ports import Progress
-from sync_tool.records import Record
+from sync_tool.records import Record, in_chunks
 from sync_tool.rowreader import RowReader
 from sync_tool.schema.check import Verdict
 from sync_tool.schema.parsing import END_OF_TIME
@@ -86,23 +86,35 @@ class Intake:
         last: str | None = None
         if part.live:  # it has refused those that it does not have, and only gives what was asked for
             self.met.update(self._chosen.sessions)
-        for record in part.records():
+        for chunk in in_chunks(part.records()):
+            looked_at: list[tuple[str, Record, Row | None, str | None]] = []
+            repaired = self._repaired(part, chunk)
+            rows = look.rows([record.raw for _, record in repaired])
+            for (of, record), row in zip(repaired, rows, strict=True):
+                session = look.session(record.raw, row)
+                if session is not None and session != last and self._chosen.sessions:
+                    self._meet(last := session)
+                if look.selects(row, session):
+                    looked_at.append((of, record, row, session))
+            all_brought = bringer.bring([record.raw for _, record, _, _ in looked_at if record.raw])
+            for of, record, row, session in looked_at:
+                brought = next(all_brought) if record.raw else Brought(b"")
+                if record.fault is not None:
+                    brought = Brought(record.raw, (record.fault, *brought.faults))
+                self._count(part, record, row, session, brought)
+                yield self._placed(_incoming(record.line, of, row, session, brought))
+
+    def _repaired(self, part: Part, records: Iterable[Record]) -> list[tuple[str, Record]]:
+        """Return records, or what stands in their places, each with the fingerprint of what was found."""
+        taken = []
+        for record in records:
             of = fingerprint(record.raw)
             repaired = self._fixes.at(part.title, record.line, of, lines=part.lines)
-            if repaired is not None and repaired.raw is None:
-                continue
-            found = record if repaired is None else Record(record.line, repaired.raw or b"", where=record.where)
-            row = look.row(found.raw)
-            session = look.session(found.raw, row)
-            if session is not None and session != last and self._chosen.sessions:
-                self._meet(last := session)
-            if not look.selects(row, session):
-                continue
-            brought = bringer.bring(found.raw) if found.raw else Brought(b"")
-            if found.fault is not None:
-                brought = Brought(found.raw, (found.fault, *brought.faults))
-            self._count(part, found, row, session, brought)
-            yield self._placed(_incoming(found.line, of, row, session, brought))
+            if repaired is None:
+                taken.append((of, record))
+            elif repaired.raw is not None:
+                taken.append((of, Record(record.line, repaired.raw, where=record.where)))
+        return taken
 
     def _placed(self, record: Incoming) -> Incoming:
         """Put a record into the session that it shall be in."""
@@ -117,6 +129,9 @@ class Intake:
             self.met.add(session)
 
     def _count(self, part: Part, record: Record, row: Row | None, session: str | None, brought: Brought) -> None:
+        if session is not None and not (brought.faults or brought.warnings or brought.rewritten):
+            self._tally.add_good([session])
+            return
         shown = None if session is None else one_line(session)
         line = record.line if part.lines else None
         place = Place(part.title, line, one_line(row.id) if row else "", shown, record.where)
@@ -130,17 +145,10 @@ class _Look:
 
     def __init__(self, part: Part, chosen: Selection) -> None:
         self._live = part.live
-        self._read_row = RowReader(part.names).row
+        self.rows = RowReader(part.names).rows
         self._keep = row_filter(chosen)
         self._keep_session = session_filter(chosen)
         self._session_field = part.names.session_field.encode()
-
-    def row(self, raw: bytes) -> Row | None:
-        """Return the record as a row; None if it is none."""
-        try:
-            return self._read_row(raw) if raw else None
-        except (ValueError, RecursionError):
-            return None
 
     def session(self, raw: bytes, row: Row | None) -> str | None:
         """Return the session id, also of a record that cannot be read where it can be seen there."""

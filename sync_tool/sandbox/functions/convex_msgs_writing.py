@@ -62,7 +62,7 @@ def _append_batch(db: WriteTransaction, names: Naming, batch: Args) -> Value:
         actual = None if last is None else last["id"]
         if batch["expectLastId"] != actual:
             return {"moved": actual}
-    ids = [db.insert(names.table, document) for document in batch["documents"]]
+    ids = db.insert_all(names.table, batch["documents"]) if batch["documents"] else []
     if last is not None and ids:
         _check_order(db, session, last, ids[0])
     return {"ids": ids}
