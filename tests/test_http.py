@@ -176,7 +176,7 @@ def test_json_nested_without_end_is_no_traceback(deployment: Deployment, client:
 def test_a_redirect_is_refused_with_where_it_goes(deployment: Deployment, client: Client, location: str) -> None:
     """The new host is named, nothing else of the address is, and the key is not sent there."""
     deployment.script = [(301, b"", {"Location": location})]
-    with pytest.raises(Refused, match=r"redirects to https://new\.example\.$"):
+    with pytest.raises(Refused, match=r"(?m)redirects to https://new\.example\.$"):
         client.query_value("a:b", {})
     deployment.script = [(302, b"", {"Location": "http://[::1"})]
     with pytest.raises(Refused, match="elsewhere"):

@@ -179,7 +179,9 @@ def test_far_too_many_deletions_are_not_recorded(via: str, deployment: Sandbox, 
     before = {path: path.read_bytes() for path in files_of(archive)}
     writer.clear("long")
     for _ in range(2):
-        with pytest.raises(cm.Differs, match=r"^this run would record 150 of 151 rows as deleted. Nothing recorded.$"):
+        with pytest.raises(
+            cm.Differs, match=r"(?m)^this run would record 150 of 151 rows as deleted. Nothing recorded.$"
+        ):
             sync(deployment, archive, via)
         assert {path: path.read_bytes() for path in files_of(archive)} == before
     report = sync(deployment, archive, via, allow_shrink=True)
