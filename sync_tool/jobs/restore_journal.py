@@ -7,13 +7,11 @@ beside the digest of what was uploaded, until its end was seen.
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from hashlib import blake2b
-from pathlib import Path
 
 from sync_tool.files.output import new_file, translate
+from sync_tool.jobs.noting import note_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +33,7 @@ class RestoreJournal:
     """
 
     def __init__(self, place: str) -> None:
-        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        name = blake2b(place.encode(), digest_size=8).hexdigest()
-        self._path = Path(base, "convex-msgs", f"restore-{name}.json")
+        self._path = note_path("restore", place, ".json")
 
     def read(self) -> Begun | None:
         """Return what was begun; None where there is nothing, or nothing readable."""

@@ -6,14 +6,14 @@ written then, and that is asked of the deployment. It may be deleted at any time
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import blake2b
-from pathlib import Path
 from typing import Final, NamedTuple
+
+from sync_tool.jobs.noting import note_path
 
 _VERSION: Final = 1
 
@@ -36,9 +36,7 @@ class Journal:
     """
 
     def __init__(self, place: str) -> None:
-        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        name = blake2b(place.encode(), digest_size=8).hexdigest()
-        self._path = Path(base, "convex-msgs", f"import-{name}.sqlite")
+        self._path = note_path("import", place, ".sqlite")
         self._lock = threading.Lock()
         self._database = self._open()
 
