@@ -10,6 +10,7 @@ import click
 from sync_tool.cli.base import Command
 from sync_tool.cli.declared import AS_OF
 from sync_tool.cli.options import manners, names, selection, training
+from sync_tool.cli.outputs import output_options
 from sync_tool.cli.report import Shared
 from sync_tool.errors import Exit, UsageError
 
@@ -34,25 +35,7 @@ if TYPE_CHECKING:
 )
 @manners
 @click.argument("inputs", nargs=-1, required=True, metavar="IN…")
-@click.option(
-    "-o",
-    "output",
-    metavar="FILE",
-    help="Where to; .jsonl .parquet .zip .md, .zst or .gz behind .jsonl and .md; a folder ends with /. Default stdout.",
-)
-@click.option(
-    "-f",
-    "--format",
-    "kind",
-    type=click.Choice(["jsonl", "jsonl.zst", "jsonl.gz", "parquet", "zip", "md", "openai", "sharegpt"]),
-    help="Where no name says it: stdout (jsonl), folders (parquet), and of .jsonl openai and sharegpt.",
-)
-@click.option(
-    "--partition-by",
-    type=click.Choice(["none", "session", "month"]),
-    help="A folder: a file for each session or month, or (none) parts by size.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@output_options
 @AS_OF
 @selection
 @training
@@ -73,9 +56,10 @@ def command(
     """Write messages of files into another format: one session, a selection, or all.
 
     IN is a JSONL, Parquet or zip file (also one of `npx convex export`), a folder that `export` wrote,
-    an archive that `sync` keeps, or - for JSONL on standard input. Several become one history in session
-    order: rows with the same _id and content count once; with the same _id and other content nothing is
-    written. Files in no order are sorted in the temporary folder, and the room that takes is said before.
+    an archive that `sync` keeps, another store (redis://…, env:NAME), or - for JSONL on standard input.
+    Several become one history in session order: rows with the same _id and content count once; with the
+    same _id and other content nothing is written. Files in no order are sorted in the temporary folder, and
+    the room that takes is said before.
     """
     from sync_tool.jobs.convert import convert
     from sync_tool.jobs.export import STDOUT
@@ -84,7 +68,6 @@ def command(
     to_stdout = output in (None, STDOUT)
     if to_stdout and sys.stdout.isatty() and (not selection["sessions"] or kind in ("parquet", "zip")):
         raise UsageError("that does not belong on a terminal.", hint=[("give", "-o FILE, or -s ID for one session")])
-    shared.json_on_stderr = to_stdout
     opened = [click.get_current_context().with_resource(open_address(name, as_of=as_of)) for name in inputs if as_of]
     report = convert(
         opened or inputs,

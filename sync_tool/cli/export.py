@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,7 @@ import click
 from sync_tool.cli.base import Command
 from sync_tool.cli.declared import AS_OF
 from sync_tool.cli.options import connection_when_asked, manners, selection, training
+from sync_tool.cli.outputs import output_options
 from sync_tool.cli.report import Shared, is_terminal
 from sync_tool.errors import Exit, UsageError
 
@@ -21,19 +21,6 @@ if TYPE_CHECKING:
     from sync_tool.jobs.history import History
     from sync_tool.jobs.partitions import PartitionBy
     from sync_tool.model import Names
-
-
-def _take_output(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Keep errors off standard output from the start if the data goes there."""
-    if value == "":
-        raise UsageError("-o is empty.", hint=[("give", "-o FILE, or leave -o out for standard output")])
-    try:
-        _ = value and Path(value).is_dir()
-    except OSError as error:  # such as a name that is too long
-        raise UsageError(f"-o {value}: {error.strerror}.") from None
-    if isinstance(shared := ctx.find_root().obj, Shared):  # none while a shell completes
-        shared.json_on_stderr = value in (None, "-")
-    return value
 
 
 @click.command(
@@ -51,27 +38,7 @@ def _take_output(ctx: click.Context, parameter: click.Parameter, value: str | No
 )
 @manners
 @click.argument("address", required=False)
-@click.option(
-    "-o",
-    "output",
-    metavar="FILE",
-    is_eager=True,
-    callback=_take_output,
-    help="Where to; .jsonl .parquet .zip .md, .zst or .gz behind .jsonl and .md; a folder ends with /. Default stdout.",
-)
-@click.option(
-    "-f",
-    "--format",
-    "kind",
-    type=click.Choice(["jsonl", "jsonl.zst", "jsonl.gz", "parquet", "zip", "md", "openai", "sharegpt"]),
-    help="Where no name says it: stdout (jsonl), folders (parquet), and of .jsonl openai and sharegpt.",
-)
-@click.option(
-    "--partition-by",
-    type=click.Choice(["none", "session", "month"]),
-    help="A folder: a file for each session or month, or (none) parts by size.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@output_options
 @click.option(
     "--max-read", metavar="SIZE", envvar="CONVEX_MSGS_MAX_READ", help="Read at most this much, such as 250MB."
 )
@@ -96,13 +63,13 @@ def command(
 ) -> None:
     """Write messages into a file or a folder: one session, a selection, or all.
 
-    They come from the deployment that the key names, or from ADDRESS: an archive, a file, @FILE (an env
-    file), a URL, env:NAME.
+    They come from the deployment that the key names, or from ADDRESS: an archive, a file, @FILE (an env file),
+    a URL, another store (redis://…), env:NAME.
 
     A file appears only when it is complete; a folder keeps its finished parts, and the same command goes
-    on. Reading is page by page: writes that happen meanwhile may
-    be in or not (for one moment of a whole deployment there is `npx convex export`). Before a large read
-    its size is estimated; on a cloud plan without streaming export more than 200 MB needs --max-read.
+    on. Reading is page by page: writes that happen meanwhile may be in or not (`sync`, or `npx convex export`,
+    give one moment). Before a large read its size is estimated; on a cloud plan without streaming export more
+    than 200 MB needs --max-read.
     """
     from sync_tool.files.stored import StoredRows
     from sync_tool.jobs.export import STDOUT, export
