@@ -6,6 +6,7 @@ origin, histories in order without ids and times for everything else.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
@@ -37,17 +38,15 @@ def content_of(canonical: bytes) -> bytes:
     return _encode(document)
 
 
+@dataclass(slots=True)
 class DigestSum:
     """Digests added up mod 2^128, with their count: equal for equal rows, in whatever order.
 
     A sum, since XOR would not see two equal rows.
     """
 
-    __slots__ = ("count", "total")
-
-    def __init__(self, total: int = 0, count: int = 0) -> None:
-        self.total = total
-        self.count = count
+    total: int = 0
+    count: int = 0
 
     def add(self, digest: bytes) -> None:
         """Count one more."""
@@ -63,11 +62,6 @@ class DigestSum:
     def hex(self) -> str:
         """The sum as 32 hexadecimal digits."""
         return f"{self.total:032x}"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, DigestSum) and (self.total, self.count) == (other.total, other.count)
-
-    __hash__ = None  # type: ignore[assignment]  # it changes
 
 
 def message_digest(document: bytes) -> bytes:

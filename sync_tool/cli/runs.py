@@ -46,11 +46,11 @@ def command(shared: Shared, archive: str) -> None:
 
 
 def _lines(report: RunsReport) -> Iterator[str]:
-    rows = [_TITLES]
+    rows: list[tuple[str, ...]] = [_TITLES]
     for run in report.runs:
         counts = tuple(f"{number:,}" for number in (run.rows, run.new, run.changed, run.deleted))
         restored = "no" if run.restored is None else f"yes, {run.restored:%Y-%m-%d}"
-        rows.append((run.run, *counts, "yes" if run.whole else "no", restored))  # type: ignore[arg-type]
+        rows.append((run.run, *counts, "yes" if run.whole else "no", restored))
     widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES))]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
