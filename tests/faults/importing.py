@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from faults.histories import History, Wanted, World, kept_times, make_world
-from faults.killing import KILLED, Life, Tool, Violation, measure
+from faults.killing import KILLED, Life, Tool, Violation, left_in, measure
 from faults.proxying import Event, in_vain
 from faults.reaching import Kept, Message, Table, Writer
 from running import Sandbox, running_sandbox
@@ -170,7 +170,7 @@ class ImportCase:
             extra = {name for name in extra if not name.endswith(".part")}
         if extra:
             raise Violation(f"exit {code} leaves {', '.join(sorted(extra))}")
-        left = list(self._temporary.iterdir())
+        left = left_in(self._temporary)
         if left:
             raise Violation(f"left in the temporary folder: {left}")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, Self
 
-from faults.killing import KILLED, Life, Tool, Violation, measure
+from faults.killing import KILLED, Life, Tool, Violation, left_in, measure
 from faults.proxying import Event, in_vain
 from running import ROOT, Sandbox, running_sandbox
 
@@ -98,7 +98,7 @@ class ExportCase:
         extra = {path.name for path in self.output.parent.iterdir()} - allowed
         if extra:
             raise Violation(f"exit {code} leaves {', '.join(sorted(extra))}")
-        left = list(Path(self.tool.env["TMPDIR"]).iterdir())
+        left = left_in(Path(self.tool.env["TMPDIR"]))
         if left:
             raise Violation(f"left in the temporary folder: {left}")
         if "Traceback" in self.tool.words:

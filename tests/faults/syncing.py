@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import sync_tool as cm
-from faults.killing import KILLED, Life, Tool, Violation, measure
+from faults.killing import KILLED, Life, Tool, Violation, left_in, measure
 from faults.proxying import Event, in_vain, running_proxy
 from running import Sandbox, running_sandbox
 from sync_tool.archive.layout import Layout
@@ -41,7 +41,7 @@ class SyncCase:
             raise Violation(f"exit {code}: {self.tool.words}")
         if "Traceback" in self.tool.words:
             raise Violation(f"a traceback: {self.tool.words}")
-        left = list(Path(self.tool.env["TMPDIR"]).iterdir())
+        left = left_in(Path(self.tool.env["TMPDIR"]))
         if left:
             raise Violation(f"left in the temporary folder: {left}")
         if not Layout(self.archive).manifest.exists():
