@@ -421,3 +421,24 @@ def test_json_on_a_terminal_is_harmless() -> None:
     text = json.dumps("\x9b31m \u202e \x7f é", ensure_ascii=False)
     assert harmless_json(text) == '"\\u009b31m \\u202e \\u007f é"'
     assert json.loads(harmless_json(text)) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("import", ""), ("convert", "", "-o", "b.jsonl"), ("validate", ""), ("sync", ""), ("diff", "", "")]
+)
+def test_an_empty_argument_is_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """What an unset variable of the shell leaves is not taken for the folder where we are."""
+    (tmp_path / "chat.json").write_text('[{"type":"human","data":{"content":"hi"}}]')
+    done = convex_msgs(*arguments, cwd=tmp_path)
+    assert (done.code, done.out) == (2, b"")
+    assert "is empty" in done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["chat.json"]
+
+
+@pytest.mark.parametrize("address", ["redis://127.0.0.1:1", "chat.jsonl", "-", "", "env:NOTHING"])
+def test_messages_go_into_deployments_only(tmp_path: Path, address: str) -> None:
+    """What is no deployment is refused before anything is read or connected to."""
+    (tmp_path / "chat.jsonl").write_text('{"sessionId":"a","message":{"type":"human","data":{"content":"hi"}}}\n')
+    done = convex_msgs("import", "chat.jsonl", "--to", address, cwd=tmp_path)
+    assert done.code == 2
+    assert any(said in done.err for said in ("names no deployment", "is empty", "no variable"))

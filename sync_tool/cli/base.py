@@ -65,8 +65,13 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments; text that is not Unicode would fail at the first place that sends or stores it."""
         rest = super().parse_args(ctx, args)
+        arguments = {parameter.name for parameter in self.params if isinstance(parameter, click.Argument)}
         for name, value in ctx.params.items():
             for text in value if isinstance(value, tuple) else (value,):
+                if text == "" and name in arguments:  # as a path it would name the folder where we are
+                    raise UsageError(
+                        f"{self._shown(name)} is empty.", hint=[("perhaps", "a variable of the shell that is not set")]
+                    )
                 if isinstance(text, str) and any("\ud800" <= letter <= "\udfff" for letter in text):
                     raise UsageError(f"{self._shown(name)} {text!r} is not valid Unicode.")
         return rest

@@ -90,7 +90,7 @@ def sync_connection(function: F) -> F:
 def connected(options: dict[str, Any], address: str | None = None) -> History:
     """Take the connection options out of `options` and connect, to where an address says if there is one."""
     from sync_tool.deployment.http import Patience
-    from sync_tool.jobs.opening import connect, open_address
+    from sync_tool.jobs.opening import connect, open_deployment
     from sync_tool.jobs.selecting import parse_size
     from sync_tool.model import Names
 
@@ -106,7 +106,7 @@ def connected(options: dict[str, Any], address: str | None = None) -> History:
     if address is not None:
         if chosen["url"] is not None:
             raise UsageError("--url and an address both say where; give one of them.")
-        return open_address(address, names=names, patience=patience)
+        return open_deployment(address, names=names, patience=patience)
     return connect(**chosen, names=names, patience=patience)
 
 

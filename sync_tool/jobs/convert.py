@@ -15,7 +15,7 @@ from sync_tool.files.stored import StoredRows
 from sync_tool.jobs.export import STDOUT, ExportKeywords, FileReport, export
 from sync_tool.jobs.export_folder import is_folder
 from sync_tool.jobs.history import History
-from sync_tool.jobs.opening import STDIN, open_stored
+from sync_tool.jobs.opening import STDIN, open_store_rows, open_stored
 from sync_tool.jobs.partitions import PartitionBy
 from sync_tool.jobs.selecting import make_selection
 from sync_tool.jobs.training import TrainingReport, split_training
@@ -59,7 +59,8 @@ def convert(
 
     Args:
         inputs: one or several of: path of a JSONL, Parquet or zip file; path of a folder that an export
-            wrote, or of an archive; ``-`` for JSONL on standard input; what `open` returned for any of these.
+            wrote, or of an archive; another store of LangChain's (``redis://…``, ``env:NAME``); ``-`` for JSONL on
+            standard input; what `open` returned for any of these.
         output: as in `export`.
         format: as in `export`.
         partition_by: as in `export`.
@@ -113,6 +114,9 @@ def _opened(given: Input, names: Names | None) -> StoredRows:
         if not isinstance(given.source, StoredRows):
             raise UsageError(f"{given.title} is a deployment.", hint=[("use", "export, which reads deployments")])
         return given.source
+    store = open_store_rows(given)
+    if store is not None:
+        return store
     if str(given).startswith(("http://", "https://", "@", "env:")) and not Path(given).exists():
         raise UsageError(f"convert reads files; {given} names a deployment.", hint=[("use", "export -o FILE")])
     return open_stored(given, names)

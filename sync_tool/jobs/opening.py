@@ -11,14 +11,16 @@ from sync_tool.archive.layout import is_archive
 from sync_tool.errors import UsageError
 from sync_tool.jobs.history import History
 from sync_tool.model import Names
+from sync_tool.text import one_line
 
 if TYPE_CHECKING:
     from sync_tool.deployment.deployment import Via
     from sync_tool.deployment.http import Patience
     from sync_tool.files.stored import StoredRows
-    from sync_tool.stores.store import Store
+    from sync_tool.jobs.storerows import StoreRows
 
 _LIVE: Final = "live"
+_VARIABLE: Final = "env:"
 STDIN: Final = "-"
 
 
@@ -77,23 +79,10 @@ def open_address(
     Raises:
         UsageError: nothing there, an address with a password in it, or `as_of` with something that is no archive.
     """
-    text = str(address)
-    if "://" in text or text.startswith("env:"):
-        from sync_tool.stores.opening import open_store
-
-        store = open_store(text)
-        if store is not None:
-            return _opened_store(store)
-    if text.startswith("env:"):
-        held = os.environ.get(text[4:])
-        if not held:
-            raise UsageError(f"{text}: there is no variable {text[4:]!r}, or it is empty.")
-        text = held
-    elif "@" in text.partition("://")[2].partition("/")[0]:
-        raise UsageError(
-            "an address with a password does not belong on a command line.",
-            hint=[("put it", "into a variable: env:NAME")],
-        )
+    store = open_store_rows(address)
+    if store is not None:
+        return History(store)
+    text = _spelled_out(str(address))
     if as_of is not None and (text == _LIVE or text.startswith(("@", "http://", "https://"))):
         raise _no_archive(text)
     if text == _LIVE:
@@ -103,6 +92,56 @@ def open_address(
     if text.startswith(("http://", "https://")):
         return connect(text, names=names, patience=patience)
     return History(open_stored(text, names, as_of))
+
+
+def open_deployment(address: str | Path, *, names: Names | None = None, patience: Patience | None = None) -> History:
+    """Open the deployment that an address names; what else an address can name is refused unopened.
+
+    Raises:
+        UsageError: the address names no deployment, or as `connect`.
+        Refused: the deployment refused the key.
+        Unreachable: no answer.
+    """
+    text = _spelled_out(str(address))
+    if text != _LIVE and not text.startswith(("@", "http://", "https://")):
+        shown = address if str(address).startswith(_VARIABLE) else one_line(text)
+        raise UsageError(f"{shown} names no deployment.", hint=[("give", "@FILE (an env file), a URL, live, env:NAME")])
+    return open_address(text, names=names, patience=patience)
+
+
+def open_store_rows(address: str | Path) -> StoreRows | None:
+    """Open the store of LangChain's that a URL, or a variable that holds one, names; None if it names none.
+
+    Raises:
+        UsageError: a password in the address, no such variable or table, or a package that is not installed.
+        Unreachable: no answer.
+        Refused: user, password or rights.
+    """
+    text = str(address)
+    if "://" not in text and not text.startswith(_VARIABLE):
+        return None
+    from sync_tool.jobs.storerows import StoreRows
+    from sync_tool.stores.opening import open_store
+
+    store = open_store(text)
+    return None if store is None else StoreRows(store)
+
+
+def _spelled_out(text: str) -> str:
+    """Return an address, or what the variable holds that it names."""
+    if not text:
+        raise UsageError("an address is empty.", hint=[("perhaps", "a variable of the shell that is not set")])
+    if not text.startswith(_VARIABLE):
+        if "@" in text.partition("://")[2].partition("/")[0]:
+            raise UsageError(
+                "an address with a password does not belong on a command line.",
+                hint=[("put it", "into a variable: env:NAME")],
+            )
+        return text
+    held = os.environ.get(text.removeprefix(_VARIABLE))
+    if not held:
+        raise UsageError(f"{text}: there is no variable {text.removeprefix(_VARIABLE)!r}, or it is empty.")
+    return held
 
 
 def open_stored(path: str | Path, names: Names | None = None, as_of: str | datetime | None = None) -> StoredRows:
@@ -117,6 +156,8 @@ def open_stored(path: str | Path, names: Names | None = None, as_of: str | datet
         UsageError: nothing there, or nothing that can be read.
         Damaged: a folder that is not as its manifest says.
     """
+    if not str(path):
+        raise UsageError("the name of a file is empty.", hint=[("perhaps", "a variable of the shell that is not set")])
     if str(path) != STDIN and is_archive(Path(path).expanduser()):
         from sync_tool.archive.reader import ArchiveRows
 
@@ -150,12 +191,6 @@ def is_json_history(path: Path) -> bool:
 
     ours = (path / MANIFEST).exists() or (path / JOURNAL).exists() if path.is_dir() else names_a_format(path)
     return not ours and is_json_store(path)
-
-
-def _opened_store(store: Store) -> History:
-    from sync_tool.jobs.storerows import StoreRows
-
-    return History(StoreRows(store))
 
 
 def _no_archive(address: str) -> UsageError:

@@ -142,7 +142,8 @@ def translated(host: str) -> Iterator[None]:
             hint=[("a user", "needs the right to read; with a password: env:NAME")] if error.code in _REFUSING else [],
         ) from None
     except errors.ConnectionFailure as error:
-        raise Unreachable(f"{host} does not answer: {one_line(str(error)).partition(',')[0]}.") from None
+        said = one_line(str(error)).partition(",")[0].partition(" (configured")[0]
+        raise Unreachable(f"{host} does not answer: {said}.") from None
     except errors.PyMongoError as error:
         raise UsageError(f"{host} cannot be read: {type(error).__name__}.") from None
 

@@ -169,7 +169,8 @@ class RedisLists:
                 hint=[("a password", "goes into a variable: env:NAME with redis://user:password@host:6379/0")],
             ) from None
         except (exceptions.ConnectionError, exceptions.TimeoutError) as error:
-            raise Unreachable(f"{self._place} does not answer: {one_line(str(error))}.") from None
+            said = one_line(str(error)).rstrip(".")
+            raise Unreachable(f"{self._place} does not answer: {said}.") from None
         except exceptions.ResponseError as error:
             raise Refused(f"{self._place} refused: {one_line(str(error))}.") from None
 
