@@ -67,7 +67,7 @@ def command(
     decide = ask if on_terminal(shared) else None
     options["compare"] = True
     try:
-        told = connect(source, second=True)
+        told = connect(source, source=True)
         report = migrate(told, connect(to), names=names, decide=decide, progress=shared, **options, **selection)
     except Conflict as conflict:
         report = conflict.report

@@ -50,8 +50,8 @@ def connection(function: F) -> F:
 def connection_when_asked(function: F) -> F:
     """Add the same options for commands that may do without; the function gets ``names`` and a call ``connect``.
 
-    The call takes an address too, which then says where instead of the options; ``second`` is true for a place
-    beside the one that ``--url`` is about.
+    The call takes an address too, which then says where instead of the options: the deployment to write to, or
+    with ``source`` whatever is read from, beside the one that ``--url`` is about.
     """
 
     @wraps(function)
@@ -61,9 +61,9 @@ def connection_when_asked(function: F) -> F:
         options = {name: kwargs.pop(name) for name in (*_NAMES, *_CONNECTING)}
         kwargs["names"] = Names(*(options[name] for name in _NAMES))
 
-        def connect(address: str | None = None, *, second: bool = False) -> History:
-            own = {**options, "url": None} if second else {**options}
-            return click.get_current_context().with_resource(connected(own, address))
+        def connect(address: str | None = None, *, source: bool = False) -> History:
+            own = {**options, "url": None} if source else {**options}
+            return click.get_current_context().with_resource(connected(own, address, source=source))
 
         return function(*args, connect=connect, **kwargs)
 
@@ -87,10 +87,13 @@ def sync_connection(function: F) -> F:
     return _decorated(wrapper, declared.SYNC_CONNECTION)  # type: ignore[return-value]
 
 
-def connected(options: dict[str, Any], address: str | None = None) -> History:
-    """Take the connection options out of `options` and connect, to where an address says if there is one."""
+def connected(options: dict[str, Any], address: str | None = None, *, source: bool = False) -> History:
+    """Take the connection options out of `options` and connect, to where an address says if there is one.
+
+    An address names a deployment; that of a `source` may name anything that can be read.
+    """
     from sync_tool.deployment.http import Patience
-    from sync_tool.jobs.opening import connect, open_deployment
+    from sync_tool.jobs.opening import connect, open_address, open_deployment
     from sync_tool.jobs.selecting import parse_size
     from sync_tool.model import Names
 
@@ -106,7 +109,8 @@ def connected(options: dict[str, Any], address: str | None = None) -> History:
     if address is not None:
         if chosen["url"] is not None:
             raise UsageError("--url and an address both say where; give one of them.")
-        return open_deployment(address, names=names, patience=patience)
+        opened = open_address if source else open_deployment
+        return opened(address, names=names, patience=patience)
     return connect(**chosen, names=names, patience=patience)
 
 
