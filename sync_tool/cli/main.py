@@ -38,7 +38,15 @@ _OTHER_OPTIONS: Final = {
 }
 
 
-class _Terminated(Exception):
+class _Interrupted(KeyboardInterrupt):
+    """SIGINT came.
+
+    Not KeyboardInterrupt itself: where that leaves code run from a string (a dataclass being made, say), Python ends
+    by killing itself in place of the exit code, though it was caught (run_eval_code_obj in CPython's pythonrun.c).
+    """
+
+
+class _Terminated(BaseException):
     """SIGTERM came."""
 
 
@@ -65,6 +73,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 20, 100)
     signal.signal(signal.SIGTERM, _raise_terminated)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started this wants it ignored
+        signal.signal(signal.SIGINT, _raise_interrupted)
     code = _run(arguments, shared)
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -102,11 +112,11 @@ def _run(arguments: list[str] | None, shared: Shared) -> int:
     except click.ClickException as error:
         shared.error(UsageError(error.format_message()))
         return Exit.USAGE
-    except (KeyboardInterrupt, click.Abort):
-        return _stopped(shared, Exit.INTERRUPTED)
-    except _Terminated:
-        return _stopped(shared, Exit.TERMINATED)
+    except (KeyboardInterrupt, click.Abort, _Terminated) as stop:
+        return _stopped(shared, stop)
     except Exception as fault:  # noqa: BLE001  # the boundary: everything else is a fault of the tool
+        if isinstance(fault.__cause__, (KeyboardInterrupt, _Terminated)):  # as a class that is being made wraps it
+            return _stopped(shared, fault.__cause__)
         shared.close()
         if isinstance(fault, OSError) and fault.errno == errno.ENOSPC:
             shared.error(OutputError("no space left for standard output or for temporary files."))
@@ -118,7 +128,8 @@ def _run(arguments: list[str] | None, shared: Shared) -> int:
     return code if isinstance(code, int) else Exit.DONE
 
 
-def _stopped(shared: Shared, code: Exit) -> int:
+def _stopped(shared: Shared, stop: BaseException) -> int:
+    code = Exit.TERMINATED if isinstance(stop, _Terminated) else Exit.INTERRUPTED
     shared.close()
     shared.note(f"{shared.when_stopped} [exit {int(code)}]")
     return code
@@ -132,6 +143,10 @@ def _usage(error: click.UsageError) -> UsageError:
     if error.ctx is not None:
         hint.append(("help", f"{error.ctx.command_path} --help"))
     return UsageError(error.format_message(), hint=hint)
+
+
+def _raise_interrupted(number: int, frame: FrameType | None) -> None:  # a signal handler's form
+    raise _Interrupted
 
 
 def _raise_terminated(number: int, frame: FrameType | None) -> None:  # a signal handler's form
