@@ -24,7 +24,7 @@ SAMPLE = ROOT / "sample_data" / "messages.jsonl"
 STALLS = tuple(name for name in HTTP_FAULTS if name.startswith("stall"))
 ALIKE = tuple(name for name in HTTP_FAULTS if name.startswith("503-"))[2:]
 """To a reader all 503 are the same; two of them are enough where each costs time."""
-PLANS = 24
+PLANS = 12
 KILLS = 12
 
 
@@ -43,7 +43,7 @@ def subject() -> Iterator[ExportSubject]:
 
 
 def test_random_faults_lose_and_double_nothing(subject: ExportSubject) -> None:
-    """Two dozen runs with random plans over doors and selections: the whole file, or exit 5 and none."""
+    """A dozen runs with random plans over doors and selections: the whole file, or exit 5 and none."""
     total = endure(subject, kills=0, faults=PLANS, seed=11, jobs=2, say=print)
     assert total.fault_runs >= PLANS
     assert sum(number for name, number in total.counts.items() if name in {f"fault {kind}" for kind in FAULTS}) > PLANS

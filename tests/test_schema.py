@@ -55,7 +55,7 @@ def assert_agree(raw: bytes) -> None:
             assert warnings_in(found) == ()
 
 
-@examples(max_examples=600)
+@examples(max_examples=300)
 @given(NEARLY_ROWS)
 def test_fast_check_and_explanation_agree_on_rows(document: dict[str, Any]) -> None:
     """Over rows from good to hopeless, canonical or not."""
@@ -64,7 +64,7 @@ def test_fast_check_and_explanation_agree_on_rows(document: dict[str, Any]) -> N
     assert_agree(json.dumps(json.loads(raw), indent=1).encode())
 
 
-@examples(max_examples=1500)
+@examples(max_examples=700)
 @given(broken_bytes())
 def test_fast_check_and_explanation_agree_on_broken_bytes(raw: bytes) -> None:
     """Over rows with pieces of trouble put into their bytes; and what has no fault can be read by every reader."""

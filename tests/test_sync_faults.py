@@ -71,7 +71,7 @@ def test_a_damaged_open_run_begins_again(subject: SyncSubject, tmp_path: Path) -
 def test_a_kill_at_every_late_step_of_a_first_run(subject: SyncSubject, tmp_path: Path) -> None:
     """Before each of the last changes to files that a run makes: whole after the kill, and equal after the next run."""
     steps = subject.named("stream", "first", tmp_path / "life").life.steps
-    for step in range(steps - 6, steps + 1):
+    for step in range(steps - 3, steps + 1):
         case = subject.named("stream", "first", tmp_path / str(step))
         ending = kill_once(case.tool, Moment("step", step), Life(1.0, 1, 1))
         assert ending.code in (KILLED, 0)

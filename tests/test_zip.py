@@ -140,7 +140,7 @@ def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
         assert sum(len(page.rows) for page in read_zip(tmp_path / f"{pages}.zip", NAMES)) == pages * 500
 
     for work in (write, read):
-        few, many = sizes_at_peak(8, work), sizes_at_peak(24, work)
+        few, many = sizes_at_peak(4, work), sizes_at_peak(12, work)
         assert many < few * 1.3
 
 

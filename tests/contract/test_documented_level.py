@@ -32,7 +32,7 @@ def documented(backends: Backends) -> Iterator[Backend]:
     return backend
 
 
-@examples(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(row=DOCUMENTED_ROWS | NEARLY_ROWS)
 def test_verdicts_are_those_of_convex_test(documented: Backend, row: dict[str, Any]) -> None:
     """Over generated rows, from good to hopeless: taken by Convex's validator if and only if good at this level."""
