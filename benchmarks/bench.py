@@ -47,7 +47,7 @@ def main() -> None:
             print(f"  {outcome.number:<5} {outcome.work}: {outcome.result} (goal {outcome.goal}) "
                   f"against {outcome.peer} {outcome.note}", flush=True)  # fmt: skip
             (options.work / "outcomes.json").write_text(json.dumps([asdict(one) for one in found.values()]))
-    write_results(HERE, found, bench.python)
+    write_results(HERE, found)
 
 
 def _earlier(work: Path) -> dict[str, Outcome]:

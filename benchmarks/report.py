@@ -6,7 +6,6 @@ import math
 import os
 import platform
 import re
-import subprocess
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
@@ -16,17 +15,19 @@ from frame import Outcome
 _LINE, _LEFT, _WIDTH, _RIGHT = 26, 470, 360, 260
 _MOST = 4.0
 """Scores beyond this are drawn as this, and below its inverse as that."""
+_OUR_OWN = ("click", "pyarrow")
+"""What peers need beside themselves, and what this tool uses too."""
 _GOOD, _BAD = "#2e7d5b", "#b3562f"
 
 
-def write_results(folder: Path, found: dict[str, Outcome], peers: Path) -> None:
+def write_results(folder: Path, found: dict[str, Outcome]) -> None:
     """Write RESULTS.md and RESULTS.svg."""
     outcomes = sorted(found.values(), key=lambda one: (int(re.findall(r"\d+", one.number)[0]), one.number))
     (folder / "RESULTS.svg").write_text(_picture(outcomes))
     head = [
         "# Speed",
         "",
-        f"Made by `make bench` on {_machine()}, with {_versions(peers)}.",
+        f"Made by `make bench` on {_machine()}, with {_versions(folder)}.",
         "Ratios of rates in the same run on the same machine; each side ran by turns as often as said.",
         "The median counts.",
         "Ours counts the start of the process, a peer's time does not.",
@@ -56,11 +57,9 @@ def _machine() -> str:
     return f"{len(os.sched_getaffinity(0))} cores of {model}, {platform.system()}, Python {platform.python_version()}"
 
 
-def _versions(peers: Path) -> str:
-    command = [str(peers), "-m", "pip", "--disable-pip-version-check", "freeze"]
-    listed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
-    wanted = ("airbyte", "chitchat", "convex", "duckdb", "jsonschema=", "pandas", "pydantic=")
-    return ", ".join(line.replace("==", " ") for line in listed if line.startswith(wanted))
+def _versions(folder: Path) -> str:
+    lines = [line for wanted in folder.glob("requirements*.txt") for line in wanted.read_text().split()]
+    return ", ".join(sorted(line.replace("==", " ") for line in lines if not line.startswith(_OUR_OWN)))
 
 
 def _picture(outcomes: list[Outcome]) -> str:
