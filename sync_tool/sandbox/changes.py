@@ -8,11 +8,11 @@ Source of what is read in which order: get-convex/convex-backend, ``crates/table
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import merge
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -72,11 +72,25 @@ def table_at(connection: sqlite3.Connection, table: Table, ts: int, after_id: st
     start = after(key_of([after_id])) if after_id else b""
     now = connection.execute(_NOW, (table.number, table.by_id, start, number))
     before = connection.execute(_BEFORE, (table.number, after_id, number))
-    newest = ((key[1:-1].decode(), *rest) for key, *rest in now)  # between the marks of a string (`key_of`)
-    for document_id, versions in groupby(merge(before, newest, key=itemgetter(0, 1)), itemgetter(0)):
+    first = before.fetchone()
+    if first is None:  # of these nothing was ever replaced or deleted
+        for key, _, committed, body in now:
+            yield Revision(committed, table.number, _id_of(key), body)
+        return
+    versions_of = groupby(merge(chain([first], before), _by_name(now), key=itemgetter(0, 1)), itemgetter(0))
+    for document_id, versions in versions_of:
         *_, (_, _, committed, body) = versions
         if body is not None:
             yield Revision(committed, table.number, document_id, body)
+
+
+def _by_name(rows: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+    return ((_id_of(key), *rest) for key, *rest in rows)
+
+
+def _id_of(key: bytes) -> str:
+    """Return the id that a key of the index on ids stands for: it is between the marks of a string (`key_of`)."""
+    return key[1:-1].decode()
 
 
 def _commit_at(connection: sqlite3.Connection, ts: int) -> int:
