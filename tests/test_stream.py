@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import stamina
@@ -26,7 +26,7 @@ from sync_tool.deployment import longanswer
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.http import Patience
 from sync_tool.deployment.longanswer import LongAnswer
-from sync_tool.deployment.stream import INVALID_CURSOR, Change, StreamDoor
+from sync_tool.deployment.stream import INVALID_CURSOR, ChangePage, StreamDoor
 from sync_tool.encoding.canonical import canonical_to_export, dumps, dumps_export, export_to_canonical, loads
 from sync_tool.errors import CursorExpired, NoStreaming, Refused, Unreachable
 from sync_tool.jobs.opening import connect
@@ -41,9 +41,25 @@ def door_of(url: str, key: str, **patience: Any) -> StreamDoor:
     return StreamDoor(Client(url, key, Patience(**patience)), Names())
 
 
+class Change(NamedTuple):
+    """One revision of one document."""
+
+    id: str
+    ts: int
+    raw: bytes | None
+    """None if it was deleted."""
+
+
+def changes_in(page: ChangePage) -> Iterator[Change]:
+    """Yield the changes of a page, one by one."""
+    for rows, moments, deleted in page.changes:
+        for row, ts, gone in zip(rows.rows, moments, deleted, strict=True):
+            yield Change(row.id, ts, None if gone else row.raw)
+
+
 def changes_of(door: StreamDoor) -> list[Change]:
     """Return all changes from the beginning."""
-    return [change for page in door.pages(None) for change in page.changes]
+    return [change for page in door.pages(None) for change in changes_in(page)]
 
 
 class Copy:
@@ -59,10 +75,10 @@ class Copy:
         for page in door.pages(self.cursor):
             if page.truncated:
                 self.rows.clear()
-            for change in page.changes:
+            for change in changes_in(page):
                 before = self.rows.get(change.id)
                 assert before is None or before[0] < change.ts, "of one document, moments only rise"
-                self.rows[change.id] = (change.ts, None if change.row is None else change.row.raw)
+                self.rows[change.id] = (change.ts, change.raw)
             self.cursor = page.cursor
             cursors.append(page.cursor)
             after_page()
@@ -342,7 +358,7 @@ def peak():
 
 before = peak()
 for page in StreamDoor(Client(sys.argv[1], "k"), Names()).pages(None):
-    rows = sum(1 for change in page.changes)
+    rows = sum(len(changes.ts) for changes in page.changes)
 print(rows, page.bytes, page.cursor, peak() - before)
 """
 
@@ -385,6 +401,6 @@ def test_answers_of_other_forms(tmp_path: Path) -> None:
     gone = (ROW % b'{"_id":"d"}').replace(b"false", b"true")
     with answering(HEAD, other, b",", inside, b",", gone, b",", ROW % b'{"z":1,"_id":"a"}', TAIL) as url:
         changes = changes_of(door_of(url, "k"))
-    assert [(change.id, change.row and loads(change.row.raw)) for change in changes] == [
+    assert [(change.id, change.raw and loads(change.raw)) for change in changes] == [
         ("d", None), ("a", {"_id": "a", "z": 1}),
     ]  # fmt: skip
