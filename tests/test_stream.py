@@ -31,6 +31,7 @@ from sync_tool.encoding.canonical import canonical_to_export, dumps, dumps_expor
 from sync_tool.errors import CursorExpired, NoStreaming, Refused, Unreachable
 from sync_tool.jobs.opening import connect
 from sync_tool.model import Names, Selection
+from sync_tool.rowreader import RowReader
 from values import OBJECTS
 
 KEYED = {"table": "messages", "index": "bySessionId", "keyField": "sessionId"}
@@ -273,6 +274,19 @@ def test_spellings(document: dict[str, Any]) -> None:
     assert export_to_canonical(canonical_to_export(canonical)) == canonical
 
 
+@given(st.lists(OBJECTS, min_size=1, max_size=4))
+def test_spellings_of_many(documents: list[dict[str, Any]]) -> None:
+    """Many at once come out as each does alone, also where one among them has to be looked at by itself."""
+    whole = [
+        {**document, "_id": str(n), "_creationTime": 1.5, "sessionId": "s"} for n, document in enumerate(documents)
+    ]
+    page = RowReader(Names()).exported_page([dumps_export(document) for document in whole])
+    assert page.bytes == sum(len(dumps(document)) for document in whole)
+    assert [(row.id, row.time, row.session, row.raw) for row in page.rows] == [
+        (str(n), 1.5, "s", dumps(document)) for n, document in enumerate(whole)
+    ]
+
+
 @pytest.mark.parametrize(
     ("export", "canonical"),
     [
@@ -334,13 +348,44 @@ class _Scripted(BaseHTTPRequestHandler):
 @contextmanager
 def answering(*pieces: bytes) -> Iterator[str]:
     """Run a deployment that says one thing."""
-    handler = type("Handler", (_Scripted,), {"body": pieces})
+    with serving(type("Handler", (_Scripted,), {"body": pieces})) as url:
+        yield url
+
+
+@contextmanager
+def serving(handler: type[_Scripted]) -> Iterator[str]:
+    """Run a deployment that answers as a handler does."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
         thread.join()
+
+
+def test_the_next_page_is_asked_for_meanwhile() -> None:
+    """While the caller is at work on a page, the next one is on its way; its cursor is that of the page in hand."""
+    asked: list[str | None] = []
+    again = threading.Event()
+
+    class Two(_Scripted):
+        def do_POST(self) -> None:
+            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))).get("cursor"))
+            kind = b"snapshotting" if len(asked) == 1 else b"upToDate"
+            answer = b'{"status":{"type":"%b","snapshotTs":7},"truncates":[],"values":[' % kind + TAIL
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+            if len(asked) == 2:
+                again.set()
+
+    with serving(Two) as url:
+        pages = door_of(url, "k").pages(None)
+        first = next(pages)
+        assert again.wait(30)
+        assert [page.up_to_date for page in (first, *pages)] == [False, True]
+    assert asked == [None, "c"]
 
 
 HEAD = b'{"status":{"type":"upToDate","snapshotTs":7},"truncates":[],"values":['
