@@ -6,6 +6,7 @@ origin, histories in order without ids and times for everything else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
@@ -53,10 +54,18 @@ class DigestSum:
         self.total = (self.total + int.from_bytes(digest, "big")) % _MODULUS
         self.count += 1
 
-    def remove(self, digest: bytes) -> None:
-        """Take one away."""
-        self.total = (self.total - int.from_bytes(digest, "big")) % _MODULUS
-        self.count -= 1
+    def add_all(self, digests: Sequence[bytes]) -> None:
+        """Count more."""
+        self.total = (self.total + sum(map(int.from_bytes, digests))) % _MODULUS  # "big" is its default
+        self.count += len(digests)
+
+    def __add__(self, other: DigestSum) -> DigestSum:
+        """Return the sum of both."""
+        return DigestSum((self.total + other.total) % _MODULUS, self.count + other.count)
+
+    def __sub__(self, other: DigestSum) -> DigestSum:
+        """Return what is left without another."""
+        return DigestSum((self.total - other.total) % _MODULUS, self.count - other.count)
 
     @property
     def hex(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from sync_tool.encoding.canonical import loads
 from sync_tool.encoding.order import MISSING, Missing, sort_key
-from sync_tool.encoding.plain import dumps_plain, dumps_plain_lines, plain_texts
+from sync_tool.encoding.plain import dumps_plain, dumps_plain_lines, plain_lines
 from sync_tool.encoding.values import Value
 from sync_tool.messages import text_of
 from sync_tool.text import moment
@@ -107,7 +107,8 @@ class Block:
     ids: list[str]
     times: list[float]
     sessions: list[str]
-    raws: list[bytes] | None = None
+    jsonl: bytes | None = None
+    """The documents as they came, one a line, each line with its newline; cut only when asked for one by one."""
     plain: list[dict[str, Value]] | None = None
     numbers: list[int] | None = None
     """Which row of its session each is, from 1, where that is known."""
@@ -120,15 +121,17 @@ class Block:
     def values(self) -> list[dict[str, Value]] | None:
         """Return the documents as plain values; None if some are not plain."""
         if self.plain is None:
-            self.plain = plain_texts(self.raws or [])
+            self.plain = plain_lines(self.jsonl or b"")
         return self.plain
 
-    def lines(self) -> bytes | None:
-        """Return the documents as JSON lines; None if one of them came in several lines."""
-        if self.raws is None:
-            return dumps_plain_lines(self.plain or [])
-        lines = b"\n".join([*self.raws, b""])
-        return lines if lines.count(b"\n") == len(self.raws) else None
+    @property
+    def raws(self) -> list[bytes] | None:
+        """The documents as they came, each by itself; None if they are values."""
+        return None if self.jsonl is None else self.jsonl.split(b"\n")[:-1]
+
+    def lines(self) -> bytes:
+        """Return the documents as JSON lines."""
+        return dumps_plain_lines(self.plain or []) if self.jsonl is None else self.jsonl
 
     def at(self, places: Sequence[int]) -> Block:
         """Return the documents at some places."""
@@ -136,14 +139,18 @@ class Block:
         def some(held: list[Any] | None) -> Any:
             return None if held is None else [held[place] for place in places]
 
-        lists = (self.ids, self.times, self.sessions, self.raws, self.plain, self.numbers)
-        return Block(self.names, *map(some, lists))
+        raws = some(self.raws)
+        jsonl = None if raws is None else b"\n".join([*raws, b""])
+        ids, times, sessions, plain, numbers = map(
+            some, (self.ids, self.times, self.sessions, self.plain, self.numbers)
+        )
+        return Block(self.names, ids, times, sessions, jsonl, plain, numbers)
 
     def rows(self) -> list[Row]:
         """Return the same as rows."""
-        field_name, plain = self.names.message_field, self.raws is None
+        field_name, plain = self.names.message_field, self.jsonl is None
         values: list[Any] = self.plain or [None] * self.count
-        raws = map(dumps_plain, values) if self.raws is None else self.raws
+        raws = self.raws or map(dumps_plain, values)
         numbers = self.numbers or [0] * self.count
         columns = zip(raws, self.ids, self.times, self.sessions, numbers, values, strict=True)
         return [

@@ -5,18 +5,27 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
-from sync_tool.model import Page
 
-Piece = Callable[[], Iterator[Page]]
+class Measured(Protocol):
+    """What is read page by page, such as `sync_tool.model.Page`."""
+
+    @property
+    def bytes(self) -> int:
+        """How much memory it takes, about."""
+
+
+P = TypeVar("P", bound=Measured)
+
+Piece = Callable[[], Iterator[P]]
 """Starts the reading of one stretch of a history."""
 
 _WINDOW_BYTES: Final = 16 << 20
 """How many bytes of pages may wait for their turn."""
 
 
-def in_order(pieces: Sequence[Piece], workers: int) -> Iterator[Page]:
+def in_order(pieces: Sequence[Piece[P]], workers: int) -> Iterator[P]:
     """Yield the pages of all pieces, piece after piece, while up to `workers` pieces are read at once.
 
     A page is read ahead only while less than 16 MiB wait, or if it is the one that is waited for: so
@@ -32,12 +41,12 @@ def in_order(pieces: Sequence[Piece], workers: int) -> Iterator[Page]:
         window.stop()
 
 
-class _Window:
+class _Window(Generic[P]):
     """What the readers have read and the caller has not taken yet."""
 
-    def __init__(self, pieces: Sequence[Piece]) -> None:
+    def __init__(self, pieces: Sequence[Piece[P]]) -> None:
         self._pieces = pieces
-        self._waiting: list[deque[Page | None]] = [deque() for _ in pieces]
+        self._waiting: list[deque[P | None]] = [deque() for _ in pieces]
         self._next_piece = 0
         self._head = 0
         self._bytes = 0
@@ -57,7 +66,7 @@ class _Window:
                 return
             self._put(number, None)
 
-    def pages(self) -> Iterator[Page]:
+    def pages(self) -> Iterator[P]:
         """Yield pages in the order of the pieces."""
         while self._head < len(self._pieces):
             page = self._take()
@@ -81,7 +90,7 @@ class _Window:
             self._next_piece += 1
             return self._next_piece - 1
 
-    def _put(self, number: int, page: Page | None) -> bool:
+    def _put(self, number: int, page: P | None) -> bool:
         with self._changed:
             while not self._stopped and not self._has_room(number):
                 self._changed.wait()
@@ -95,7 +104,7 @@ class _Window:
     def _has_room(self, number: int) -> bool:
         return self._bytes < _WINDOW_BYTES or (number == self._head and not self._waiting[number])
 
-    def _take(self) -> Page | None:
+    def _take(self) -> P | None:
         with self._changed:
             while not self._waiting[self._head]:
                 if self._error is not None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from sync_tool.encoding.canonical import exports_to_canonical
 from sync_tool.encoding.order import MISSING, same_value
-from sync_tool.encoding.plain import dumps_plain
+from sync_tool.encoding.plain import canonical_texts, dumps_plain
 from sync_tool.encoding.values import Value, decode
 from sync_tool.errors import Unreachable
 from sync_tool.model import Block, Names, Page, Row
+
+_IN_CACHE: Final = 100
+"""So many documents are decoded at a time where their values are not kept: of ten times as many, what is freed is out
+of the processor's cache, and each costs twice the time."""
 
 
 class RowReader:
@@ -63,9 +68,31 @@ class RowReader:
         ids: list[Any] = [value.get("_id") for value in values]
         times: list[Any] = [value.get("_creationTime") for value in values]
         sessions: list[Any] = [value.get(self._names.session_field) for value in values]
-        if {*map(type, ids)} | {*map(type, sessions)} <= {str} and {*map(type, times)} <= {float}:
+        if _fit(ids, times, sessions):
             return Page(Block(self._names, ids, times, sessions, plain=values), size)
         return Page([self.plain_row(value) for value in values], size)
+
+    def exported_page(self, texts: list[bytes]) -> Page:
+        """Return documents in ``export_json`` as a page, in canonical spelling.
+
+        Raises:
+            ValueError: they are none.
+            Unreachable: as `page`.
+        """
+        ids: list[Any] = []
+        times: list[Any] = []
+        sessions: list[Any] = []
+        for start in range(0, len(texts), _IN_CACHE):
+            values = canonical_texts(texts[start : start + _IN_CACHE])
+            if values is None:
+                return self.page(exports_to_canonical(texts))
+            ids += [value.get("_id") for value in values]
+            times += [value.get("_creationTime") for value in values]
+            sessions += [value.get(self._names.session_field) for value in values]
+        if not _fit(ids, times, sessions):
+            return self.page(texts)
+        lines = b"\n".join([*texts, b""])
+        return Page(Block(self._names, ids, times, sessions, lines), len(lines) - len(texts))
 
     def plain_row(self, value: dict[str, Value]) -> Row:
         """Return a plain document as a row."""
@@ -73,23 +100,23 @@ class RowReader:
         row.plain = True
         return row
 
-    def page(self, documents: Iterable[msgspec.Raw]) -> Page:
+    def page(self, documents: Iterable[msgspec.Raw | bytes]) -> Page:
         """Return documents that a deployment sent together as a page.
 
         Raises:
             Unreachable: they are not what a deployment sends: no objects, or not UTF-8.
         """
-        raws = list(map(bytes, documents))
+        raws = list(documents)
         block = self._block(raws)
         if block is not None:
-            return Page(block, sum(map(len, raws)))
+            return Page(block, len(block.lines()) - len(raws))
         try:
-            rows = [self.row(_checked(raw)) for raw in raws]
+            rows = [self.row(_checked(bytes(raw))) for raw in raws]
         except ValueError as error:
             raise Unreachable(f"a page of the deployment came garbled: {error}.") from None
         return Page(rows, sum(len(row.raw) for row in rows))
 
-    def _block(self, raws: list[bytes]) -> Block | None:
+    def _block(self, raws: Sequence[msgspec.Raw | bytes]) -> Block | None:
         """Return documents as a block; None if they cannot be one, or something is wrong with them."""
         try:
             lines = _checked(b"\n".join([*raws, b""]))
@@ -101,9 +128,12 @@ class RowReader:
         ids: list[Any] = [head.id for head in heads]
         times: list[Any] = [head.time for head in heads]
         sessions: list[Any] = [head.session for head in heads]
-        if {*map(type, ids)} | {*map(type, sessions)} <= {str} and {*map(type, times)} <= {float}:
-            return Block(self._names, ids, times, sessions, raws)
-        return None
+        return Block(self._names, ids, times, sessions, lines) if _fit(ids, times, sessions) else None
+
+
+def _fit(ids: list[Any], times: list[Any], sessions: list[Any]) -> bool:
+    """Tell whether documents can be a block: whether each has an id, a time and a session that is text."""
+    return {*map(type, ids)} | {*map(type, sessions)} <= {str} and {*map(type, times)} <= {float}
 
 
 def as_block(rows: list[Row], names: Names) -> Block | None:
@@ -112,7 +142,10 @@ def as_block(rows: list[Row], names: Names) -> Block | None:
     sessions: list[Any] = [row.session for row in rows]
     if not all(ids) or any(map(math.isnan, times)) or {*map(type, sessions)} != {str}:
         return None
-    return Block(names, ids, times, sessions, [row.raw for row in rows], numbers=[row.n for row in rows])
+    lines = b"\n".join([*(row.raw for row in rows), b""])
+    if lines.count(b"\n") != len(rows):
+        return None  # one came in several lines
+    return Block(names, ids, times, sessions, lines, numbers=[row.n for row in rows])
 
 
 def _number(value: Any) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import stamina
@@ -26,11 +26,12 @@ from sync_tool.deployment import longanswer
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.http import Patience
 from sync_tool.deployment.longanswer import LongAnswer
-from sync_tool.deployment.stream import INVALID_CURSOR, Change, StreamDoor
+from sync_tool.deployment.stream import INVALID_CURSOR, ChangePage, StreamDoor
 from sync_tool.encoding.canonical import canonical_to_export, dumps, dumps_export, export_to_canonical, loads
 from sync_tool.errors import CursorExpired, NoStreaming, Refused, Unreachable
 from sync_tool.jobs.opening import connect
 from sync_tool.model import Names, Selection
+from sync_tool.rowreader import RowReader
 from values import OBJECTS
 
 KEYED = {"table": "messages", "index": "bySessionId", "keyField": "sessionId"}
@@ -41,9 +42,25 @@ def door_of(url: str, key: str, **patience: Any) -> StreamDoor:
     return StreamDoor(Client(url, key, Patience(**patience)), Names())
 
 
+class Change(NamedTuple):
+    """One revision of one document."""
+
+    id: str
+    ts: int
+    raw: bytes | None
+    """None if it was deleted."""
+
+
+def changes_in(page: ChangePage) -> Iterator[Change]:
+    """Yield the changes of a page, one by one."""
+    for rows, moments, deleted in page.changes:
+        for row, ts, gone in zip(rows.rows, moments, deleted, strict=True):
+            yield Change(row.id, ts, None if gone else row.raw)
+
+
 def changes_of(door: StreamDoor) -> list[Change]:
     """Return all changes from the beginning."""
-    return [change for page in door.pages(None) for change in page.changes]
+    return [change for page in door.pages(None) for change in changes_in(page)]
 
 
 class Copy:
@@ -59,10 +76,10 @@ class Copy:
         for page in door.pages(self.cursor):
             if page.truncated:
                 self.rows.clear()
-            for change in page.changes:
+            for change in changes_in(page):
                 before = self.rows.get(change.id)
                 assert before is None or before[0] < change.ts, "of one document, moments only rise"
-                self.rows[change.id] = (change.ts, None if change.row is None else change.row.raw)
+                self.rows[change.id] = (change.ts, change.raw)
             self.cursor = page.cursor
             cursors.append(page.cursor)
             after_page()
@@ -257,6 +274,19 @@ def test_spellings(document: dict[str, Any]) -> None:
     assert export_to_canonical(canonical_to_export(canonical)) == canonical
 
 
+@given(st.lists(OBJECTS, min_size=1, max_size=4))
+def test_spellings_of_many(documents: list[dict[str, Any]]) -> None:
+    """Many at once come out as each does alone, also where one among them has to be looked at by itself."""
+    whole = [
+        {**document, "_id": str(n), "_creationTime": 1.5, "sessionId": "s"} for n, document in enumerate(documents)
+    ]
+    page = RowReader(Names()).exported_page([dumps_export(document) for document in whole])
+    assert page.bytes == sum(len(dumps(document)) for document in whole)
+    assert [(row.id, row.time, row.session, row.raw) for row in page.rows] == [
+        (str(n), 1.5, "s", dumps(document)) for n, document in enumerate(whole)
+    ]
+
+
 @pytest.mark.parametrize(
     ("export", "canonical"),
     [
@@ -318,13 +348,44 @@ class _Scripted(BaseHTTPRequestHandler):
 @contextmanager
 def answering(*pieces: bytes) -> Iterator[str]:
     """Run a deployment that says one thing."""
-    handler = type("Handler", (_Scripted,), {"body": pieces})
+    with serving(type("Handler", (_Scripted,), {"body": pieces})) as url:
+        yield url
+
+
+@contextmanager
+def serving(handler: type[_Scripted]) -> Iterator[str]:
+    """Run a deployment that answers as a handler does."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
         thread.join()
+
+
+def test_the_next_page_is_asked_for_meanwhile() -> None:
+    """While the caller is at work on a page, the next one is on its way; its cursor is that of the page in hand."""
+    asked: list[str | None] = []
+    again = threading.Event()
+
+    class Two(_Scripted):
+        def do_POST(self) -> None:
+            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))).get("cursor"))
+            kind = b"snapshotting" if len(asked) == 1 else b"upToDate"
+            answer = b'{"status":{"type":"%b","snapshotTs":7},"truncates":[],"values":[' % kind + TAIL
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+            if len(asked) == 2:
+                again.set()
+
+    with serving(Two) as url:
+        pages = door_of(url, "k").pages(None)
+        first = next(pages)
+        assert again.wait(30)
+        assert [page.up_to_date for page in (first, *pages)] == [False, True]
+    assert asked == [None, "c"]
 
 
 HEAD = b'{"status":{"type":"upToDate","snapshotTs":7},"truncates":[],"values":['
@@ -342,7 +403,7 @@ def peak():
 
 before = peak()
 for page in StreamDoor(Client(sys.argv[1], "k"), Names()).pages(None):
-    rows = sum(1 for change in page.changes)
+    rows = sum(len(changes.ts) for changes in page.changes)
 print(rows, page.bytes, page.cursor, peak() - before)
 """
 
@@ -385,6 +446,6 @@ def test_answers_of_other_forms(tmp_path: Path) -> None:
     gone = (ROW % b'{"_id":"d"}').replace(b"false", b"true")
     with answering(HEAD, other, b",", inside, b",", gone, b",", ROW % b'{"z":1,"_id":"a"}', TAIL) as url:
         changes = changes_of(door_of(url, "k"))
-    assert [(change.id, change.row and loads(change.row.raw)) for change in changes] == [
+    assert [(change.id, change.raw and loads(change.raw)) for change in changes] == [
         ("d", None), ("a", {"_id": "a", "z": 1}),
     ]  # fmt: skip

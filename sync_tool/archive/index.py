@@ -7,11 +7,13 @@ replaced or deleted it; so the state after any run can be told: the rows that we
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sync_tool.archive.runs import Run, Totals
 from sync_tool.digests import DigestSum
@@ -33,7 +35,18 @@ CREATE TABLE seen (id TEXT PRIMARY KEY, step INTEGER NOT NULL) WITHOUT ROWID;
 """
 _FORMAT: Final = 1
 _AT_A_TIME: Final = 500
+_COLUMNS: Final = 4
+_ROWS_AN_INSERT: Final = 200
+"""SQLite takes 999 values in one statement; newer ones take more."""
+_TALLIED: Final = 10_000
+_MOST_SESSIONS: Final = 100_000
 _BUSY_SECONDS: Final = 30.0
+
+
+@cache
+def _insert(rows: int) -> str:
+    """Return the statement for so many records: one for many takes half the time of as many for one."""
+    return f"INSERT INTO record VALUES {','.join(['(?, ?, ?, ?, NULL)'] * rows)}"  # noqa: S608
 
 
 class Entry(NamedTuple):
@@ -131,8 +144,11 @@ class Index:
         self.seq = seq
 
     def newest(self, ids: Sequence[str]) -> dict[str, bytes]:
-        """Return the digests of the rows that exist among `ids`."""
+        """Return the digests of the rows that exist among `ids`; quick where these stand behind all others."""
         found: dict[str, bytes] = {}
+        greatest = self._database.execute("SELECT id FROM record WHERE gone IS NULL ORDER BY id DESC LIMIT 1")
+        ((last,),) = greatest.fetchall() or [("",)]
+        ids = [name for name in ids if name <= last]
         for start in range(0, len(ids), _AT_A_TIME):
             asked = ids[start : start + _AT_A_TIME]
             marks = ",".join("?" * len(asked))
@@ -140,21 +156,26 @@ class Index:
             found.update(self._database.execute(query, asked))
         return found
 
-    def add(self, entries: Iterable[Entry], known: Container[str] | None = None) -> None:
+    def add(self, entries: Sequence[Entry], known: Collection[str] | None = None) -> None:
         """Take the next records, of different ids; each replaces or deletes what there is of its id.
 
         Args:
             entries: the records.
             known: the ids among them that there is something of, where the caller knows.
         """
-        numbered = list(enumerate(entries, self.seq + 1))
-        replaced = [(seq, entry.id) for seq, entry in numbered if known is None or entry.id in known]
-        self._database.executemany("UPDATE record SET gone = ? WHERE id = ? AND gone IS NULL", replaced)
-        self._database.executemany(
-            "INSERT INTO record VALUES (?, ?, ?, ?, NULL)",
-            [(seq, *entry) for seq, entry in numbered if entry.digest is not None],
-        )
-        self.seq += len(numbered)
+        if known is None or known:
+            replaced = [
+                (seq, entry.id) for seq, entry in enumerate(entries, self.seq + 1) if known is None or entry.id in known
+            ]
+            self._database.executemany("UPDATE record SET gone = ? WHERE id = ? AND gone IS NULL", replaced)
+        rows = [(seq, entry) for seq, entry in enumerate(entries, self.seq + 1) if entry.digest is not None]
+        for start in range(0, len(rows), _ROWS_AN_INSERT):
+            seqs, some = zip(*rows[start : start + _ROWS_AN_INSERT], strict=True)
+            values: list[Any] = [None] * (_COLUMNS * len(seqs))
+            for place, column in enumerate((seqs, *zip(*some, strict=True))):
+                values[place::_COLUMNS] = column
+            self._database.execute(_insert(len(seqs)), values)
+        self.seq += len(entries)
 
     def see(self, ids: Iterable[str], step: int) -> None:
         """Mark rows as existing in this pass."""
@@ -192,25 +213,19 @@ class Index:
         """
         start = self.last_of(before.run if before else None)
         totals = before.totals if before else Totals()
-        digest = DigestSum(int(totals.digest, 16), totals.rows)
-        gone = "FROM record WHERE gone > ? AND seq <= ?"
-        came = "FROM record WHERE seq > ? AND gone IS NULL"
-        for (value,) in self._database.execute(f"SELECT digest {gone}", (start, start)):
-            digest.remove(value)
-        for (value,) in self._database.execute(f"SELECT digest {came}", (start,)):
-            digest.add(value)
+        came = self._tally("SELECT session, digest FROM record WHERE seq > ? AND gone IS NULL", start)
+        gone = self._tally("SELECT session, digest FROM record WHERE gone > ?1 AND seq <= ?1", start, sign=-1)
         changes = (
             "FROM record old JOIN record now ON now.id = old.id AND now.gone IS NULL "
             "WHERE old.gone > ? AND old.seq <= ?"
         )
         (stayed,) = self._one(f"SELECT count(*) {changes}", start, start)
         (changed,) = self._one(f"SELECT count(*) {changes} AND old.digest <> now.digest", start, start)
-        (new,) = self._one(f"SELECT count(*) {came}", start)
-        (deleted,) = self._one(f"SELECT count(*) {gone}", start, start)
-        self._count_sessions(gone, came, start)
+        self._database.execute("DELETE FROM session WHERE rows = 0")
         (sessions,) = self._one("SELECT count(*) FROM session")
+        digest = DigestSum(int(totals.digest, 16), totals.rows) + came - gone
         found = Totals(digest.count, sessions, digest.hex, totals.bytes)
-        return Counts(new - stayed, changed, deleted - stayed, found)
+        return Counts(came.count - stayed, changed, gone.count - stayed, found)
 
     def apply(self, run: str, seal: str, counts: Counts) -> None:
         """Note that everything up to the newest record is of complete runs, and make it durable."""
@@ -220,13 +235,26 @@ class Index:
         self.forget_seen()
         self.keep(None)
 
-    def _count_sessions(self, gone: str, came: str, start: int) -> None:
-        conflict = "ON CONFLICT (hash) DO UPDATE SET rows = rows + excluded.rows"
-        added = f"INSERT INTO session SELECT session, count(*) {came} GROUP BY session {conflict}"
-        taken = f"INSERT INTO session SELECT session, -count(*) {gone} GROUP BY session {conflict}"
-        self._database.execute(added, (start,))
-        self._database.execute(taken, (start, start))
-        self._database.execute("DELETE FROM session WHERE rows = 0")
+    def _tally(self, query: str, start: int, *, sign: int = 1) -> DigestSum:
+        """Add up digests, and count rows for (with `sign` -1: off) their sessions."""
+        found = DigestSum()
+        counts: Counter[int] = Counter()
+        rows = self._database.execute(query, (start,))
+        while some := rows.fetchmany(_TALLIED):
+            hashes, digests = zip(*some, strict=True)
+            found.add_all(digests)
+            counts.update(hashes)
+            if len(counts) > _MOST_SESSIONS:
+                self._count_sessions(counts, sign)
+        self._count_sessions(counts, sign)
+        return found
+
+    def _count_sessions(self, counts: Counter[int], sign: int) -> None:
+        self._database.executemany(
+            "INSERT INTO session VALUES (?, ?) ON CONFLICT (hash) DO UPDATE SET rows = rows + excluded.rows",
+            [(session, sign * count) for session, count in counts.items()],
+        )
+        counts.clear()
 
     def _one(self, query: str, *values: object) -> tuple[int, ...]:
         found: tuple[int, ...] = self._database.execute(query, values).fetchone()

@@ -30,18 +30,27 @@ class SessionHashes:
     """Session ids (any Convex value, or MISSING) as numbers by which sessions are counted."""
 
     def __init__(self) -> None:
-        self._known: dict[str, int] = {}
+        self._known = _Hashes()
 
     def of(self, session: Any) -> int:
         """Return the number of a session, 64 bits with a sign."""
-        if type(session) is not str:
-            return _hash(session)
-        known = self._known.get(session)
-        if known is None:
-            if len(self._known) == _MOST_KNOWN:
-                self._known.clear()
-            known = self._known[session] = _hash(session)
-        return known
+        return self._known[session] if type(session) is str else _hash(session)
+
+    def of_all(self, sessions: Sequence[Any]) -> list[int]:
+        """Return the numbers of sessions."""
+        if {*map(type, sessions)} == {str}:
+            return list(map(self._known.__getitem__, sessions))
+        return list(map(self.of, sessions))
+
+
+class _Hashes(dict[str, int]):
+    """The numbers of session ids that were met lately."""
+
+    def __missing__(self, session: str) -> int:
+        if len(self) == _MOST_KNOWN:
+            self.clear()
+        found = self[session] = _hash(session)
+        return found
 
 
 def _hash(session: Any) -> int:

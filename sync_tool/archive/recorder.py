@@ -6,11 +6,11 @@ leads it; what lies behind it after a kill is thrown away, and read again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from sync_tool.archive.index import Counts, Entry, Index
 from sync_tool.archive.indexing import SessionHashes
@@ -20,20 +20,13 @@ from sync_tool.archive.runs import Part, Position, Run
 from sync_tool.archive.state import OpenRun, Pass, State
 from sync_tool.digests import row_digest
 from sync_tool.errors import Damaged
-from sync_tool.model import Row
+from sync_tool.model import Page, Row
 
 STEP_BYTES: Final = 32 << 20
 """How many bytes of rows, before compression, are read or written between two steps."""
 
 _BATCH_ROWS: Final = 1000
 _BATCH_BYTES: Final = 4 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """A row that does not exist any more."""
-
-    id: str
 
 
 class Recorder:
@@ -44,7 +37,7 @@ class Recorder:
         index: in step with `state`.
         state: what is durable; its open run goes on.
         before: the newest complete run.
-        keep: decides which rows are in the archive at all.
+        keep: decides which rows are in the archive at all; None for all.
         step_bytes: as `STEP_BYTES`.
 
     Raises:
@@ -58,7 +51,7 @@ class Recorder:
         state: State,
         before: Run | None,
         *,
-        keep: Callable[[Row], bool],
+        keep: Callable[[Row], bool] | None,
         step_bytes: int = STEP_BYTES,
     ) -> None:
         if state.open_run is None:
@@ -90,23 +83,23 @@ class Recorder:
         self._index.forget_seen()
         return self._index.seq
 
-    def take(self, items: Iterable[Row | Gone], *, full: bool) -> None:
-        """Take rows as they are now, and what is gone, in the order in which that became so.
+    def take(self, page: Page, gone: Sequence[bool] = (), *, full: bool) -> None:
+        """Take rows as they are now, in the order in which they became so.
 
         Args:
-            items: rows in canonical spelling.
+            page: rows in canonical spelling.
+            gone: which of them do not exist any more; none without it. Of these only the id counts.
             full: a full pass is under way: rows that are as they were are marked as seen.
         """
-        batch: dict[str, Row | None] = {}
-        size, most = 0, min(_BATCH_BYTES, self._step_bytes)
-        for item in items:
-            if item.id in batch or len(batch) == _BATCH_ROWS or size >= most:
-                self._take(batch, full=full)
-                batch, size = {}, 0
-            row = item if isinstance(item, Row) and self._keep(item) else None
-            batch[item.id] = row
-            size += len(row.raw) if row is not None else 0
-        self._take(batch, full=full)
+        ids, sessions, records = _columns(page)
+        if True in gone:
+            records = [None if left else record for record, left in zip(records, gone, strict=True)]
+        if self._keep is not None:
+            kept = map(self._keep, page.rows)
+            records = [record if keep else None for record, keep in zip(records, kept, strict=True)]
+        most = 1 + len(ids) * min(_BATCH_BYTES, self._step_bytes) // max(page.bytes, 1)
+        for batch in _distinct(ids, min(_BATCH_ROWS, most)):
+            self._take(ids[batch], sessions[batch], records[batch], full=full)
 
     def delete_unseen(self, since: int) -> None:
         """End a full pass: what was recorded before it and not seen in it is gone."""
@@ -183,28 +176,29 @@ class Recorder:
     def _base(self) -> int:
         return self._index.last_of(self._before.run if self._before else None)
 
-    def _take(self, batch: dict[str, Row | None], *, full: bool) -> None:
-        known = self._index.newest(list(batch))
+    def _take(self, ids: list[str], sessions: list[Any], records: list[bytes | None], *, full: bool) -> None:
+        """Take rows of different ids; None stands for one that is gone."""
+        known = self._index.newest(ids)
+        hashes = self._hashes.of_all(sessions)
+        if not known and None not in records:  # as in a first pass: all are new
+            new: list[Any] = records
+            self._write(list(map(Entry, ids, hashes, map(row_digest, new))), new, known)
+            return
+        digests = [None if record is None else row_digest(record) for record in records]
         entries: list[Entry] = []
-        records: list[bytes] = []
+        lines: list[bytes] = []
         seen: list[str] = []
-        for name, row in batch.items():
-            if row is None:
-                if name in known:
-                    entries.append(Entry(name, 0, None))
-                    records.append(deletion(name))
-                continue
-            digest = row_digest(row.raw)
-            if known.get(name) == digest:
+        for name, session, digest, record in zip(ids, hashes, digests, records, strict=True):
+            if known.get(name) != digest:
+                entries.append(Entry(name, 0 if digest is None else session, digest))
+                lines.append(deletion(name) if record is None else record)
+            elif digest is not None:
                 seen.append(name)
-            else:
-                entries.append(Entry(name, self._hashes.of(row.session), digest))
-                records.append(row.raw)
         if full and seen:
             self._index.see(seen, self.open.steps + 1)
-        self._write(entries, records, known)
+        self._write(entries, lines, known)
 
-    def _write(self, entries: list[Entry], records: list[bytes], known: Container[str] | None = None) -> None:
+    def _write(self, entries: list[Entry], records: list[bytes], known: Collection[str] | None = None) -> None:
         if not records:
             return
         if self._part is None:
@@ -218,6 +212,26 @@ class Recorder:
         if self._part is not None:
             self._parts.append(self._part.finish())
             self._part = None
+
+
+def _columns(page: Page) -> tuple[list[str], list[Any], list[bytes | None]]:
+    """Return ids, sessions and JSON texts of rows."""
+    block = page.block
+    if block is not None and block.jsonl is not None:
+        return block.ids, block.sessions, [*(block.raws or [])]
+    rows = page.rows
+    return [row.id for row in rows], [row.session for row in rows], [row.raw for row in rows]
+
+
+def _distinct(ids: list[str], most: int) -> Iterator[slice]:
+    """Cut rows into batches of at most `most`, in none of which an id comes twice."""
+    start = 0
+    while start < len(ids):
+        stop = min(start + most, len(ids))
+        while len(set(ids[start:stop])) < stop - start:
+            stop = start + (stop - start) // 2  # one alone is distinct
+        yield slice(start, stop)
+        start = stop
 
 
 def open_parts(layout: Layout, open_run: OpenRun) -> list[Part]:

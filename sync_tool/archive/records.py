@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
@@ -45,7 +46,7 @@ def deleted_id(record: bytes) -> str | None:
 
 
 class PartWriter:
-    """A part in the making; it appears under its name with `finish`.
+    """A part in the making; it appears under its name with `finish`. It is compressed in a thread beside the caller.
 
     Raises:
         OutputError: it cannot be written.
@@ -58,6 +59,8 @@ class PartWriter:
         self._stack = ExitStack()
         # An older run may have been cut off behind this part's rename: what it left does not count.
         self._stream = self._stack.enter_context(new_file(self._path, overwrite=True))
+        self._thread = self._stack.enter_context(ThreadPoolExecutor(1, "part"))
+        self._writing: Future[int] | None = None
         self.records = 0
         self.bytes = 0
         """Before compression."""
@@ -65,14 +68,21 @@ class PartWriter:
     def write(self, records: list[bytes]) -> None:
         """Append records."""
         data = b"\n".join([*records, b""])
-        self._stream.write(data)
+        self._settle()
+        self._writing = self._thread.submit(self._stream.write, data)
         self.records += len(records)
         self.bytes += len(data)
 
     def finish(self) -> Part:
         """Make it durable and return what it is."""
+        self._settle()
         self._stack.close()
         return part_of(self._layout, self._path, self.records)
+
+    def _settle(self) -> None:
+        """Wait for what was given to the thread."""
+        if self._writing is not None:
+            self._writing.result()
 
     def abandon(self) -> None:
         """Leave nothing of it."""

@@ -7,7 +7,8 @@ Source: get-convex/convex-backend, ``crates/local_backend/src/streaming_export.r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from tempfile import SpooledTemporaryFile
@@ -20,13 +21,15 @@ from sync_tool.deployment.calls import refusal
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.gate import Throttle
 from sync_tool.deployment.longanswer import LongAnswer
-from sync_tool.encoding.canonical import exports_to_canonical
 from sync_tool.errors import CursorExpired, NoStreaming, Refused, Unreachable
-from sync_tool.model import Names, Row
+from sync_tool.model import Names, Page
+from sync_tool.ordered import in_order
 from sync_tool.rowreader import RowReader
 
 _PATH: Final = "/api/v1/data/sync"
-_SPOOL_BYTES: Final = 1 << 20
+_IN_MEMORY: Final = 16 << 20
+"""A longer answer is kept in a file, and gone through there piece by piece."""
+_AT_A_TIME: Final = 1000
 _EXPIRED: Final = "DataSyncCursorExpired"
 
 INVALID_CURSOR: Final = "InvalidDataSyncCursor"
@@ -45,7 +48,7 @@ class _Status(msgspec.Struct, rename="camel"):
     snapshot_ts: int | None = None
 
 
-class _Named(msgspec.Struct):
+class _Named(msgspec.Struct, gc=False):
     component: str
     table: str
 
@@ -60,35 +63,40 @@ class _Head(msgspec.Struct):
     pagination: _Pagination
 
 
-class _Revision(_Named):
+class _Revision(_Named, gc=False):
     ts: int
     deleted: bool
     value: msgspec.Raw
 
 
+class _Answer(_Head):
+    values: list[_Revision]
+
+
 _head = msgspec.json.Decoder(_Head).decode
+_answer = msgspec.json.Decoder(_Answer).decode
 _revisions = msgspec.json.Decoder(list[_Revision]).decode
 
 
-class Change(NamedTuple):
-    """One revision of one document: as it was written, or that it was deleted."""
+class Changes(NamedTuple):
+    """Revisions of documents, in the order in which they are to be taken: as they were written, or deleted."""
 
-    id: str
-    """``_id``."""
-    ts: int
-    """When that revision was committed, int64 nanoseconds since 1970; of one document it only rises."""
-    row: Row | None
-    """The whole document; None if it was deleted."""
+    rows: Page
+    """The whole documents, in canonical spelling; of one that was deleted, its ``_id``."""
+    ts: list[int]
+    """When each was committed, int64 nanoseconds since 1970; of one document it only rises."""
+    deleted: list[bool]
+    """Which of them are that it was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangePage:
     """Changes that belong together with the cursor after them: save both in one step, or neither."""
 
-    changes: Iterable[Change]
-    """Read from a temporary file when looked at; gone when the next page is asked for. Until then, as often as wanted.
+    changes: Iterator[Changes]
+    """Read from the answer as they are asked for, some at a time.
 
-    A document may come several times, with a greater `Change.ts` each time."""
+    A document may come several times, with a greater moment each time."""
     truncated: bool
     """Everything recorded of this table before this page is void; its own changes stand."""
     cursor: str
@@ -117,14 +125,15 @@ class StreamDoor:
     def __init__(self, client: Client, names: Names, bytes_per_second: float | None = None) -> None:
         self._client = client
         self._table = names.table
-        self._rows = RowReader(names).rows
+        self._reader = RowReader(names)
         self._throttle = Throttle(bytes_per_second)
 
     def pages(self, cursor: str | None) -> Iterator[ChangePage]:
         """Yield what changed after a cursor, until there is nothing newer; with None, from the beginning.
 
-        A few megabytes are held in memory whatever the size of a page; the rest is in a temporary file.
-        A table that was dropped says nothing, and is truncated when there is one of its name again.
+        The next page is asked for while the caller is at work on this one. A few megabytes are held in memory
+        whatever the size of a page; a larger one is in a temporary file. A table that was dropped says nothing, and
+        is truncated when there is one of its name again.
 
         Raises:
             CursorExpired: what follows the cursor is no longer kept: read from the beginning.
@@ -134,10 +143,12 @@ class StreamDoor:
             OutputError: the temporary folder has no space left.
             Unreachable: no usable answer after retries.
         """
+        return in_order([partial(self._pages, cursor)], 1)
+
+    def _pages(self, cursor: str | None) -> Iterator[ChangePage]:
         while True:
-            with SpooledTemporaryFile(_SPOOL_BYTES) as file:
-                page = self._page(cast("BinaryIO", file), cursor)
-                yield page
+            page = self._page(cursor)
+            yield page
             if page.up_to_date:
                 return
             self._throttle.wait(page.bytes)
@@ -183,20 +194,21 @@ class StreamDoor:
         body = msgspec.json.encode({"cursor": ts, "selection": self._selection})
         return self._client.http.post("/api/data_sync_cursor_from_deltas", body)
 
-    def _page(self, file: BinaryIO, cursor: str | None) -> ChangePage:
+    def _page(self, cursor: str | None) -> ChangePage:
         asked = {"selection": self._selection} if cursor is None else {"selection": self._selection, "cursor": cursor}
-        answer = self._client.http.post_into(_PATH, msgspec.json.encode(asked), file)
-        if answer.status != 200:
-            raise self._refusal(answer)
-        try:
-            long = LongAnswer(file, "values")
-            head = _head(long.rest)
-        except msgspec.ValidationError:
-            raise NoStreaming(f"{_TOO_OLD}: data/sync answers in a form of its first days.", hint=_UPDATE) from None
-        except (ValueError, RecursionError) as error:
-            raise self._garbled(error) from None
+        with ExitStack() as stack:
+            file = cast("BinaryIO", stack.enter_context(SpooledTemporaryFile(_IN_MEMORY)))
+            answer = self._client.http.post_into(_PATH, msgspec.json.encode(asked), file)
+            if answer.status != 200:
+                raise self._refusal(answer)
+            try:
+                head, pieces = _read_short(file) if answer.size <= _IN_MEMORY else _read_long(file, stack)
+            except msgspec.ValidationError:
+                raise NoStreaming(f"{_TOO_OLD}: data/sync answers in a form of its first days.", hint=_UPDATE) from None
+            except (ValueError, RecursionError) as error:
+                raise self._garbled(error) from None
         return ChangePage(
-            changes=_Repeatable(partial(self._changes, long)),
+            changes=self._changes(pieces),
             truncated=any(self._ours(truncate) for truncate in head.truncates),
             cursor=head.pagination.next_cursor,
             up_to_date=head.status.type == "upToDate",
@@ -204,25 +216,26 @@ class StreamDoor:
             bytes=answer.size,
         )
 
-    def _changes(self, long: LongAnswer) -> Iterator[Change]:
+    def _changes(self, pieces: Iterator[Sequence[_Revision]]) -> Iterator[Changes]:
         """Yield the changes of one answer.
 
         Raises:
             Unreachable: they are not what a deployment sends.
         """
-        for piece in long.pieces():
-            try:
-                changes = self._all([revision for revision in _revisions(piece) if self._ours(revision)])
-            except (ValueError, RecursionError) as error:
-                raise self._garbled(error) from None
-            yield from changes
+        try:
+            for piece in pieces:
+                yield self._read([revision for revision in piece if self._ours(revision)])
+        except (ValueError, RecursionError) as error:
+            raise self._garbled(error) from None
+
+    def _read(self, revisions: list[_Revision]) -> Changes:
+        rows = self._reader.exported_page([bytes(revision.value) for revision in revisions])
+        if not all(rows.block.ids if rows.block is not None else [row.id for row in rows.rows]):
+            raise ValueError("a document has no _id")
+        return Changes(rows, [revision.ts for revision in revisions], [revision.deleted for revision in revisions])
 
     def _ours(self, named: _Named) -> bool:
         return named.table == self._table and not named.component
-
-    def _all(self, revisions: list[_Revision]) -> list[Change]:
-        rows = self._rows(exports_to_canonical([bytes(revision.value) for revision in revisions]))
-        return [_change(revision, row) for revision, row in zip(revisions, rows, strict=True)]
 
     def _garbled(self, error: Exception) -> Unreachable:
         return Unreachable(f"the changes of {self._client.url} came garbled: {error}.")
@@ -246,17 +259,34 @@ class StreamDoor:
         return refusal(answer, self._client.url)
 
 
-def _change(revision: _Revision, row: Row | None) -> Change:
-    if row is None or not row.id:
-        raise ValueError("a document has no _id")
-    return Change(row.id, revision.ts, None if revision.deleted else row)
+def _read_short(file: BinaryIO) -> tuple[_Head, Iterator[Sequence[_Revision]]]:
+    """Read an answer at once.
+
+    Raises:
+        ValueError: it is no such answer; `msgspec.ValidationError` where its head is another than expected.
+    """
+    file.seek(0)
+    data = file.read()
+    try:
+        answer = _answer(data)
+    except msgspec.ValidationError as error:
+        _head(data)
+        raise ValueError(str(error)) from None
+    values = answer.values
+    return answer, (values[start : start + _AT_A_TIME] for start in range(0, len(values), _AT_A_TIME))
 
 
-class _Repeatable:
-    """Changes that can be gone through as often as wanted."""
+def _read_long(file: BinaryIO, stack: ExitStack) -> tuple[_Head, Iterator[Sequence[_Revision]]]:
+    """Read an answer of any size, piece by piece; `stack` is closed with the last one.
 
-    def __init__(self, begin: Callable[[], Iterator[Change]]) -> None:
-        self._begin = begin
+    Raises:
+        ValueError: as `_read_short`; of a piece, when that is read.
+    """
+    long = LongAnswer(file, "values")
+    head, left = _head(long.rest), stack.pop_all()
 
-    def __iter__(self) -> Iterator[Change]:
-        return self._begin()
+    def pieces() -> Iterator[Sequence[_Revision]]:
+        with left:
+            yield from map(_revisions, long.pieces())
+
+    return head, pieces()

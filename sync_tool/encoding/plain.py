@@ -41,7 +41,7 @@ def dumps_plain_lines(values: Sequence[Value]) -> bytes:
 
 def plain_lines(block: bytes) -> list[Document] | None:
     """Return the documents in lines, each of which ends with a newline; None unless all are plain objects."""
-    if (b'"$' in block and _TAG.search(block)) or _ESCAPED_DOLLAR in block:
+    if (b"$" in block and _TAG.search(block)) or (b"\\" in block and _ESCAPED_DOLLAR in block):
         return None
     if (b"-0" in block or b"e-" in block or b"E-" in block) and _NEGATIVE_ZERO.search(block):
         return None
@@ -56,6 +56,17 @@ def plain_texts(texts: Sequence[bytes]) -> list[Document] | None:
     """Return the documents in JSON texts; None unless all are plain objects on one line."""
     values = plain_lines(b"\n".join([*texts, b""]))
     return values if values is not None and len(values) == len(texts) else None
+
+
+def canonical_texts(texts: Sequence[bytes]) -> list[Document] | None:
+    """Return the documents in JSON texts; None unless all are plain objects in canonical spelling already.
+
+    What comes out of a parse and a sorted write as it went in is canonical, also in ``export_json``: there a bare
+    integer is an int64, but the parse takes it for a float and the write gives it a point.
+    """
+    block = b"\n".join([*texts, b""])
+    values = plain_lines(block)
+    return values if values is not None and _encoder.encode_lines(values) == block else None
 
 
 def plain_type() -> Any:

@@ -24,9 +24,8 @@ class JsonlWriter:
 
     def write(self, page: Page) -> None:
         """Append the rows of a page."""
-        block = None if page.block is None else page.block.lines()
-        if block is not None:
-            self._stream.write(block)
+        if page.block is not None:
+            self._stream.write(page.block.lines())
         elif page.rows:
             lines = [row.raw if b"\n" not in row.raw else dumps(row.value) for row in page.rows]
             lines.append(b"")

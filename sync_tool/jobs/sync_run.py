@@ -128,7 +128,8 @@ class SyncRun:
         else:
             self._progress.note(f"going on with run {open_run.run}, which was cut off")
             state = archive.state
-        keep = row_filter(archive.manifest.selection)
+        selection = archive.manifest.selection
+        keep = None if selection.everything else row_filter(selection)
         try:
             return Recorder(self._layout, archive.index, state, archive.before, keep=keep, step_bytes=self._step_bytes)
         except Damaged as error:

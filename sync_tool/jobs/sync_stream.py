@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from sync_tool.archive.recorder import Gone, Recorder
+from sync_tool.archive.recorder import Recorder
 from sync_tool.archive.runs import Position
 from sync_tool.archive.state import Pass
-from sync_tool.deployment.stream import INVALID_CURSOR, ChangePage, StreamDoor
+from sync_tool.deployment.stream import INVALID_CURSOR, StreamDoor
 from sync_tool.errors import CursorExpired, Refused
 from sync_tool.jobs.sync_reading import Outcome
-from sync_tool.model import Row
 from sync_tool.ports import Progress
 
 WAY: Final = "stream"
@@ -71,7 +69,10 @@ class StreamReading:
         for page in self._door.pages(at.cursor):
             if page.truncated and at.cursor is not None:
                 at = self._beginning(recorder)
-            count = self._take(recorder, page, full=at.since is not None)
+            count = 0
+            for changes in page.changes:
+                recorder.take(changes.rows, changes.deleted, full=at.since is not None)
+                count += len(changes.ts)
             at = replace(at, cursor=page.cursor)
             snapshot = page.snapshot
             self._read_bytes += page.bytes
@@ -82,15 +83,3 @@ class StreamReading:
         moment = None if snapshot is None else datetime.fromtimestamp(snapshot / _NS_A_SECOND, UTC).isoformat()
         position = Position(WAY, at.cursor, None, at.full_started or self._position.full)
         return Outcome(position, at.since is not None, moment, self._read_bytes)
-
-    def _take(self, recorder: Recorder, page: ChangePage, *, full: bool) -> int:
-        count = 0
-
-        def items() -> Iterator[Row | Gone]:
-            nonlocal count
-            for change in page.changes:
-                count += 1
-                yield change.row or Gone(change.id)
-
-        recorder.take(items(), full=full)
-        return count

@@ -123,7 +123,7 @@ class TimeReading:
 
     def _walk(self, recorder: Recorder, at: Pass) -> Pass:
         for page in self._meter.watch(self._deployment.in_time_order(at.after)):
-            recorder.take(_respelled(page), full=at.since is not None)
+            recorder.take(Page(_respelled(page), page.bytes), full=at.since is not None)
             times = [row.time for row in page.rows]
             if times:
                 at = replace(at, after=times[-1], greatest=max(times[-1], at.greatest or 0.0))

@@ -8,11 +8,11 @@ Source of what is read in which order: get-convex/convex-backend, ``crates/table
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import merge
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -29,13 +29,13 @@ ORDER BY commit_number
 """
 
 _NOW: Final = """
-SELECT entries.key, commit_number, ts, body
-FROM entries CROSS JOIN documents ON table_number = ? AND documents.key = home JOIN commits ON number = commit_number
+SELECT entries.key, commit_number, body
+FROM entries CROSS JOIN documents ON table_number = ? AND documents.key = home
 WHERE index_number = ? AND entries.key >= ? AND commit_number <= ? ORDER BY entries.key
 """
 
 _BEFORE: Final = """
-SELECT id, commit_number, ts, body FROM revisions INDEXED BY revisions_by_id JOIN commits ON number = commit_number
+SELECT id, commit_number, body FROM revisions INDEXED BY revisions_by_id
 WHERE table_number = ? AND id > ? AND commit_number <= ? ORDER BY id, commit_number
 """
 
@@ -68,15 +68,42 @@ def log_after(connection: sqlite3.Connection, ts: int, table: Table | None) -> I
 
 def table_at(connection: sqlite3.Connection, table: Table, ts: int, after_id: str) -> Iterator[Revision]:
     """Yield the documents that a table held at a moment, in the order of their ids, after one of these."""
-    number = _commit_at(connection, ts)
+    number, moments = _commit_at(connection, ts), _Moments(connection)
     start = after(key_of([after_id])) if after_id else b""
     now = connection.execute(_NOW, (table.number, table.by_id, start, number))
     before = connection.execute(_BEFORE, (table.number, after_id, number))
-    newest = ((key[1:-1].decode(), *rest) for key, *rest in now)  # between the marks of a string (`key_of`)
-    for document_id, versions in groupby(merge(before, newest, key=itemgetter(0, 1)), itemgetter(0)):
-        *_, (_, _, committed, body) = versions
+    first = before.fetchone()
+    if first is None:  # of these nothing was ever replaced or deleted
+        for key, commit, body in now:
+            yield Revision(moments[commit], table.number, _id_of(key), body)
+        return
+    versions_of = groupby(merge(chain([first], before), _by_name(now), key=itemgetter(0, 1)), itemgetter(0))
+    for document_id, versions in versions_of:
+        *_, (_, commit, body) = versions
         if body is not None:
-            yield Revision(committed, table.number, document_id, body)
+            yield Revision(moments[commit], table.number, document_id, body)
+
+
+def _by_name(rows: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+    return ((_id_of(key), *rest) for key, *rest in rows)
+
+
+def _id_of(key: bytes) -> str:
+    """Return the id that a key of the index on ids stands for: it is between the marks of a string (`key_of`)."""
+    return key[1:-1].decode()
+
+
+class _Moments(dict[int, int]):
+    """When commits were made, by their number; each is looked up once."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def __missing__(self, number: int) -> int:
+        (ts,) = self._connection.execute("SELECT ts FROM commits WHERE number = ?", (number,)).fetchone()
+        self[number] = found = int(ts)
+        return found
 
 
 def _commit_at(connection: sqlite3.Connection, ts: int) -> int:

@@ -134,16 +134,14 @@ class StreamApi:
         tables = page.targets.values()
         names = {table.number: to_json_bytes(table.name) for table in tables}
         columns = {table.number: selection.columns(table.name) or _NO_TABLE for table in tables}
-        values = (
-            b'{"component":"","table":%s,"ts":%d,"deleted":%s,"value":%s}'
-            % (
-                names[number],
-                ts,
-                b"true" if body is None else b"false",
-                to_json_bytes({"_id": document_id}) if body is None else canonical_to_export(columns[number].cut(body)),
-            )
+        values = [
+            b'{"component":"","table":%b,"ts":%d,"deleted":false,"value":%b}'
+            % (names[number], ts, canonical_to_export(columns[number].cut(body)))
+            if body is not None
+            else b'{"component":"","table":%b,"ts":%d,"deleted":true,"value":%b}'
+            % (names[number], ts, to_json_bytes({"_id": document_id}))
             for ts, number, document_id, body in page.revisions
-        )
+        ]
         truncates = [{"component": "", "table": name} for name in page.truncated]
         more: Json = {"hasMore": True, "nextCursor": self._write(page.position)}
         return b'{"status":%s,"truncates":%s,"values":[%s],"syncId":%s,"pagination":%s}' % (
