@@ -15,7 +15,7 @@ from sync_tool.encoding.order import sort_key
 from sync_tool.encoding.plain import dumps_plain
 from sync_tool.encoding.values import Value
 from sync_tool.sandbox import limits
-from sync_tool.sandbox.documents import Row, check_document, new_id, next_time, whole_document
+from sync_tool.sandbox.documents import Row, check_document, new_ids, next_time, whole_document
 from sync_tool.sandbox.faults import developer_error
 from sync_tool.sandbox.intervals import CATALOG, field_of
 from sync_tool.sandbox.paths import is_identifier
@@ -89,8 +89,8 @@ class WriteTransaction(Transaction):
         """
         home = self.tables.get(table) or self.new_table(table)
         documents = []
-        for fields in several:
-            documents.append(whole_document(fields, new_id(home.number), self._creation_time))
+        for fields, document_id in zip(several, new_ids(home.number, len(several)), strict=True):
+            documents.append(whole_document(fields, document_id, self._creation_time))
             self._creation_time = next_time(self._creation_time)
         self._put_all(home, documents)
         return [document["_id"] for document in documents]
