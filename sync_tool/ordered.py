@@ -21,14 +21,14 @@ P = TypeVar("P", bound=Measured)
 Piece = Callable[[], Iterator[P]]
 """Starts the reading of one stretch of a history."""
 
-_WINDOW_BYTES: Final = 16 << 20
+_WINDOW_BYTES: Final = 8 << 20
 """How many bytes of pages may wait for their turn."""
 
 
 def in_order(pieces: Sequence[Piece[P]], workers: int) -> Iterator[P]:
     """Yield the pages of all pieces, piece after piece, while up to `workers` pieces are read at once.
 
-    A page is read ahead only while less than 16 MiB wait, or if it is the one that is waited for: so
+    A page is read ahead only while less than 8 MiB wait, or if it is the one that is waited for: so
     memory is bounded and nothing can stand still. An error of any piece is raised here. Closing the
     generator stops the readers.
     """
@@ -61,6 +61,7 @@ class _Window(Generic[P]):
                 for page in self._pieces[number]():
                     if not self._put(number, page):
                         return
+                    del page  # it may be taken and used up while the next one is read
             except BaseException as error:  # noqa: BLE001  # raised again where the pages are taken
                 self._fail(error)
                 return

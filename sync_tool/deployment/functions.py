@@ -128,12 +128,14 @@ class FunctionsDoor:
             answer = self._pace.call(
                 lambda rows: self._client.query(f"{MODULE}:{function}", {**args, "limit": float(rows)}, ROWS)
             )
-            page = self._reader.page(answer.rows)
+            page, is_done, moved = self._reader.page(answer.rows), answer.is_done, bytes(answer.cursor)
+            del answer  # else its bytes would be held, besides those of the page, until the next one is here
             if page.count:
                 yield page
-            if answer.is_done:
+            del page
+            if is_done:
                 return
-            cursor = loads(bytes(answer.cursor))
+            cursor = loads(moved)
             if cursor == args.get("after"):
                 raise Unreachable("the deployment sent a page that does not move on; run the same command again.")
             args["after"] = cursor

@@ -98,6 +98,7 @@ class Reader:
         for page in piece():
             self._throttle.wait(page.bytes)
             yield page
+            del page  # while the next one is read, this one is only held by whoever still needs it
 
     def _cut(self, where: KeyRange) -> list[KeyRange]:
         """Cut a large range into pieces for several workers."""

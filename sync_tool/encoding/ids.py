@@ -5,7 +5,8 @@ Source: get-convex/convex-backend, ``crates/value/src/id_v6.rs`` and ``base32.rs
 
 from __future__ import annotations
 
-from operator import mul
+from functools import cache
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -46,6 +47,7 @@ def decode_id(text: str) -> DocumentId:
     return document_id
 
 
+@cache
 def _varint(number: int) -> bytes:
     out = bytearray()
     while number >= 0x80:
@@ -66,7 +68,7 @@ def _unvarint(data: bytes) -> tuple[int, int]:
 
 def _checksum(data: bytes) -> bytes:
     """Return the sum of the bytes, and the sum of what it was after each byte."""
-    return bytes((sum(data) % 256, sum(map(mul, data, range(len(data), 0, -1))) % 256))
+    return bytes((sum(data) % 256, sum(accumulate(data)) % 256))
 
 
 def _base32(data: bytes) -> str:

@@ -38,6 +38,8 @@ def measure(value: Value) -> Measured:
         below: list[Any] = []
         for holder in level:
             size += 2
+            if not holder:  # every message has several of these
+                continue
             items = holder
             if type(holder) is dict:
                 names = "".join(holder)
@@ -45,8 +47,8 @@ def measure(value: Value) -> Measured:
                 items = holder.values()
             for item in items:
                 kind = type(item)
-                if kind is str and item.isascii():  # nearly all there is
-                    size += len(item) + 2
+                if kind is str:  # nearly all there is
+                    size += (len(item) if item.isascii() else len(item.encode())) + 2
                 elif kind is dict or kind is list:
                     below.append(item)
                 else:
@@ -59,6 +61,8 @@ def measure(value: Value) -> Measured:
 
 def size_of(value: Value) -> int:
     """Return the bytes Convex counts for `value` (a whole document with its system fields, or any part)."""
+    if type(value) is str and value.isascii():
+        return len(value) + 2
     return measure(value).size
 
 
@@ -67,8 +71,6 @@ def _measure_one(value: Value) -> tuple[int, bool]:
     kind = type(value)
     if kind is float:
         return 9, math.isfinite(value) and (value != 0.0 or math.copysign(1.0, value) > 0)
-    if kind is str:
-        return len(value.encode()) + 2, True
     if kind is int:
         return 9, False
     if kind is bytes:

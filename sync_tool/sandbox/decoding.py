@@ -20,6 +20,8 @@ _FIELD_NAME: Final = re.compile(r"(?!\$)[ -~]*")
 _MOST_REMEMBERED: Final = 10_000
 _good_names: set[str] = set()
 """Names that were found to be field names: the same few come again with every document."""
+_AS_THEY_ARE: Final = frozenset((str, float, bool, type(None)))
+"""What JSON's values are decoded to as they stand."""
 _TAGS: Final = ("$bytes", "$integer", "$float")
 
 
@@ -37,7 +39,7 @@ def decode_strictly(json: Json, depth: int = 0, on_int: Callable[[int], Value] =
         ValueError: it spells none; the text is the backend's.
     """
     kind = type(json)
-    if kind is str or kind is float or json is None or kind is bool:
+    if kind in _AS_THEY_ARE:
         return json
     if kind is int:
         return on_int(json)
@@ -59,9 +61,11 @@ def _object(json: dict[str, Json], depth: int, on_int: Callable[[int], Value]) -
         raise ValueError(f"Object has too many fields ({len(json)} > maximum number {limit})")
     if not json.keys() <= _good_names:
         _check_names(json)
-    return {
-        name: item if type(item) is str else decode_strictly(item, depth + 1, on_int) for name, item in json.items()
-    }
+    values = json.copy()
+    for name, item in json.items():
+        if type(item) not in _AS_THEY_ARE:
+            values[name] = decode_strictly(item, depth + 1, on_int)
+    return values
 
 
 def _check_names(json: dict[str, Json]) -> None:

@@ -18,6 +18,7 @@ from sync_tool.sandbox.faults import developer_error
 from sync_tool.sandbox.limits import binary_size
 
 _DAY_SECONDS: Final = 86_400
+_RANDOM_BYTES: Final = 14
 _MAX_EXACT: Final = float(2**53)
 
 
@@ -42,8 +43,15 @@ class Row(NamedTuple):
 
 def new_id(table_number: int) -> str:
     """Return a fresh ``_id``: 14 random bytes and the day, so ids do not tell the order of inserts."""
-    day = int(time.time()) // _DAY_SECONDS
-    return encode_id(DocumentId(table_number, os.urandom(14) + day.to_bytes(2, "big")))
+    return new_ids(table_number, 1)[0]
+
+
+def new_ids(table_number: int, count: int) -> list[str]:
+    """Return fresh ids, as `new_id` does; all randomness is asked for at once, which is what takes time."""
+    day = (int(time.time()) // _DAY_SECONDS).to_bytes(2, "big")
+    random = os.urandom(_RANDOM_BYTES * count)
+    starts = range(0, len(random), _RANDOM_BYTES)
+    return [encode_id(DocumentId(table_number, random[start : start + _RANDOM_BYTES] + day)) for start in starts]
 
 
 def next_time(creation_time: float) -> float:

@@ -46,6 +46,8 @@ def key_of(values: Sequence[Value]) -> bytes:
 
 def field_of(document: dict[str, Value], path: str) -> Value:
     """Return the value at a dotted field path, or `MISSING`."""
+    if "." not in path:
+        return document.get(path, MISSING)
     value: Value = document
     for name in path.split("."):
         if type(value) is not dict or name not in value:

@@ -79,7 +79,7 @@ class Schema:
         Raises:
             FunctionError: it is not.
         """
-        if table not in self.tables:
+        if table not in self.tables or self.tables[table].document is ANY:
             return
         fields = {name: item for name, item in document.items() if name not in ("_id", "_creationTime")}
         fault = self.tables[table].document.explain(fields)

@@ -33,6 +33,10 @@ _REQUESTS_KEPT_NS: Final = 14 * 86_400 * 10**9
 _PAGE_BYTES: Final = 8192
 """Messages of up to two kilobytes stay on one page."""
 
+_PAGES_BEFORE_FOLDING: Final = 4000
+"""Pages that the write-ahead file takes before they are folded in. Ids are random, so every commit touches pages all
+over their index: folded in after SQLite's usual 1,000, each would be written anew almost every time."""
+
 _DDL: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE tables (
@@ -116,6 +120,7 @@ class Store:
         connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'OFF'}")
         connection.execute("PRAGMA cache_size = -65536")
         connection.execute(f"PRAGMA mmap_size = {1 << 34}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_BEFORE_FOLDING}")
 
     def _prepare(self) -> None:
         if self.writer.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION_ID:
@@ -180,7 +185,7 @@ class Table:
         born: number of the commit that put this table, empty, where it is: another one if an import replaced it.
     """
 
-    __slots__ = ("born", "home", "indexed", "indexes", "name", "number")
+    __slots__ = ("born", "declared", "home", "indexes", "name", "number")
 
     def __init__(self, number: int, name: str, declared: dict[str, tuple[str, ...]], born: int = 0) -> None:
         self.number = number
@@ -195,8 +200,8 @@ class Table:
         self.indexes = {
             index: (number * INDEXES_PER_TABLE + position, fields[position]) for position, index in enumerate(names)
         }
-        self.indexed = frozenset(name for several in fields for name in several)
         self.home = number * INDEXES_PER_TABLE + (2 if declared else 1)
+        self.declared = [(number * INDEXES_PER_TABLE + 2 + n, f) for n, f in enumerate(declared.values())]
 
     @property
     def by_id(self) -> int:

@@ -15,9 +15,9 @@ from sync_tool.encoding.order import sort_key
 from sync_tool.encoding.plain import dumps_plain
 from sync_tool.encoding.values import Value
 from sync_tool.sandbox import limits
-from sync_tool.sandbox.documents import Row, check_document, new_id, next_time, whole_document
+from sync_tool.sandbox.documents import Row, check_document, new_ids, next_time, whole_document
 from sync_tool.sandbox.faults import developer_error
-from sync_tool.sandbox.intervals import CATALOG, field_of
+from sync_tool.sandbox.intervals import CATALOG, field_of, key_of
 from sync_tool.sandbox.paths import is_identifier
 from sync_tool.sandbox.schema import Schema
 from sync_tool.sandbox.store import FIRST_TABLE, INDEXES_PER_TABLE, Declared, Table
@@ -89,8 +89,8 @@ class WriteTransaction(Transaction):
         """
         home = self.tables.get(table) or self.new_table(table)
         documents = []
-        for fields in several:
-            documents.append(whole_document(fields, new_id(home.number), self._creation_time))
+        for fields, document_id in zip(several, new_ids(home.number, len(several)), strict=True):
+            documents.append(whole_document(fields, document_id, self._creation_time))
             self._creation_time = next_time(self._creation_time)
         self._put_all(home, documents)
         return [document["_id"] for document in documents]
@@ -123,6 +123,7 @@ class WriteTransaction(Transaction):
             home = keys.pop(table.home)
             bodies.append((table.number, home, commit_number, size, body))
             entries += [(number, key, home) for number, key in keys.items()]
+        entries.sort()  # neighbours in an index then go to the same page one after the other
         self.connection.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", bodies)
         self.connection.executemany("INSERT INTO entries VALUES (?, ?, ?)", entries)
 
@@ -227,8 +228,11 @@ class WriteTransaction(Transaction):
         self._row_counts[table.number] -= 1
 
     def _keys(self, table: Table, document: dict[str, Value]) -> dict[int, bytes]:
-        parts = {field: sort_key(field_of(document, field)) for field in table.indexed}
-        keys = {number: b"".join([parts[field] for field in fields]) for number, fields in table.indexes.values()}
+        identity = sort_key(document["_id"])
+        end = sort_key(document["_creationTime"]) + identity  # of every index but the one on ids
+        keys = {table.by_id: identity, table.by_id + 1: end}
+        for number, fields in table.declared:
+            keys[number] = key_of([field_of(document, field) for field in fields]) + end
         self.touched += keys.items()
         self._changed = True
         return keys

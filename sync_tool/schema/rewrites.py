@@ -81,7 +81,7 @@ def rewrite(message: Message, language: Language = "js") -> tuple[Message, tuple
         The message and the names of the rewrites that were used; the same object and none of them where
         nothing was to be done, or where the form is unknown.
     """
-    if _is_todays(message):
+    if is_todays(message):
         return message, ()
     done: list[str] = []
     for name, function in _STEPS.items():
@@ -92,7 +92,7 @@ def rewrite(message: Message, language: Language = "js") -> tuple[Message, tuple
     return message, tuple(done)
 
 
-def _is_todays(message: Message) -> bool:
+def is_todays(message: Message) -> bool:
     """Tell quickly of most messages that no rewrite concerns them."""
     kind, data = message.get("type"), message.get("data")
     return type(kind) is str and type(data) is dict and "content" in data and kind not in _REWRITTEN_TYPES

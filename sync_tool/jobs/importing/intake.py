@@ -96,13 +96,18 @@ class Intake:
                     self._meet(last := session)
                 if look.selects(row, session):
                     looked_at.append((of, record, row, session))
+            good: list[str] = []
             all_brought = bringer.bring([record.raw for _, record, _, _ in looked_at if record.raw])
             for of, record, row, session in looked_at:
                 brought = next(all_brought) if record.raw else Brought(b"")
                 if record.fault is not None:
                     brought = Brought(record.raw, (record.fault, *brought.faults))
-                self._count(part, record, row, session, brought)
+                if session is not None and not (brought.faults or brought.warnings or brought.rewritten):
+                    good.append(session)
+                else:
+                    self._count(part, record, row, session, brought)
                 yield self._placed(_incoming(record.line, of, row, session, brought))
+            self._tally.add_good(good)
 
     def _repaired(self, part: Part, records: Iterable[Record]) -> list[tuple[str, Record]]:
         """Return records, or what stands in their places, each with the fingerprint of what was found."""
@@ -129,9 +134,6 @@ class Intake:
             self.met.add(session)
 
     def _count(self, part: Part, record: Record, row: Row | None, session: str | None, brought: Brought) -> None:
-        if session is not None and not (brought.faults or brought.warnings or brought.rewritten):
-            self._tally.add_good([session])
-            return
         shown = None if session is None else one_line(session)
         line = record.line if part.lines else None
         place = Place(part.title, line, one_line(row.id) if row else "", shown, record.where)

@@ -242,10 +242,9 @@ class Staged:
 
     def _drop_repeated(self) -> None:
         groups = "SELECT id FROM item WHERE id <> '' GROUP BY id HAVING count(*) > 1"
-        parted = self._all(
-            "SELECT id FROM item WHERE id <> '' GROUP BY id HAVING count(*) > 1"
-            " AND (min(document) <> max(document) OR min(own_time) <> max(own_time)) LIMIT 1"
-        )
+        if not self._all(f"{groups} LIMIT 1"):  # nearly always; what follows sorts whole documents
+            return
+        parted = self._all(f"{groups} AND (min(document) <> max(document) OR min(own_time) <> max(own_time)) LIMIT 1")
         if parted:
             raise self._parted(parted[0][0])
         self._run(
