@@ -71,7 +71,7 @@ class Bringer:
     def bring(self, raws: Sequence[bytes]) -> Iterator[Brought]:
         """Check records, rewrite each where that cures it, and check it against the target's own schema."""
         plain: Sequence[dict[str, Value] | None] = plain_texts(raws) or [None] * len(raws)
-        for raw, (verdict, _), value in zip(raws, self._check_many(raws), plain, strict=True):
+        for raw, verdict, value in zip(raws, self._check_many(raws), plain, strict=True):
             yield self._bring(raw, verdict, value)
 
     def _bring(self, raw: bytes, verdict: Verdict, plain: dict[str, Value] | None) -> Brought:

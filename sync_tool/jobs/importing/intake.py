@@ -130,7 +130,7 @@ class Intake:
 
     def _count(self, part: Part, record: Record, row: Row | None, session: str | None, brought: Brought) -> None:
         if session is not None and not (brought.faults or brought.warnings or brought.rewritten):
-            self._tally.add_good([session])
+            self._tally.add_good(1, [session])
             return
         shown = None if session is None else one_line(session)
         line = record.line if part.lines else None
