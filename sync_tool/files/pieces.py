@@ -14,7 +14,7 @@ from sync_tool.files.lines import MAX_LINE_BYTES, pass_over
 Lines = bytes | int
 """Lines, each with its newline; or how many bytes a line has that is too long to be held."""
 
-_READ: Final = 1 << 17
+_READ: Final = 1 << 16
 """Bytes that are looked at together: what is made of so many is still in the processor's cache when it is done with."""
 _SENT: Final = 1 << 20
 """Bytes that are sent to another process together."""

@@ -7,13 +7,14 @@ are nobody's field; what Convex asks of a key has to be looked for there (`sync_
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from sync_tool.encoding.plain import plain_type
 from sync_tool.model import Names
+from sync_tool.schema.loading import READABLE
 from sync_tool.schema.parsing import END_OF_TIME
 from sync_tool.schema.rules import Level
 
@@ -56,7 +57,8 @@ _USAGE: Final = _struct(
 )
 _DOCUMENTED: Final = _struct("Documented", {"content": str}, {"role": _TEXT, "name": _TEXT, "additional_kwargs": _OPEN})
 """``data`` with the four documented fields."""
-_TEXTS: Final = {"role": _TEXT, "name": _TEXT_OR_NULL, "id": _TEXT_OR_NULL, "tool_call_id": _TEXT, "status": _TEXT}
+_OWN_NAMES: Final = {"role": _TEXT, "name": _TEXT_OR_NULL, "id": _TEXT_OR_NULL}
+_TEXTS: Final = {**_OWN_NAMES, "tool_call_id": _TEXT, "status": _TEXT}
 USUAL_OPEN_FIELDS: Final = ("additional_kwargs", "response_metadata", "tool_calls", "invalid_tool_calls")
 """The open fields of ``_USUAL``."""
 _USUAL: Final = _struct(
@@ -65,6 +67,17 @@ _USUAL: Final = _struct(
     {**_TEXTS, **dict.fromkeys(USUAL_OPEN_FIELDS, _OPEN), "usage_metadata": _USAGE | UnsetType | None},
 )
 """``data`` as JavaScript writes most of it: nearly nothing in it is open."""
+_BARE: Final = _struct(
+    "Bare",
+    {"content": str},
+    {
+        **_OWN_NAMES,
+        **dict.fromkeys(("additional_kwargs", "response_metadata"), _struct("Nothing", {}, {}) | UnsetType),
+        **dict.fromkeys(("tool_calls", "invalid_tool_calls"), tuple[()] | UnsetType),
+        "usage_metadata": _USAGE | UnsetType | None,
+    },
+)
+"""The same where nothing is open: every message of people, and of models those that only say something."""
 OPEN_FIELDS: Final = (
     *USUAL_OPEN_FIELDS,
     "usage_metadata", "tool_call_chunks", "artifact", "metadata", "content_blocks", "chunk_position",
@@ -94,8 +107,13 @@ class RowDecoders:
         self._data = _DOCUMENTED if level == "documented" else _WRITTEN
 
     @cached_property
+    def bare(self) -> msgspec.json.Decoder[Any] | None:
+        """Takes, at the level ``langchain``, messages in which nothing is open and that call or answer no tool."""
+        return _decoder(_BARE, self._names, READABLE) if self._level == "langchain" else None
+
+    @cached_property
     def usual(self) -> msgspec.json.Decoder[Any] | None:
-        """Takes what is usual at the level ``langchain``; None for the others."""
+        """Takes, at the level ``langchain``, what is usual."""
         return _decoder(_USUAL, self._names) if self._level == "langchain" else None
 
     @cached_property
@@ -109,8 +127,9 @@ class RowDecoders:
         return _decoder(self._data, self._names, forbid_unknown_fields=self._level == "documented")
 
 
-def _decoder(data: Any, names: Names, **more: Any) -> msgspec.json.Decoder[Any]:
-    message = _struct("Message", {"type": str, "data": data}, {})
+def _decoder(data: Any, names: Names, types: frozenset[str] | None = None, **more: Any) -> msgspec.json.Decoder[Any]:
+    kind: Any = str if types is None else Literal[tuple(sorted(types))]
+    message = _struct("Message", {"type": kind, "data": data}, {})
     fields = {"session": names.session_field, "message": names.message_field, "id": "_id", "time": "_creationTime"}
     row = _struct("Row", {"session": str, "message": message}, {"time": _TIME, "id": _TEXT}, fields, **more)
     return msgspec.json.Decoder(row)
