@@ -87,8 +87,8 @@ def test_a_file_in_pieces_is_told_of_as_line_by_line(content: bytes, read: int, 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_several_processes_say_what_one_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
     """Order, numbers, examples, sessions, results that answer calls of another piece: the whole report is the same."""
-    monkeypatch.setattr(pieces, "_RANGE", 5000)
-    monkeypatch.setattr(pieces, "_SENT", 5000)
+    monkeypatch.setattr(pieces, "_RANGE", 200)
+    monkeypatch.setattr(pieces, "_SENT", 2000)
     found = [line for number in range(60) for line in (GOOD, CALLS[number % 13], row(session=f"s{number}"), b"", b"{}")]
     content = b"\n".join(found)
     path = tmp_path / f"a.jsonl{suffix}"
@@ -100,7 +100,8 @@ def test_several_processes_say_what_one_says(tmp_path: Path, monkeypatch: pytest
 
 def test_several_processes_check_what_comes_before_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A compressed file that was cut: as many records as one process finds, and it is called damaged."""
-    monkeypatch.setattr(pieces, "_SENT", 5000)
+    monkeypatch.setattr(pieces, "_RANGE", 200)
+    monkeypatch.setattr(pieces, "_SENT", 2000)
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress(b"".join(row(session=f"s{number}") + b"\n" for number in range(2000)))[:-2000])
     one, two = (cm.validate(path, processes=processes) for processes in (1, 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, cast
@@ -67,6 +68,11 @@ def pieces_in(path: Path) -> Iterator[Piece]:
             yield Piece(start == 0, Range(path, start, stream.tell()))
             start = stream.tell()
     yield Piece(start == 0, Range(path, start, None))
+
+
+def most_pieces(size: int) -> int:
+    """Return how many pieces a plain file of so many bytes has at most; one whose size is not known, 0, has many."""
+    return size // _RANGE + 1 if size else sys.maxsize
 
 
 def pieces_of(blocks: Iterable[Lines]) -> Iterator[Piece]:

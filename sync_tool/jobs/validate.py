@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Final, TypedDict, Unpack
 
 from sync_tool.errors import Damaged, UsageError
-from sync_tool.files.pieces import Piece
+from sync_tool.files.pieces import Piece, most_pieces
 from sync_tool.jobs.checking import Asked, Checked, as_row, check_piece, check_records
 from sync_tool.jobs.history import History
-from sync_tool.jobs.metering import Meter, estimate_all, read_cap
 from sync_tool.jobs.opening import open_address
 from sync_tool.jobs.parts import Part, is_opened, parts_of
 from sync_tool.jobs.selecting import SelectionKeywords, make_selection, parse_size
@@ -30,6 +29,8 @@ from sync_tool.selecting import row_filter, unknown_session
 from sync_tool.text import one_line, plural
 from sync_tool.workers import in_processes, processes_for
 
+_QUICK: Final = 2
+"""So many times more bytes than of other work are done before further processes, which have to be started, pay."""
 LISTED: Final = 100
 """How many bad records a report lists unless told otherwise; all are counted."""
 
@@ -172,7 +173,7 @@ class _Run:
     def _in_processes(self, asked: Asked, pieces: Iterator[Piece], size: int) -> Iterator[Checked]:
         """Check all the lines of a file; those that come before a place that is damaged, before that is raised."""
         damage: list[Damaged] = []
-        processes = processes_for(size, self._processes)
+        processes = min(processes_for(size // _QUICK, self._processes), most_pieces(size))
         with closing(in_processes(partial(check_piece, asked), _until_damaged(pieces, damage), processes)) as checked:
             yield from checked
         for error in damage:
@@ -200,6 +201,8 @@ class _Run:
             raise unknown_session(missing[0], self._met)
 
     def _metered(self, source: Source) -> Iterator[Page]:
+        from sync_tool.jobs.metering import Meter, estimate_all, read_cap
+
         estimate = estimate_all(source) if self._chosen.everything else None
         return Meter(read_cap(source, self._max_read), estimate).watch(source.pages(self._chosen))
 
