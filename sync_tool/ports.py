@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 from sync_tool.model import Names, Page, Position, Selection, SessionInfo
 
@@ -71,3 +71,22 @@ class Progress(Protocol):
 
     def detail(self, text: str) -> None:
         """Something a person may want to know who asked for more; one line."""
+
+
+class _Silent:
+    """Progress for programs that did not ask."""
+
+    def begin(self, title: str, total: int | None) -> None:
+        """Tell nobody."""
+
+    def advance(self, rows: int, size: int) -> None:
+        """Tell nobody."""
+
+    def note(self, text: str) -> None:
+        """Tell nobody."""
+
+    def detail(self, text: str) -> None:
+        """Tell nobody."""
+
+
+SILENT: Final[Progress] = _Silent()

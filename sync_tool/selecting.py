@@ -9,9 +9,6 @@ from dataclasses import replace
 from fnmatch import translate
 from typing import Final
 
-from rapidfuzz import process
-from rapidfuzz.distance import Indel
-
 from sync_tool.encoding.order import same_value, sort_key
 from sync_tool.errors import UsageError
 from sync_tool.model import Page, Position, Row, Selection, SessionInfo
@@ -86,6 +83,9 @@ def sessions_of(pages: Iterable[Page]) -> Iterator[SessionInfo]:
 
 def unknown_session(session: str, candidates: Iterable[str]) -> UsageError:
     """Return the error that names the three ids most like `session`."""
+    from rapidfuzz import process
+    from rapidfuzz.distance import Indel
+
     found = process.extract(
         session, list(dict.fromkeys(candidates)), scorer=Indel.normalized_similarity, limit=_NEAREST
     )

@@ -15,6 +15,7 @@ TYPES = st.sampled_from(
 _BLOCKS = st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": TEXT}) | TEXT, max_size=3)
 _CALL = st.fixed_dictionaries({"name": TEXT, "args": OBJECTS, "id": TEXT | st.none()}, optional={"type": TEXT})
 _COUNTS = st.integers(0, 9).map(float)
+_TIMES = st.sampled_from([1.0, 1739503179722.0957, 2.0**53 - 1, 2.0**53, 0.0, -1.0])
 _USAGE = st.none() | st.fixed_dictionaries(
     dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), _COUNTS), optional={"input_token_details": OBJECTS}
 )
@@ -44,16 +45,16 @@ _DATA_NEARLY = st.fixed_dictionaries(
 )
 
 
-def _rows(data: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+def _rows(data: st.SearchStrategy[Any], **own: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     message = st.fixed_dictionaries({"type": TYPES, "data": data})
-    return st.fixed_dictionaries({"sessionId": TEXT, "message": message})
+    return st.fixed_dictionaries({"sessionId": TEXT, "message": message}, optional=own)
 
 
 DOCUMENTED_ROWS = _rows(_DATA_DOCUMENTED)
 NEARLY_ROWS = st.one_of(
     DOCUMENTED_ROWS,
-    _rows(_DATA_WRITTEN),
-    _rows(_DATA_NEARLY),
+    _rows(_DATA_WRITTEN, _id=TEXT, _creationTime=_TIMES, userId=VALUES),
+    _rows(_DATA_NEARLY, _id=TEXT | VALUES, _odd=VALUES),
     st.fixed_dictionaries(
         {}, optional={"sessionId": TEXT | VALUES, "message": VALUES | _DATA_NEARLY, "userId": VALUES, "_odd": VALUES}
     ),

@@ -16,7 +16,7 @@ from strategies_messages import DOCUMENTED_ROWS, NEARLY_ROWS, broken_bytes
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.encoding.sizes import size_of
 from sync_tool.model import Names
-from sync_tool.schema.check import Checker, explain
+from sync_tool.schema.check import Checker, explain, seen_in
 from sync_tool.schema.fast import FastCheck
 from sync_tool.schema.rules import LANGUAGES, LEVELS, RULES, Language, Level, faults_at, warnings_in
 
@@ -43,16 +43,24 @@ def rules(raw: bytes | dict[str, Any], level: Level = "langchain", language: Lan
 def assert_agree(raw: bytes) -> None:
     """What the fast check lets through has neither fault nor warning, at any level and in any language.
 
-    Alone, and in the middle of others.
+    Alone, in the middle of others, and in a block of lines; what it says of sessions and calls is what stands there.
     """
     line = raw.replace(b"\n", b" ")
+    around = [GOOD_LINE] * 5
     for (level, language), fast in FAST.items():
-        seen = fast.many([GOOD_LINE, line, GOOD_LINE])
-        assert seen[0] is not None
-        if fast(raw) is not None or seen[1] is not None:
-            found, _ = explain(raw, NAMES, language)
+        passed = fast.many([*around, line, *around])
+        assert passed.others in ([], [5])
+        assert passed.rows == 11 - len(passed.others)
+        together = fast.lines(b"\n".join([GOOD_LINE, line, GOOD_LINE, b""]))
+        if together is not None and together.rows == 3:
+            assert not passed.others
+        if fast(raw) is not None or not passed.others:
+            found, value = explain(raw, NAMES, language)
             assert faults_at(found, level) == ()
             assert warnings_in(found) == ()
+            seen = seen_in(value, NAMES)
+            assert passed.others or passed.sessions == {"s", seen.session}
+            assert dict(passed.calling).get(5, seen._replace(answers=None, calls=())) == seen
 
 
 @examples(max_examples=300)
@@ -85,6 +93,7 @@ def test_the_fast_check_takes_nearly_all_good_records() -> None:
     fast = FAST["langchain", "js"]
     good = [line for line in lines if not rules(line)]
     assert sum(fast(line) is not None for line in good) > 0.95 * len(good) > 2000
+    assert fast.many(good).rows > 0.95 * len(good)
 
 
 def verdicts(name: str) -> dict[str, tuple[str, ...]]:

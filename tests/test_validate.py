@@ -17,8 +17,8 @@ import zstandard
 import sync_tool as cm
 from running import ROOT, Done, Sandbox, convex_msgs
 from sync_tool.encoding.canonical import dumps
-from sync_tool.files import records, unpacking
-from sync_tool.files.records import read_lines
+from sync_tool.files import lines, unpacking
+from sync_tool.files.lines import read_lines
 
 SAMPLE = ROOT / "sample_data" / "messages.jsonl"
 GOOD = b'{"message":{"data":{"content":"Hi"},"type":"human"},"sessionId":"good"}'
@@ -93,13 +93,13 @@ def test_a_line_of_50_mb_is_passed_over_in_bounded_memory() -> None:
     """It is a fault with its length; the lines around it are read, and it is never held."""
     stream = io.BufferedReader(_Long())
     tracemalloc.start()
-    lines = list(read_lines(stream))
+    read = list(read_lines(stream))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert [(record.line, record.raw) for record in lines] == [(1, GOOD), (2, b""), (3, GOOD)]
-    assert lines[1].fault is not None
-    assert (lines[1].fault.rule, lines[1].fault.detail) == ("line-too-long", f"{LONG + 1:,} bytes")
-    assert peak < 3 * records.MAX_LINE_BYTES
+    assert [(record.line, record.raw) for record in read] == [(1, GOOD), (2, b""), (3, GOOD)]
+    assert read[1].fault is not None
+    assert (read[1].fault.rule, read[1].fault.detail) == ("line-too-long", f"{LONG + 1:,} bytes")
+    assert peak < 3 * lines.MAX_LINE_BYTES
 
 
 class _Long(io.RawIOBase):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from sync_tool.cli.base import Command
-from sync_tool.cli.declared import AS_OF
+from sync_tool.cli.declared import AS_OF, PROCESSES
 from sync_tool.cli.options import connection_when_asked, manners, selection
 from sync_tool.cli.report import Shared
 from sync_tool.errors import Exit
@@ -66,6 +66,7 @@ _ID_COLUMNS: Final = 40
     "--max-read", metavar="SIZE", envvar="CONVEX_MSGS_MAX_READ", help="Read at most this much of a deployment."
 )
 @AS_OF
+@PROCESSES
 @selection
 @connection_when_asked
 @click.pass_obj
@@ -78,6 +79,7 @@ def command(
     max_unpacked: str | None,
     max_read: str | None,
     as_of: str | None,
+    processes: int | None,
     selection: dict[str, Any],
     connect: Callable[[], History],
     names: Names,
@@ -98,6 +100,7 @@ def command(
         max_unpacked=max_unpacked,
         max_read=max_read,
         as_of=as_of,
+        processes=processes,
         progress=shared,
         **selection,
     )

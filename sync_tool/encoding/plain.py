@@ -69,10 +69,14 @@ def canonical_texts(texts: Sequence[bytes]) -> list[Document] | None:
     return values if values is not None and _encoder.encode_lines(values) == block else None
 
 
-def plain_type() -> Any:
-    """Return the type, for decoders of msgspec, that plain values have: every number is a float, as in Convex."""
+def plain_type(levels: int = _NESTING) -> Any:
+    """Return the type, for decoders of msgspec, that plain values have: every number is a float, as in Convex.
+
+    Args:
+        levels: how deep arrays and objects are nested. Each one more doubles the time to make a decoder.
+    """
     value: Any = bool | float | str | None
-    for _ in range(_NESTING):
+    for _ in range(levels):
         value = bool | float | str | list[value] | dict[str, value] | None
     return value
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from sync_tool.errors import UsageError
 from sync_tool.files.inputs import open_input
+from sync_tool.files.lines import read_lines
+from sync_tool.files.output import COMPRESSIONS
+from sync_tool.files.pieces import Lines, Piece, pieces_in, pieces_of, read_blocks
 from sync_tool.files.source import MessageFile
 from sync_tool.model import Names
 from sync_tool.records import Record
 from sync_tool.schema.rules import Fault
 
-MAX_LINE_BYTES: Final = 16 << 20
-"""A longer line is not held in memory. A document of 1 MiB is far shorter in any spelling."""
 STDIN: Final = "-"
-_CHUNK: Final = 1 << 20
-_SPACE: Final = b" \t\r\n"
-_BOM: Final = b"\xef\xbb\xbf"
 
 
 class RecordFile:
@@ -40,6 +38,8 @@ class RecordFile:
         self._path = Path(path)
         self._limit = unpacked_limit
         self._format = "stdin"
+        self.size = 0
+        """About how many bytes the records are; 0 where nobody knows."""
         if str(path) == STDIN:
             if sys.stdin.isatty():
                 raise UsageError("standard input is a terminal.", hint=[("give", "rows as JSONL, or a file")])
@@ -48,6 +48,7 @@ class RecordFile:
             self._file = MessageFile(self._path, names)
             self.names = self._file.names
             self._format = self._file.format
+            self.size = self._file.unpacked_bytes() if self._format == "jsonl" else 0
 
     def records(self) -> Iterator[Record]:
         """Yield the records in the file's order.
@@ -68,6 +69,23 @@ class RecordFile:
             for number, row in enumerate(rows, 1):
                 yield Record(number, row.raw)
 
+    def pieces(self) -> Iterator[Piece] | None:
+        """Return the lines of the file in pieces; None if it is not one of lines.
+
+        Raises:
+            Damaged: in their midst, bytes that do not decompress.
+            UsageError: then too, more came out of a compressed file than may.
+        """
+        if self._format == "stdin":
+            return pieces_of(read_blocks(sys.stdin.buffer))
+        if self._format != "jsonl":
+            return None
+        return pieces_of(self._unpacked()) if self._path.suffix in COMPRESSIONS else pieces_in(self._path)
+
+    def _unpacked(self) -> Iterator[Lines]:
+        with open_input(self._path, unpacked_limit=self._limit) as stream:
+            yield from read_blocks(stream)
+
     def _parquet(self) -> Iterator[Record]:
         from sync_tool.files.parquet import read_parquet_records
 
@@ -76,28 +94,3 @@ class RecordFile:
                 yield Record(number, found)
             else:
                 yield Record(number, b"", Fault("unreadable", "$", found))
-
-
-def read_lines(stream: BinaryIO) -> Iterator[Record]:
-    """Yield the lines of a JSONL stream that are not empty; one that is too long is passed over, not held."""
-    number = 0
-    while line := stream.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        if len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
-            length = len(line) + _pass_over(stream)
-            yield Record(number, b"", Fault("line-too-long", "$", f"{length:,} bytes"))
-        elif number == 1 and line.startswith(_BOM):
-            rest = line.removeprefix(_BOM).strip(_SPACE)
-            yield Record(number, rest, Fault("byte-order-mark", "$"))
-        elif text := line.strip(_SPACE):
-            yield Record(number, text)
-
-
-def _pass_over(stream: BinaryIO) -> int:
-    """Read to the end of the line; return how many bytes that were."""
-    length = 0
-    while part := stream.readline(_CHUNK):
-        length += len(part)
-        if part.endswith(b"\n"):
-            break
-    return length

@@ -10,11 +10,10 @@ from typing import Any, Final, Literal, Unpack
 
 from sync_tool.errors import Exit, UsageError
 from sync_tool.jobs.comparing import By, MessageDifference, SessionComparison, compare
-from sync_tool.jobs.export import SILENT
 from sync_tool.jobs.history import History, session_text
 from sync_tool.jobs.selecting import SelectionKeywords, make_selection
 from sync_tool.model import Page, Row, Selection
-from sync_tool.ports import Progress, Source
+from sync_tool.ports import SILENT, Progress, Source
 from sync_tool.text import shortened
 
 Difference = Literal["only_here", "only_there", "extended", "reordered", "changed"]

@@ -23,7 +23,7 @@ from sync_tool.jobs.selecting import SelectionKeywords, make_selection, parse_si
 from sync_tool.jobs.training import TrainingKeywords, TrainingReport, split_training, training_report
 from sync_tool.model import Page
 from sync_tool.pipeline import Totals, run
-from sync_tool.ports import Progress, Source
+from sync_tool.ports import SILENT, Progress, Source
 from sync_tool.text import size
 
 STDOUT = "-"
@@ -199,22 +199,3 @@ def _joined(first: Page | None, rest: Iterator[Page]) -> Generator[Page]:
     if first is not None:
         yield first
     yield from rest  # which passes on that nobody wants more, unlike itertools.chain
-
-
-class _Silent:
-    """Progress for programs that did not ask."""
-
-    def begin(self, title: str, total: int | None) -> None:
-        """Tell nobody."""
-
-    def advance(self, rows: int, size: int) -> None:
-        """Tell nobody."""
-
-    def note(self, text: str) -> None:
-        """Tell nobody."""
-
-    def detail(self, text: str) -> None:
-        """Tell nobody."""
-
-
-SILENT: Progress = _Silent()

@@ -12,7 +12,6 @@ from typing import Any, Final, Unpack
 from sync_tool.deployment.deployment import Deployment
 from sync_tool.errors import Conflict, Damaged, Exit, UsageError
 from sync_tool.files.output import check_output
-from sync_tool.jobs.export import SILENT
 from sync_tool.jobs.history import History
 from sync_tool.jobs.importing.bringing import Demand
 from sync_tool.jobs.importing.fixes import Fixes, count_set_aside, require_place, write_quarantine
@@ -35,7 +34,7 @@ from sync_tool.jobs.parts import Part, is_opened, parts_of
 from sync_tool.jobs.selecting import make_selection, parse_size
 from sync_tool.jobs.validation import DamagedSource, Tally
 from sync_tool.model import Page
-from sync_tool.ports import Progress, Source
+from sync_tool.ports import SILENT, Progress, Source
 from sync_tool.selecting import unknown_session
 from sync_tool.text import plural
 from sync_tool.validators import ANY, from_json

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from sync_tool.deployment.deployment import Deployment
 from sync_tool.errors import UsageError
 from sync_tool.model import Page
 from sync_tool.ports import Source
@@ -35,6 +34,8 @@ def read_cap(source: Source, asked: int | None) -> int | None:
     """Return how many bytes may be read: what was asked, else 200 MB on a cloud plan without streaming."""
     if asked is not None:
         return asked
+    from sync_tool.deployment.deployment import Deployment
+
     if isinstance(source, Deployment) and source.identity.cloud and not source.may_stream:
         return _FREE_READ
     return None

@@ -187,10 +187,12 @@ def is_json_history(path: Path) -> bool:
     """Tell whether a path is no file or folder of this tool, but one where LangChain keeps histories as JSON."""
     from sync_tool.files.formats import names_a_format
     from sync_tool.files.manifest import JOURNAL, MANIFEST
+
+    if (path / MANIFEST).exists() or (path / JOURNAL).exists() if path.is_dir() else names_a_format(path):
+        return False
     from sync_tool.stores.jsonfiles import is_json_store
 
-    ours = (path / MANIFEST).exists() or (path / JOURNAL).exists() if path.is_dir() else names_a_format(path)
-    return not ours and is_json_store(path)
+    return is_json_store(path)
 
 
 def _no_archive(address: str) -> UsageError:

@@ -10,6 +10,7 @@ from typing import Final
 from sync_tool.archive.layout import is_archive
 from sync_tool.errors import Damaged
 from sync_tool.files.folder import MessageFolder
+from sync_tool.files.pieces import Piece
 from sync_tool.files.records import STDIN, RecordFile
 from sync_tool.files.source import MessageFile
 from sync_tool.jobs.history import History
@@ -36,6 +37,10 @@ class Part:
     Raises:
         Damaged: it cannot be read to its end.
     """
+    pieces: Callable[[], Iterator[Piece] | None] = lambda: None
+    """Gives the same as lines, many at a time; None where there are none. Raises as `records` does."""
+    size: int = 0
+    """About how many bytes these lines are, where that is known."""
     live: bool = False
     """True where only the selected records come."""
     lines: bool = True
@@ -99,7 +104,7 @@ def _file(path: str | Path, names: Names, max_unpacked: int | None) -> Part:
         file = RecordFile(path, names, unpacked_limit=max_unpacked)
     except Damaged as error:
         return Part(str(path), names, _Broken(error))
-    return Part(file.title, file.names, file.records)
+    return Part(file.title, file.names, file.records, file.pieces, file.size)
 
 
 def _place(source: Source, pages: Callable[[Source], Iterator[Page]]) -> Part:

@@ -14,7 +14,6 @@ from sync_tool.deployment.deployment import Deployment
 from sync_tool.deployment.snapshot import COMPLETED, RUNNING, WAITING, ImportStatus, Mode, SnapshotDoor
 from sync_tool.errors import Differs, Locked, OutputError, UsageError
 from sync_tool.jobs.cancelling import CancelledByInterrupt, let_go
-from sync_tool.jobs.export import SILENT
 from sync_tool.jobs.history import History
 from sync_tool.jobs.restorable import Package, packed
 from sync_tool.jobs.restore_errors import number_taken, refused_import
@@ -22,7 +21,7 @@ from sync_tool.jobs.restore_journal import Begun, RestoreJournal
 from sync_tool.jobs.restore_report import RestorePlan, RestoreReport
 from sync_tool.jobs.selecting import SelectionKeywords, make_selection
 from sync_tool.model import Selection
-from sync_tool.ports import Progress, Source
+from sync_tool.ports import SILENT, Progress, Source
 from sync_tool.text import moment, plural, size
 
 _PROD: Final = "prod"

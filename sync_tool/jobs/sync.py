@@ -6,13 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from sync_tool.jobs.export import SILENT
 from sync_tool.jobs.history import History
 from sync_tool.jobs.selecting import SelectionKeywords, Span
 from sync_tool.jobs.sync_doors import SyncVia
 from sync_tool.jobs.sync_report import SyncReport, Telling
 from sync_tool.jobs.sync_run import Asked, SyncRun
-from sync_tool.ports import Progress
+from sync_tool.ports import SILENT, Progress
 
 
 class SyncOptions(TypedDict, total=False):

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from sync_tool.deployment.deployment import Deployment
 from sync_tool.deployment.functions import MODULE
 from sync_tool.errors import Refused, UsageError
-from sync_tool.jobs.export import SILENT
 from sync_tool.jobs.history import History
 from sync_tool.model import Row
-from sync_tool.ports import Progress
+from sync_tool.ports import SILENT, Progress
 from sync_tool.text import one_line
 
 SILENCE = 60.0

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, TypedDict, Unpack
 
 from sync_tool.errors import Damaged, UsageError
-from sync_tool.jobs.export import SILENT
+from sync_tool.files.pieces import Piece, most_pieces
+from sync_tool.jobs.checking import Asked, Checked, as_row, check_piece, check_records
 from sync_tool.jobs.history import History
-from sync_tool.jobs.metering import Meter, estimate_all, read_cap
 from sync_tool.jobs.opening import open_address
 from sync_tool.jobs.parts import Part, is_opened, parts_of
 from sync_tool.jobs.selecting import SelectionKeywords, make_selection, parse_size
 from sync_tool.jobs.validation import DamagedSource, Place, Tally, ValidationReport
-from sync_tool.model import Names, Page, Row, Selection
-from sync_tool.ports import Progress, Source
-from sync_tool.records import Record, in_chunks
+from sync_tool.model import Names, Page, Selection
+from sync_tool.ports import SILENT, Progress, Source
+from sync_tool.records import in_chunks
 from sync_tool.rowreader import RowReader
-from sync_tool.schema.check import GOOD, Checker, Verdict
+from sync_tool.schema.check import OpenCalls
 from sync_tool.schema.rules import LANGUAGES, LEVELS, Language, Level
 from sync_tool.selecting import row_filter, unknown_session
 from sync_tool.text import one_line, plural
+from sync_tool.workers import in_processes, processes_for
 
+_QUICK: Final = 2
+"""So many times more bytes than of other work are done before further processes, which have to be started, pay."""
 LISTED: Final = 100
 """How many bad records a report lists unless told otherwise; all are counted."""
 
@@ -44,6 +48,8 @@ class ValidateOptions(TypedDict, total=False):
     """Most bytes that may come out of a compressed file; without it 4 GiB or 200 times its size."""
     as_of: str | datetime | None
     """Of archives, an older state; every source must be one then."""
+    processes: int | None
+    """How many processes check the lines of a file; without it as many as are worth it."""
     progress: Progress | None
 
 
@@ -112,6 +118,7 @@ class _Run:
         self._names = options.get("names") or Names()
         self._as_of = options.get("as_of")
         self._max_read = parse_size(options.get("max_read"), "--max-read")
+        self._processes = options.get("processes")
         self._max_unpacked = parse_size(options.get("max_unpacked"), "--max-unpacked")
         self._met: set[str] = set()
         self._closing = ExitStack()
@@ -136,33 +143,56 @@ class _Run:
 
     def check(self, part: Part) -> None:
         """Check the records of a file or deployment; one that is damaged is noted, and the others go on."""
-        checker = Checker(self._level, part.names, self._language)
-        read_row = RowReader(part.names).row
-        keep = row_filter(replace(self._chosen, active_after=None))
-        whole = part.live or self._chosen.everything
+        asked = Asked(self._level, part.names, self._language)
+        pieces = part.pieces() if self._chosen.everything else None
+        calls = OpenCalls(part.names)
+        before = 0
         try:
-            for read in in_chunks(part.records()):
-                chunk = read
-                if not whole:
-                    chunk = [record for record in read if (row := _row(record, read_row)) is None or keep(row)]
-                self._add_all(part, chunk, read_row, checker)
-                self.progress.advance(len(read), 0)
+            if pieces is None:
+                for found in self._selected(part, asked):
+                    self._take(part, found, before, calls)
+            else:
+                for found in self._in_processes(asked, pieces, part.size):
+                    self._take(part, found, before, calls)
+                    before += found.lines
         except Damaged as error:
             self.tally.damaged.append(DamagedSource(part.title, error.message))
 
-    def _add_all(self, part: Part, records: list[Record], read_row: Callable[[bytes], Row], checker: Checker) -> None:
-        """Check records; of good ones nothing but the session is looked at."""
-        verdicts = checker.check_many([record.raw for record in records if record.raw])
-        sessions = []
-        for record in records:
-            verdict, session = next(verdicts) if record.raw else (Verdict(), None)
-            if verdict is GOOD and session is not None and record.fault is None:
-                sessions.append(session)
-            else:
-                self._add(part, record, _row(record, read_row), verdict)
-        self.tally.add_good(sessions)
+    def _selected(self, part: Part, asked: Asked) -> Iterator[Checked]:
+        """Check the selected records, each of which knows its line."""
+        read_row = RowReader(part.names).row
+        keep = row_filter(replace(self._chosen, active_after=None))
+        whole = part.live or self._chosen.everything
+        for read in in_chunks(part.records()):
+            chunk = read
+            if not whole:
+                chunk = [record for record in read if (row := as_row(record, read_row)) is None or keep(row)]
+            yield check_records(asked, chunk)
+            self.progress.advance(len(read) - len(chunk), 0)
+
+    def _in_processes(self, asked: Asked, pieces: Iterator[Piece], size: int) -> Iterator[Checked]:
+        """Check all the lines of a file; those that come before a place that is damaged, before that is raised."""
+        damage: list[Damaged] = []
+        processes = min(processes_for(size // _QUICK, self._processes), most_pieces(size))
+        with closing(in_processes(partial(check_piece, asked), _until_damaged(pieces, damage), processes)) as checked:
+            yield from checked
+        for error in damage:
+            raise error
+
+    def _take(self, part: Part, found: Checked, before: int, calls: OpenCalls) -> None:
+        """Count what was found in a part behind so many lines."""
+        self.tally.add_good(found.good, found.sessions)
         if self._chosen.sessions:
-            self._met.update(sessions)
+            self._met.update(found.sessions, (told.session for told in found.told if told.session is not None))
+        for told in found.told:
+            verdict = calls.match(told.verdict, told.seen)
+            if told.session is not None and not (verdict.faults or verdict.warnings):
+                self.tally.add_good(1, [told.session])
+            else:
+                session = None if told.session is None else _as_text(told.session)
+                line = None if part.live else before + told.line
+                self.tally.add(Place(part.title, line, one_line(told.id), session, told.where), verdict)
+        self.progress.advance(found.good + len(found.told), 0)
 
     def require_sessions(self) -> None:
         """Raise a UsageError if a session asked for by its id was not met in files that could be read."""
@@ -170,37 +200,28 @@ class _Run:
         if missing and not self.tally.damaged:
             raise unknown_session(missing[0], self._met)
 
-    def _add(self, part: Part, record: Record, row: Row | None, verdict: Verdict) -> None:
-        session = row.session if row is not None and isinstance(row.session, str) else None
-        if session is not None and self._chosen.sessions:
-            self._met.add(session)
-        if session is not None and not _is_text(session):
-            session = one_line(session)
-        line = None if part.live else record.line
-        place = Place(part.title, line, one_line(row.id) if row is not None else "", session, record.where)
-        if record.fault is not None:
-            verdict = replace(verdict, faults=(record.fault, *verdict.faults), passes_at=())
-        self.tally.add(place, verdict)
-
     def _metered(self, source: Source) -> Iterator[Page]:
+        from sync_tool.jobs.metering import Meter, estimate_all, read_cap
+
         estimate = estimate_all(source) if self._chosen.everything else None
         return Meter(read_cap(source, self._max_read), estimate).watch(source.pages(self._chosen))
 
 
-def _row(record: Record, read_row: Callable[[bytes], Row]) -> Row | None:
-    """Return a record as a row; None if it is none."""
+def _until_damaged(pieces: Iterator[Piece], damage: list[Damaged]) -> Iterator[Piece]:
+    """Yield pieces; note the damage that ends them, so that it does not end the work on those under way."""
     try:
-        return read_row(record.raw) if record.raw else None
-    except (ValueError, RecursionError):
-        return None
+        yield from pieces
+    except Damaged as error:
+        damage.append(error)
 
 
-def _is_text(session: str) -> bool:
+def _as_text(session: str) -> str:
+    """Return a session id; with what cannot be written spelled out if it is no valid text."""
     try:
         session.encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        return one_line(session)
+    return session
 
 
 def _titles(parts: Iterable[Part]) -> str:

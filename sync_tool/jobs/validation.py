@@ -129,9 +129,9 @@ class Tally:
                 found = tuple(map(_finding, verdict.faults))
                 self.records.append(BadRecord(place, found, verdict.passes_at))
 
-    def add_good(self, sessions: list[str]) -> None:
-        """Count good records, of which only the sessions are known."""
-        self.rows += len(sessions)
+    def add_good(self, rows: int, sessions: Iterable[str]) -> None:
+        """Count so many good records, of these sessions."""
+        self.rows += rows
         if self._sessions is not None:
             self._sessions.update(map(hash, sessions))
             self._forget()

@@ -14,10 +14,9 @@ from sync_tool.archive.layout import Layout, is_archive
 from sync_tool.archive.reader import ArchiveRows
 from sync_tool.archive.runs import Run
 from sync_tool.errors import Exit, NoArchive, UsageError
-from sync_tool.jobs.export import SILENT
 from sync_tool.jobs.proving import Restored, prove
 from sync_tool.jobs.selecting import Span, parse_span
-from sync_tool.ports import Progress
+from sync_tool.ports import SILENT, Progress
 
 _SHARE: Final = re.compile(r"^([1-9]\d{0,5})/([1-9]\d{0,5})$")
 

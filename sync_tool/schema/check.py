@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sync_tool.encoding.values import Value
@@ -31,6 +31,7 @@ class Verdict:
 
 GOOD: Final = Verdict()
 """The verdict on nearly all records."""
+NOTHING_SEEN: Final = Seen("")
 
 
 class Checker:
@@ -43,39 +44,50 @@ class Checker:
     """
 
     def __init__(self, level: Level = "langchain", names: Names | None = None, language: Language = "js") -> None:
-        self._level = level
-        self._names = names or Names()
-        self._language = language
-        self._fast = FastCheck(level, self._names, language)
-        self._open_calls = _OpenCalls()
+        self._look = Look(level, names or Names(), language)
+        self._open_calls = OpenCalls(names or Names())
 
     def check(self, raw: bytes) -> Verdict:
         """Return the verdict on a record in ``convex_encoded_json``.
 
         A tool result is matched with the calls of its session among the last 100,000 calls that this checker saw.
         """
-        return self._verdict(raw, self._fast(raw))
+        seen = self._look.fast(raw)
+        return self._open_calls.match(*self._look.closer(raw) if seen is None else (GOOD, seen))
 
-    def check_many(self, raws: Sequence[bytes]) -> Iterator[tuple[Verdict, str | None]]:
-        """Yield of each record what `check` would return, and its session where that was seen on the way."""
-        for raw, seen in zip(raws, self._fast.many(raws), strict=True):
-            if seen is None:
-                yield self._verdict(raw, None), None
-            elif seen.answers is None and not seen.calls:
-                yield GOOD, seen.session
+    def check_many(self, raws: Sequence[bytes]) -> Iterator[Verdict]:
+        """Yield of each record what `check` would return."""
+        passed = self._look.fast.many(raws)
+        calling, others = dict(passed.calling), frozenset(passed.others)
+        for number, raw in enumerate(raws):
+            if number in others:
+                yield self._open_calls.match(*self._look.closer(raw))
             else:
-                yield self._verdict(raw, seen), seen.session
+                yield self._open_calls.match(GOOD, calling[number]) if number in calling else GOOD
 
-    def _verdict(self, raw: bytes, seen: Seen | None) -> Verdict:
-        if seen is not None:
-            orphan = self._open_calls.orphan(seen, self._names)
-            return GOOD if orphan is None else Verdict(warnings=(orphan,))
+
+class Look:
+    """Looks at records without regard to what came before them.
+
+    Args:
+        level: what is asked for.
+        names: what the session and message fields are called.
+        language: who shall read the messages at the level ``loadable``.
+    """
+
+    def __init__(self, level: Level, names: Names, language: Language) -> None:
+        self._level = level
+        self._names = names
+        self._language = language
+        self.fast = FastCheck(level, names, language)
+
+    def closer(self, raw: bytes) -> tuple[Verdict, Seen]:
+        """Return the verdict on a record that may not be good; if it is, what it says of calls."""
         found, value = explain(raw, self._names, self._language)
         faults, warnings = faults_at(found, self._level), warnings_in(found)
         if not faults:
-            orphan = self._open_calls.orphan(_seen_in(value, self._names), self._names)
-            return Verdict(warnings=warnings if orphan is None else (*warnings, orphan))
-        return Verdict(faults, warnings, tuple(level for level in LEVELS if not faults_at(found, level)))
+            return Verdict(warnings=warnings), seen_in(value, self._names)
+        return Verdict(faults, warnings, tuple(level for level in LEVELS if not faults_at(found, level))), NOTHING_SEEN
 
 
 def explain(raw: bytes, names: Names, language: Language) -> tuple[tuple[Fault, ...], Value]:
@@ -90,32 +102,39 @@ def explain(raw: bytes, names: Names, language: Language) -> tuple[tuple[Fault, 
     return tuple(found), parsed.value
 
 
-def _seen_in(row: dict[str, Any], names: Names) -> Seen:
+def seen_in(row: dict[str, Any], names: Names) -> Seen:
     """Return what a row that went the slow way says of tool calls."""
     message, session = row.get(names.message_field), row.get(names.session_field)
     data = message.get("data") if isinstance(message, dict) else None
     if not isinstance(message, dict) or not isinstance(data, dict) or not isinstance(session, str):
-        return Seen("")
+        return NOTHING_SEEN
+    own_id = row["_id"] if isinstance(row.get("_id"), str) else ""
     if message.get("type") == "tool":
         answered = data.get("tool_call_id")
-        return Seen(session, answered if isinstance(answered, str) else None)
+        return Seen(session, answered if isinstance(answered, str) else None, (), own_id)
     if message.get("type") != "ai":
-        return Seen(session)
-    return Seen(session, None, call_ids(data.get("tool_calls")) + kwargs_call_ids(data.get("additional_kwargs")))
+        return Seen(session, None, (), own_id)
+    calls = call_ids(data.get("tool_calls")) + kwargs_call_ids(data.get("additional_kwargs"))
+    return Seen(session, None, calls, own_id)
 
 
-class _OpenCalls:
-    """The newest tool calls, by session and id."""
+class OpenCalls:
+    """The newest tool calls, by session and id.
 
-    def __init__(self) -> None:
+    Args:
+        names: what the message field is called.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self._path = f"{step('$', names.message_field)}.data.tool_call_id"
         self._calls: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def orphan(self, seen: Seen, names: Names) -> Fault | None:
-        """Remember the calls of a record; return a warning if it answers a call that is not known."""
+    def match(self, verdict: Verdict, seen: Seen) -> Verdict:
+        """Remember the calls of a record; return the verdict on it, with a warning if it answers no known call."""
         for call in seen.calls:
             self._calls[seen.session, call] = None
         while len(self._calls) > _REMEMBERED:
             self._calls.popitem(last=False)
         if seen.answers is None or (seen.session, seen.answers) in self._calls:
-            return None
-        return Fault("orphan-result", f"{step('$', names.message_field)}.data.tool_call_id")
+            return verdict
+        return replace(verdict, warnings=(*verdict.warnings, Fault("orphan-result", self._path)))

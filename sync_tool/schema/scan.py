@@ -7,10 +7,8 @@ not may still be good and goes the slow way.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-from sync_tool.encoding.plain import dumps_plain_lines, plain_lines
 from sync_tool.encoding.sizes import MAX_DOCUMENT_BYTES, MAX_DOCUMENT_NESTING, MAX_FIELD_NAME_BYTES, MAX_OBJECT_FIELDS
 
 _LONGEST: Final = MAX_DOCUMENT_BYTES - 8 * MAX_OBJECT_FIELDS - 100
@@ -27,8 +25,8 @@ _LONGEST_KEY: Final = MAX_FIELD_NAME_BYTES + 2
 _SURROGATES: Final = (b"\\ud", b"\\uD")
 
 
-LONGEST_IN_MANY: Final = 4096
-"""In bytes. A shorter line has neither too many fields nor too many items, and is not too large."""
+_LONGEST_OPEN: Final = 4096
+"""In bytes. An open value that is shorter has neither too many fields nor too many items."""
 _ODD_KEY: Final = (
     re.compile(rb'\{"(?:[^"\\\x7f-\xff]{0,1024}[\\\x7f-\xff]|[^"]{1025})'),
     re.compile(rb',"(?:[^"\\\x7f-\xff]{0,1024}[\\\x7f-\xff]|[^"]{1025})'),
@@ -69,33 +67,28 @@ def is_plain(raw: bytes) -> bool:
     return _has_plain_keys(raw)
 
 
-def has_plain_keys(block: bytes, longest: int) -> bool:
-    """Tell whether no key has odd characters, ``$`` or ``_`` in front, or is too long.
+def has_plain_keys(lines: bytes) -> bool:
+    """Tell whether values are short, and no key in them is ``__proto__``, has odd characters or is too long.
 
     Args:
-        block: lines; what is said of them holds if they are canonical.
-        longest: bytes of the longest of them.
+        lines: canonical JSON of the values, each with its newline.
     """
-    if b'{"$' in block or b',"$' in block:
+    if b'"$' in lines or b'"__proto__"' in lines or _has_longer_line(lines, _LONGEST_OPEN):
         return False
-    if block.count(b'{"_') > block.count(b'{"_creationTime":') or block.count(b',"_') > block.count(b',"_id":'):
-        return False
-    if block.isascii() and b"\\" not in block and b"\x7f" not in block and longest <= MAX_FIELD_NAME_BYTES:
+    if lines.isascii() and b"\\" not in lines and b"\x7f" not in lines and not _has_longer_line(lines, _LONGEST_KEY):
         return True
-    return not any(pattern.search(block) for pattern in _ODD_KEY)
+    return not any(pattern.search(lines) for pattern in _ODD_KEY)
 
 
-def is_canonical(block: bytes, decoded: Sequence[Any]) -> bool:
-    """Tell whether lines are canonical: so none has a key twice, or anything spelled in another way.
-
-    Args:
-        block: the lines, each with its newline.
-        decoded: what came out of them, fields that nobody knows left out.
-    """
-    if dumps_plain_lines(decoded) == block:
-        return True
-    values = plain_lines(block)  # fields of a user's own
-    return values is not None and dumps_plain_lines(values) == block
+def _has_longer_line(lines: bytes, longest: int) -> bool:
+    """Tell whether a line has more bytes than `longest`, its newline included; most are not looked at."""
+    start = 0
+    while len(lines) - start > longest:
+        end = lines.rfind(b"\n", start, start + longest)
+        if end < 0:
+            return True
+        start = end + 1
+    return False
 
 
 def _has_any(raw: bytes, parts: tuple[bytes, ...]) -> bool:

@@ -73,7 +73,7 @@ class Bringer:
         """Check records, rewrite each where that cures it, and check it against the target's own schema."""
         field = self._demand.names.message_field
         plain: Sequence[dict[str, Value] | None] = plain_texts(raws) or [None] * len(raws)
-        for raw, (verdict, _), value in zip(raws, self._check_many(raws), plain, strict=True):
+        for raw, verdict, value in zip(raws, self._check_many(raws), plain, strict=True):
             if self._as_it_is and verdict is GOOD and value is not None and rewrites.is_todays(value[field]):
                 value.pop("_id", None)  # nearly all records: they go as they came
                 value.pop("_creationTime", None)

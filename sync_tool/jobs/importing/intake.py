@@ -107,7 +107,7 @@ class Intake:
                 else:
                     self._count(part, record, row, session, brought)
                 yield self._placed(_incoming(record.line, of, row, session, brought))
-            self._tally.add_good(good)
+            self._tally.add_good(len(good), good)
 
     def _repaired(self, part: Part, records: Iterable[Record]) -> list[tuple[str, Record]]:
         """Return records, or what stands in their places, each with the fingerprint of what was found."""
