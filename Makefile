@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 export PIP_CONSTRAINT := constraints.txt
+# Tests and benchmarks start the tool again and again, as it is once installed: compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list what make can do
