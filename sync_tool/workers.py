@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import secrets
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import IO, Any, Final, TypeVar, cast
 
@@ -26,8 +28,8 @@ from sync_tool.errors import ConvexMsgsError, UsageError
 T = TypeVar("T")
 R = TypeVar("R")
 
-_WORTH: Final = 16 << 20
-"""Bytes of JSON from which the start of processes (a quarter of a second of each core) pays."""
+_WORTH: Final = 64 << 20
+"""Bytes of JSON from which processes pay: their start costs as much time of a core as 16 MiB, each."""
 _MOST: Final = 4
 """Workers that are started unasked: one process hands out and takes in, which keeps it busy with about as many."""
 _AHEAD: Final = 2
@@ -68,8 +70,9 @@ def usable_cores() -> int:
 def in_processes(function: Callable[[T], R], items: Iterable[T], processes: int) -> Generator[R]:
     """Yield what a function returns for each item, in the order of the items.
 
-    With one process the function is called here. With more there are as many workers, and items are taken ahead:
-    two for each worker. The items are taken in the caller's thread. Closing the generator ends the workers.
+    With one process the function is called here. With more there are as many workers, which start at once, and items
+    are taken ahead: two for each worker. The items are taken in the caller's thread. Closing the generator ends the
+    workers. `hash` of a text is the same in all of them.
 
     Args:
         function: of a module, not a lambda, or a `functools.partial` of one; what it is bound to is sent once.
@@ -80,23 +83,53 @@ def in_processes(function: Callable[[T], R], items: Iterable[T], processes: int)
         UsageError: a worker was killed, or cannot be started.
         Exception: whatever the function raised, when it is the turn of its item.
     """
+    results = _results(function, items, processes)
+    next(results)
+    return cast("Generator[R]", results)
+
+
+def _results(function: Callable[[T], R], items: Iterable[T], processes: int) -> Generator[R | None]:
+    """Yield None when the workers have been started, and then what `in_processes` yields."""
     if processes <= 1:
+        yield None
         yield from map(function, items)
         return
     waiting: deque[Future[R]] = deque()
     with _pool(function, processes) as call:
-        for item in items:
-            waiting.append(call(item))
+        yield None
+        for item in _to_the_end(items):
+            waiting.append(call(item) if not isinstance(item, _Failed) else item.as_result())
             if len(waiting) > processes * _AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """Stands where there would have been the next item."""
+
+    error: ConvexMsgsError
+
+    def as_result(self) -> Future[Any]:
+        """Return what raises the error when it is its turn, after the results of the items before."""
+        result: Future[Any] = Future()
+        result.set_exception(self.error)
+        return result
+
+
+def _to_the_end(items: Iterable[T]) -> Generator[T | _Failed]:
+    try:
+        yield from items
+    except ConvexMsgsError as error:
+        yield _Failed(error)
+
+
 @contextmanager
 def _pool(function: Callable[[T], R], processes: int) -> Generator[Callable[[T], Future[R]]]:
     """Run workers; yield a call that gives an item to one of them."""
     idle: SimpleQueue[_Worker] = SimpleQueue()
+    seed = str(secrets.randbelow(1 << 32))
     threads = ThreadPoolExecutor(processes, "worker")
 
     def call(item: T) -> R:
@@ -109,7 +142,7 @@ def _pool(function: Callable[[T], R], processes: int) -> Generator[Callable[[T],
     with ExitStack() as at_end:
         at_end.callback(threads.shutdown, cancel_futures=True)
         for _ in range(processes):
-            worker = _Worker(function)
+            worker = _Worker(function, seed)
             at_end.callback(worker.end)
             idle.put(worker)
         yield lambda item: threads.submit(call, item)
@@ -118,13 +151,16 @@ def _pool(function: Callable[[T], R], processes: int) -> Generator[Callable[[T],
 class _Worker:
     """A process that calls one function."""
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(self, function: Callable[[Any], Any], seed: str) -> None:
         # Not `-m`, which would look for modules in the folder that the user is in.
-        code = f"import sys; sys.path[:] = {sys.path!r}; from sync_tool.workers import serve; serve()"
+        code = f"import sys; sys.path[:] = {[*map(str, sys.path)]!r}; from sync_tool.workers import serve; serve()"
         try:
             with _signals_held():
                 self._process = subprocess.Popen(  # noqa: S603  # our own program
-                    [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                    [sys.executable, "-c", code],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env={**os.environ, "PYTHONHASHSEED": seed},
                 )
         except OSError as error:
             why = error.strerror or error
@@ -133,7 +169,9 @@ class _Worker:
         self._answers = cast("IO[bytes]", self._process.stdout)
         for pipe in (self._requests, self._answers):
             _widen(pipe)
-        self._function: bytes | None = pickle.dumps(function, pickle.HIGHEST_PROTOCOL)
+        with suppress(OSError):  # it is gone already, which `call` says
+            pickle.dump(function, self._requests, pickle.HIGHEST_PROTOCOL)
+            self._requests.flush()
 
     def call(self, item: Any) -> Any:
         """Return what the function returns, or raise what it raised.
@@ -142,9 +180,6 @@ class _Worker:
             UsageError: the process is gone.
         """
         try:
-            if self._function is not None:
-                self._requests.write(self._function)
-                self._function = None
             pickle.dump(item, self._requests, pickle.HIGHEST_PROTOCOL)
             self._requests.flush()
             error, result = pickle.load(self._answers)  # noqa: S301  # from our own process

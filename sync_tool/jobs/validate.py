@@ -172,12 +172,9 @@ class _Run:
 
     def _in_processes(self, asked: Asked, pieces: Iterator[Piece], size: int) -> Iterator[Checked]:
         """Check all the lines of a file; those that come before a place that is damaged, before that is raised."""
-        damage: list[Damaged] = []
         processes = min(processes_for(size // _QUICK, self._processes), most_pieces(size))
-        with closing(in_processes(partial(check_piece, asked), _until_damaged(pieces, damage), processes)) as checked:
+        with closing(in_processes(partial(check_piece, asked), pieces, processes)) as checked:
             yield from checked
-        for error in damage:
-            raise error
 
     def _take(self, part: Part, found: Checked, before: int, calls: OpenCalls) -> None:
         """Count what was found in a part behind so many lines."""
@@ -205,14 +202,6 @@ class _Run:
 
         estimate = estimate_all(source) if self._chosen.everything else None
         return Meter(read_cap(source, self._max_read), estimate).watch(source.pages(self._chosen))
-
-
-def _until_damaged(pieces: Iterator[Piece], damage: list[Damaged]) -> Iterator[Piece]:
-    """Yield pieces; note the damage that ends them, so that it does not end the work on those under way."""
-    try:
-        yield from pieces
-    except Damaged as error:
-        damage.append(error)
 
 
 def _as_text(session: str) -> str:
