@@ -123,6 +123,10 @@ class Block:
             self.plain = plain_texts(self.raws or [])
         return self.plain
 
+    def texts(self) -> list[bytes]:
+        """Return the documents as JSON, each by itself."""
+        return list(map(dumps_plain, self.plain or [])) if self.raws is None else self.raws
+
     def lines(self) -> bytes | None:
         """Return the documents as JSON lines; None if one of them came in several lines."""
         if self.raws is None:
@@ -143,9 +147,8 @@ class Block:
         """Return the same as rows."""
         field_name, plain = self.names.message_field, self.raws is None
         values: list[Any] = self.plain or [None] * self.count
-        raws = map(dumps_plain, values) if self.raws is None else self.raws
         numbers = self.numbers or [0] * self.count
-        columns = zip(raws, self.ids, self.times, self.sessions, numbers, values, strict=True)
+        columns = zip(self.texts(), self.ids, self.times, self.sessions, numbers, values, strict=True)
         return [
             Row(raw, name, time, session, n, field_name, plain, value) for raw, name, time, session, n, value in columns
         ]

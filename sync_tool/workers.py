@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import secrets
 import signal
 import subprocess
 import sys
@@ -26,8 +27,8 @@ from sync_tool.errors import ConvexMsgsError, UsageError
 T = TypeVar("T")
 R = TypeVar("R")
 
-_WORTH: Final = 16 << 20
-"""Bytes of JSON from which the start of processes (a quarter of a second of each core) pays."""
+_WORTH: Final = 64 << 20
+"""Bytes of JSON from which processes pay: their start costs as much time of a core as 16 MiB, each."""
 _MOST: Final = 4
 """Workers that are started unasked: one process hands out and takes in, which keeps it busy with about as many."""
 _AHEAD: Final = 2
@@ -69,7 +70,8 @@ def in_processes(function: Callable[[T], R], items: Iterable[T], processes: int)
     """Yield what a function returns for each item, in the order of the items.
 
     With one process the function is called here. With more there are as many workers, and items are taken ahead:
-    two for each worker. The items are taken in the caller's thread. Closing the generator ends the workers.
+    two for each worker. The items are taken in the caller's thread. Closing the generator ends the workers. `hash` of a
+    text is the same in all of them.
 
     Args:
         function: of a module, not a lambda, or a `functools.partial` of one; what it is bound to is sent once.
@@ -97,6 +99,7 @@ def in_processes(function: Callable[[T], R], items: Iterable[T], processes: int)
 def _pool(function: Callable[[T], R], processes: int) -> Generator[Callable[[T], Future[R]]]:
     """Run workers; yield a call that gives an item to one of them."""
     idle: SimpleQueue[_Worker] = SimpleQueue()
+    seed = str(secrets.randbelow(1 << 32))
     threads = ThreadPoolExecutor(processes, "worker")
 
     def call(item: T) -> R:
@@ -109,7 +112,7 @@ def _pool(function: Callable[[T], R], processes: int) -> Generator[Callable[[T],
     with ExitStack() as at_end:
         at_end.callback(threads.shutdown, cancel_futures=True)
         for _ in range(processes):
-            worker = _Worker(function)
+            worker = _Worker(function, seed)
             at_end.callback(worker.end)
             idle.put(worker)
         yield lambda item: threads.submit(call, item)
@@ -118,13 +121,16 @@ def _pool(function: Callable[[T], R], processes: int) -> Generator[Callable[[T],
 class _Worker:
     """A process that calls one function."""
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(self, function: Callable[[Any], Any], seed: str) -> None:
         # Not `-m`, which would look for modules in the folder that the user is in.
         code = f"import sys; sys.path[:] = {sys.path!r}; from sync_tool.workers import serve; serve()"
         try:
             with _signals_held():
                 self._process = subprocess.Popen(  # noqa: S603  # our own program
-                    [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                    [sys.executable, "-c", code],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env={**os.environ, "PYTHONHASHSEED": seed},
                 )
         except OSError as error:
             why = error.strerror or error

@@ -82,6 +82,13 @@ AS_OF: Final = click.option(
     help="Of an archive: its state after this run, or after the last run until this date or time (UTC).",
 )
 
+PROCESSES: Final = click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Share much work among N processes; 1: only this one. Default: one for each core, four at most.",
+)
+
 _VIA: Final = _option(
     "Which deployment",
     "--via",
