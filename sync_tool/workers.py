@@ -69,9 +69,9 @@ def usable_cores() -> int:
 def in_processes(function: Callable[[T], R], items: Iterable[T], processes: int) -> Generator[R]:
     """Yield what a function returns for each item, in the order of the items.
 
-    With one process the function is called here. With more there are as many workers, and items are taken ahead:
-    two for each worker. The items are taken in the caller's thread. Closing the generator ends the workers. `hash` of a
-    text is the same in all of them.
+    With one process the function is called here. With more there are as many workers, which start at once, and items
+    are taken ahead: two for each worker. The items are taken in the caller's thread. Closing the generator ends the
+    workers. `hash` of a text is the same in all of them.
 
     Args:
         function: of a module, not a lambda, or a `functools.partial` of one; what it is bound to is sent once.
@@ -82,11 +82,20 @@ def in_processes(function: Callable[[T], R], items: Iterable[T], processes: int)
         UsageError: a worker was killed, or cannot be started.
         Exception: whatever the function raised, when it is the turn of its item.
     """
+    results = _results(function, items, processes)
+    next(results)
+    return cast("Generator[R]", results)
+
+
+def _results(function: Callable[[T], R], items: Iterable[T], processes: int) -> Generator[R | None]:
+    """Yield None when the workers have been started, and then what `in_processes` yields."""
     if processes <= 1:
+        yield None
         yield from map(function, items)
         return
     waiting: deque[Future[R]] = deque()
     with _pool(function, processes) as call:
+        yield None
         for item in items:
             waiting.append(call(item))
             if len(waiting) > processes * _AHEAD:
@@ -139,7 +148,9 @@ class _Worker:
         self._answers = cast("IO[bytes]", self._process.stdout)
         for pipe in (self._requests, self._answers):
             _widen(pipe)
-        self._function: bytes | None = pickle.dumps(function, pickle.HIGHEST_PROTOCOL)
+        with suppress(OSError):  # it is gone already, which `call` says
+            pickle.dump(function, self._requests, pickle.HIGHEST_PROTOCOL)
+            self._requests.flush()
 
     def call(self, item: Any) -> Any:
         """Return what the function returns, or raise what it raised.
@@ -148,9 +159,6 @@ class _Worker:
             UsageError: the process is gone.
         """
         try:
-            if self._function is not None:
-                self._requests.write(self._function)
-                self._function = None
             pickle.dump(item, self._requests, pickle.HIGHEST_PROTOCOL)
             self._requests.flush()
             error, result = pickle.load(self._answers)  # noqa: S301  # from our own process

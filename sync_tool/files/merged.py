@@ -100,7 +100,7 @@ class Merged(StoredRows):
         return chain.from_iterable(there) if len(there) == len(cut) else None
 
     def ready(self, pieces: Iterator[Piece], form: Form, processes: int) -> Generator[ReadyPage]:
-        """Yield all rows as they lie, laid out for a writer by several processes; only when trusting.
+        """Yield all rows as they lie, laid out for a writer by several processes, which start at once; when trusting.
 
         Args:
             pieces: what `pieces` returned.
@@ -110,8 +110,11 @@ class Merged(StoredRows):
         Raises:
             NotAsTrusted: they are not in session order, or an ``_id`` is there twice.
         """
+        return self._as_trusted(ready_pages(pieces, form, self.names, processes))
+
+    def _as_trusted(self, pages: Generator[ReadyPage]) -> Generator[ReadyPage]:
         order = InOrder()
-        with closing(Distinct()) as ids, closing(ready_pages(pieces, form, self.names, processes)) as pages:
+        with closing(Distinct()) as ids, closing(pages):
             for page in pages:
                 ready = page.ready
                 if not ready.in_order or (ready.keys is not None and not order.goes_on_between(*ready.keys)):

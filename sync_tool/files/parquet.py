@@ -60,17 +60,18 @@ class ParquetWriter:
             stream, self._schema, compression="zstd", compression_level=_ZSTD_LEVEL, use_dictionary=list(_REPEATED)
         )
         self._waiting: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
         self._thread = ThreadPoolExecutor(1, "parquet")
         self._written: Future[None] | None = None
 
     def write(self, page: Page) -> None:
         """Take the rows of a page; what waits for its row group is held as compact Arrow data."""
-        if isinstance(page, ReadyPage):
-            self._waiting += batches_in(page, self._schema)
-        else:
-            self._waiting += batches_of(page, self._schema, self._names)
-        rows = sum(batch.num_rows for batch in self._waiting)
-        if rows >= _ROWS_A_GROUP or sum(batch.nbytes for batch in self._waiting) >= _GROUP_BYTES:
+        batches = batches_in(page, self._schema) if isinstance(page, ReadyPage) else None
+        for batch in batches or batches_of(page, self._schema, self._names):
+            self._waiting.append(batch)
+            self._rows += batch.num_rows
+            self._bytes += batch.nbytes
+        if self._rows >= _ROWS_A_GROUP or self._bytes >= _GROUP_BYTES:
             self._flush()
 
     def finish(self) -> None:
@@ -88,7 +89,7 @@ class ParquetWriter:
         """Compress and write a row group in the thread beside; the one before must be done."""
         if self._waiting:
             table = pa.Table.from_batches(self._waiting, self._schema)
-            self._waiting = []
+            self._waiting, self._rows, self._bytes = [], 0, 0
             self._settle()
             self._written = self._thread.submit(self._writer.write_table, table, row_group_size=table.num_rows)
 

@@ -102,13 +102,17 @@ class ReadyPage(Page):
 
 
 def ready_pages(pieces: Iterable[Piece], form: Form, names: Names, processes: int) -> Generator[ReadyPage]:
-    """Yield the rows of pieces as the writer of a form takes them.
+    """Yield the rows of pieces as the writer of a form takes them; the processes start at once.
 
     Raises:
         ConvexMsgsError: whatever the pieces raise when they are read; or a process was killed.
     """
+    return _joined(in_processes(partial(_lay_out, form, names), pieces, processes))
+
+
+def _joined(found: Generator[Ready]) -> Generator[ReadyPage]:
     session, count = None, 0
-    with closing(in_processes(partial(_lay_out, form, names), pieces, processes)) as found:
+    with closing(found):
         for ready in found:
             if ready.keys is None:
                 yield ReadyPage(ready, 0)
