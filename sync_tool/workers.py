@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import IO, Any, Final, TypeVar, cast
 
@@ -96,12 +97,32 @@ def _results(function: Callable[[T], R], items: Iterable[T], processes: int) -> 
     waiting: deque[Future[R]] = deque()
     with _pool(function, processes) as call:
         yield None
-        for item in items:
-            waiting.append(call(item))
+        for item in _to_the_end(items):
+            waiting.append(call(item) if not isinstance(item, _Failed) else item.as_result())
             if len(waiting) > processes * _AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """Stands where there would have been the next item."""
+
+    error: ConvexMsgsError
+
+    def as_result(self) -> Future[Any]:
+        """Return what raises the error when it is its turn, after the results of the items before."""
+        result: Future[Any] = Future()
+        result.set_exception(self.error)
+        return result
+
+
+def _to_the_end(items: Iterable[T]) -> Generator[T | _Failed]:
+    try:
+        yield from items
+    except ConvexMsgsError as error:
+        yield _Failed(error)
 
 
 @contextmanager
@@ -132,7 +153,7 @@ class _Worker:
 
     def __init__(self, function: Callable[[Any], Any], seed: str) -> None:
         # Not `-m`, which would look for modules in the folder that the user is in.
-        code = f"import sys; sys.path[:] = {sys.path!r}; from sync_tool.workers import serve; serve()"
+        code = f"import sys; sys.path[:] = {[*map(str, sys.path)]!r}; from sync_tool.workers import serve; serve()"
         try:
             with _signals_held():
                 self._process = subprocess.Popen(  # noqa: S603  # our own program

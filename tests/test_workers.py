@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 
@@ -61,6 +62,23 @@ def test_an_error_is_raised_at_its_turn(processes: int) -> None:
             found.append(number)  # noqa: PERF402  # what came before the error counts
     assert found == list(range(7))
     assert error.value.hint == "do  this"
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_error_of_the_items_waits_for_its_turn(processes: int) -> None:
+    """Where the items themselves break off, what was done of those before is yielded, or raised, first."""
+
+    def items(count: int) -> Iterator[int]:
+        yield from range(count)
+        raise UsageError("cut off")
+
+    found = []
+    with pytest.raises(UsageError, match="cut off"):  # noqa: PT012
+        for number in in_processes(partial(_tripled, 1), items(3), processes):
+            found.append(number)  # noqa: PERF402  # what came before the error counts
+    assert found == [0, 1, 2]
+    with pytest.raises(Damaged):
+        list(in_processes(partial(_refused_at, 2), items(3), processes))
 
 
 def test_a_fault_says_where_it_was() -> None:
