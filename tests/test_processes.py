@@ -55,6 +55,16 @@ def test_pieces_give_the_same_columns(tmp_path: Path, documents: list[dict[str, 
     assert pq.read_table(pieces).equals(pq.read_table(one))
 
 
+def test_rows_without_id_and_time_have_none(tmp_path: Path) -> None:
+    """Rows of a file that lack what a deployment gives each lack it in Parquet too."""
+    source = tmp_path / "bare.jsonl"
+    source.write_bytes(b'{"message":{"data":{"content":"Hi"},"type":"human"},"sessionId":"good"}\n')
+    for write in (cm.export, cm.convert):
+        write(cm.open(source), tmp_path / "bare.parquet", overwrite=True)
+        row = pq.read_table(tmp_path / "bare.parquet").to_pylist()[0]
+        assert (row["_id"], row["_creationTime"], row["content"], row["n"]) == (None, None, "Hi", 1)
+
+
 def _place(document: dict[str, object]) -> tuple[bytes, bytes]:
     return dumps(document.get("sessionId")), dumps(document)
 

@@ -16,8 +16,6 @@ from itertools import groupby, repeat
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, Protocol
 
-import msgspec
-
 from sync_tool.files.inorder import TEXT, Key, in_order, keys_of
 from sync_tool.model import Names, Page, Row
 from sync_tool.rowreader import RowReader
@@ -176,13 +174,13 @@ class Documents:
     size: int
 
     def parts(self, names: Names) -> Iterator[TypedRows | Page]:
-        """Yield the rows, typed if each holds a message and nothing beside it.
-
-        Raises:
-            Unreachable: they are no documents.
-        """
+        """Yield the rows, typed if each holds a message and nothing beside it."""
         rows = decode_lines(b"\n".join([*self.raws, b""]), names)
-        yield RowReader(names).page([msgspec.Raw(raw) for raw in self.raws]) if rows is None else rows
+        if rows is None:
+            reader = RowReader(names)
+            yield Page(list(map(reader.row, self.raws)), self.size)
+        else:
+            yield rows
 
 
 def cut_pages(pages: Iterable[Page]) -> Iterator[Documents]:
