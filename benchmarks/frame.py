@@ -8,9 +8,10 @@ import shutil
 import statistics
 import subprocess
 import sys
+import threading
 import venv
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +29,9 @@ class Run:
     rows: int
     seconds: float
     megabytes: float = 0.0
-    """Peak memory of the process, as the operating system counts it."""
+    """Peak memory of the process and of those that help it, each at its own peak, as the operating system counts it."""
+    helpers: float = 0.0
+    """Which part of it is that of the helpers."""
 
     @property
     def rate(self) -> float:
@@ -124,11 +127,29 @@ def tool(rows: int, *arguments: object) -> Run:
     process = subprocess.Popen(
         [*TOOL, *map(str, arguments)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
+    peaks: dict[int, float] = {}
+    ended = threading.Event()
+    watch = threading.Thread(target=_watch_helpers, args=(process.pid, peaks, ended))
+    watch.start()
     errors = process.stderr.read() if process.stderr else ""
     _, status, usage = os.wait4(process.pid, 0)
+    seconds = os.times().elapsed - before
+    ended.set()
+    watch.join()
     if status:
         raise SystemExit(f"{' '.join(map(str, arguments))}: exit {os.waitstatus_to_exitcode(status)}\n{errors}")
-    return Run(rows, os.times().elapsed - before, usage.ru_maxrss / 1024)
+    helpers = sum(peaks.values())
+    return Run(rows, seconds, usage.ru_maxrss / 1024 + helpers, helpers)
+
+
+def _watch_helpers(pid: int, peaks: dict[int, float], ended: threading.Event) -> None:
+    """Note the peak memory of each process that another one starts, in megabytes, as long as that one runs."""
+    while not ended.wait(0.1):
+        with suppress(OSError, StopIteration):  # one has just ended
+            lists = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+            for child in {int(name) for names in lists for name in names}:
+                lines = Path(f"/proc/{child}/status").read_text().splitlines()
+                peaks[child] = int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 @contextmanager

@@ -30,6 +30,10 @@ def run(bench: Bench) -> Iterator[Outcome]:
             f"P10{letter}", f"peak memory, export to {kind}", "itself with a tenth of the rows",
             f"≤ 1.1 x, ≤ {_MOST} MB",
             min(1.1 / ratio, _MOST / most), f"{ratio:.2f} x, {most:.0f} MB",
-            f"{whole.rows:,} rows: {whole.megabytes:.0f} MB; one session of {one.rows:,}: {one.megabytes:.0f} MB",
-            f"{tenth.rows:,} rows: {tenth.megabytes:.0f} MB",
+            f"{_said(whole, 'rows')}; {_said(one, 'rows in one session')}", _said(tenth, "rows"),
         )  # fmt: skip
+
+
+def _said(run: Run, what: str) -> str:
+    helpers = f", {run.helpers:.0f} of them in other processes" if run.helpers else ""
+    return f"{run.rows:,} {what}: {run.megabytes:.0f} MB{helpers}"

@@ -124,10 +124,9 @@ class Block:
             self.plain = plain_lines(self.jsonl or b"")
         return self.plain
 
-    @property
-    def raws(self) -> list[bytes] | None:
-        """The documents as they came, each by itself; None if they are values."""
-        return None if self.jsonl is None else self.jsonl.split(b"\n")[:-1]
+    def texts(self) -> list[bytes]:
+        """Return the documents as JSON, each by itself."""
+        return list(map(dumps_plain, self.plain or [])) if self.jsonl is None else self.jsonl.split(b"\n")[:-1]
 
     def lines(self) -> bytes:
         """Return the documents as JSON lines."""
@@ -139,8 +138,8 @@ class Block:
         def some(held: list[Any] | None) -> Any:
             return None if held is None else [held[place] for place in places]
 
-        raws = some(self.raws)
-        jsonl = None if raws is None else b"\n".join([*raws, b""])
+        texts = None if self.jsonl is None else some(self.texts())
+        jsonl = None if texts is None else b"\n".join([*texts, b""])
         ids, times, sessions, plain, numbers = map(
             some, (self.ids, self.times, self.sessions, self.plain, self.numbers)
         )
@@ -150,9 +149,8 @@ class Block:
         """Return the same as rows."""
         field_name, plain = self.names.message_field, self.jsonl is None
         values: list[Any] = self.plain or [None] * self.count
-        raws = self.raws or map(dumps_plain, values)
         numbers = self.numbers or [0] * self.count
-        columns = zip(raws, self.ids, self.times, self.sessions, numbers, values, strict=True)
+        columns = zip(self.texts(), self.ids, self.times, self.sessions, numbers, values, strict=True)
         return [
             Row(raw, name, time, session, n, field_name, plain, value) for raw, name, time, session, n, value in columns
         ]

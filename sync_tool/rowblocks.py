@@ -58,7 +58,7 @@ def _columns_of(block: Block, values: list[Document]) -> list[list[Any]]:
     for name in ("_id", "_creationTime", block.names.session_field):
         _pop_all(rests, name)
     types, contents = _pop_all(messages, "type"), _pop_all(datas, "content")
-    optional = [_pop_texts(datas, name) for name in DATA_COLUMNS[1:]]
+    optional = [pop_texts(datas, name) for name in DATA_COLUMNS[1:]]
     metadata = [data.get("response_metadata") for data in datas]
     usage = _objects([data.get("usage_metadata") for data in datas])
     for rest, message, data in zip(rests, messages, datas, strict=True):
@@ -73,7 +73,7 @@ def _columns_of(block: Block, values: list[Document]) -> list[list[Any]]:
     extras: list[Any] = dumps_plain_lines(rests).decode().split("\n")
     extras.pop()
     return [
-        list(block.ids), list(block.times), _all_microseconds(block.times),
+        list(block.ids), list(block.times), all_microseconds(block.times),
         [*block.numbers] if block.numbers else [None] * len(rests), list(block.sessions), types, contents, *optional,
         [model_in(found) if found else None for found in metadata],
         [whole_number(found["input_tokens"]) if "input_tokens" in found else None for found in usage],
@@ -91,7 +91,7 @@ def _pop_all(documents: list[Document], name: str) -> list[Any]:
     return list(map(dict.pop, documents, repeat(name)))
 
 
-def _pop_texts(documents: list[Document], name: str) -> list[str | None]:
+def pop_texts(documents: list[Document], name: str) -> list[str | None]:
     """Remove and return texts; leave anything else where it is."""
     found = list(map(dict.pop, documents, repeat(name), repeat(MISSING)))
     kinds = {*map(type, found)}
@@ -148,7 +148,8 @@ def _put_all(documents: list[Document], name: str, values: list[Any]) -> None:
     deque(map(dict.__setitem__, documents, repeat(name), values), maxlen=0)
 
 
-def _all_microseconds(times: list[float]) -> list[Any]:
+def all_microseconds(times: list[float]) -> list[Any]:
+    """Return times as `sync_tool.rows.microseconds` does each."""
     if times and min(times) >= 0 and max(times) < YEAR_10000_MS - 1:
         return [round(time * 1000) for time in times]
     return list(map(microseconds, times))

@@ -218,7 +218,7 @@ def _columns(page: Page) -> tuple[list[str], list[Any], list[bytes | None]]:
     """Return ids, sessions and JSON texts of rows."""
     block = page.block
     if block is not None and block.jsonl is not None:
-        return block.ids, block.sessions, [*(block.raws or [])]
+        return block.ids, block.sessions, [*block.texts()]
     rows = page.rows
     return [row.id for row in rows], [row.session for row in rows], [row.raw for row in rows]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sync_tool.cli.base import Command
-from sync_tool.cli.declared import AS_OF
+from sync_tool.cli.declared import AS_OF, PROCESSES
 from sync_tool.cli.options import manners, names, selection, training
 from sync_tool.cli.outputs import output_options
 from sync_tool.cli.report import Shared
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.argument("inputs", nargs=-1, required=True, metavar="IN…")
 @output_options
 @AS_OF
+@PROCESSES
 @selection
 @training
 @names
@@ -49,6 +50,7 @@ def command(
     partition_by: PartitionBy | None,
     overwrite: bool,
     as_of: str | None,
+    processes: int | None,
     selection: dict[str, Any],
     training: dict[str, Any],
     names: Names,
@@ -77,6 +79,7 @@ def command(
         overwrite=overwrite,
         names=names,
         progress=shared,
+        processes=processes,
         **selection,
         **training,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sync_tool.cli.base import Command
-from sync_tool.cli.declared import AS_OF
+from sync_tool.cli.declared import AS_OF, PROCESSES
 from sync_tool.cli.options import connection_when_asked, manners, selection, training
 from sync_tool.cli.outputs import output_options
 from sync_tool.cli.report import Shared, is_terminal
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     "--max-read", metavar="SIZE", envvar="CONVEX_MSGS_MAX_READ", help="Read at most this much, such as 250MB."
 )
 @AS_OF
+@PROCESSES
 @selection
 @training
 @connection_when_asked
@@ -56,6 +57,7 @@ def command(
     overwrite: bool,
     max_read: str | None,
     as_of: str | None,
+    processes: int | None,
     selection: dict[str, Any],
     training: dict[str, Any],
     connect: Callable[[], History],
@@ -95,6 +97,7 @@ def command(
         overwrite=overwrite,
         max_read=max_read,
         progress=shared,
+        processes=processes,
         **selection,
         **training,
     )

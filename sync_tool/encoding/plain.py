@@ -23,9 +23,8 @@ _NESTING: Final = 9
 """Levels below the row that the decoder knows; LangChain's messages have up to seven."""
 _TAG: Final = re.compile(rb'\{\s*"\$')
 _ESCAPED_DOLLAR: Final = b"\\u0024"
-_NEGATIVE_ZERO: Final = re.compile(rb"-(?:0(?:\.0*)?(?:[eE][-+]?\d+)?[\s,}\]]|[\d.]+[eE]-\d{3})")
-"""-0, also where a number is so small that it becomes that."""
-
+_NEGATIVE_ZERO: Final = re.compile(rb"-(?<=[:,\[\s]-)(?:0(?:\.0*)?(?:[eE][-+]?\d+)?[\s,}\]]|[\d.]+[eE]-\d{3})")
+"""-0, also where a number is so small that it becomes that. It begins with one certain byte to be quick."""
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
@@ -39,11 +38,18 @@ def dumps_plain_lines(values: Sequence[Value]) -> bytes:
     return _encoder.encode_lines(values)
 
 
+def spells_plain(block: bytes) -> bool:
+    """Tell whether JSON texts hold nothing that a tag or -0 stands for; some that hold none are refused too."""
+    if b"$" in block and _TAG.search(block):  # one byte is found twenty times as fast as two
+        return False
+    if b"\\" in block and _ESCAPED_DOLLAR in block:
+        return False
+    return not _NEGATIVE_ZERO.search(block)
+
+
 def plain_lines(block: bytes) -> list[Document] | None:
     """Return the documents in lines, each of which ends with a newline; None unless all are plain objects."""
-    if (b"$" in block and _TAG.search(block)) or (b"\\" in block and _ESCAPED_DOLLAR in block):
-        return None
-    if (b"-0" in block or b"e-" in block or b"E-" in block) and _NEGATIVE_ZERO.search(block):
+    if not spells_plain(block):
         return None
     try:
         values: list[Document] = _decode_lines()(block)

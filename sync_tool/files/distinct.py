@@ -22,8 +22,12 @@ class Distinct:
 
     def add(self, ids: list[str]) -> None:
         """Take the next ids."""
-        self._hashes.extend(map(hash, ids))
-        self._count += len(ids)
+        self.add_hashes(array("q", map(hash, ids)).tobytes())
+
+    def add_hashes(self, hashes: bytes) -> None:
+        """Take the 64 bits of each of the next ids, from processes that agree on `hash`."""
+        self._hashes.frombytes(hashes)
+        self._count += len(hashes) // _BYTES
         if len(self._hashes) >= _HELD:
             self._spill()
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 from sync_tool.errors import UsageError
 from sync_tool.files.output import COMPRESSIONS
 from sync_tool.files.training import Training
 from sync_tool.model import Names, Page
+
+if TYPE_CHECKING:
+    from sync_tool.files.ready import Form
 
 SUFFIXES: Final = {".jsonl": "jsonl", ".parquet": "parquet", ".zip": "zip", ".md": "md"}
 TRAINING_FORMATS: Final = ("openai", "sharegpt")
@@ -110,3 +113,17 @@ def make_writer(kind: str, stream: BinaryIO, names: Names, origin: str, training
 
         return ShareGPTWriter(stream, training or Training())
     raise UsageError(f"there is no format {kind!r}.", hint=[("known", ", ".join(FORMATS))])
+
+
+def form_of(kind: str) -> Form | None:
+    """Return how other processes lay rows out for the writer of format `kind`; None where they cannot."""
+    kind = kind.partition(".")[0]
+    if kind == "jsonl":
+        from sync_tool.files.jsonl import JsonlForm
+
+        return JsonlForm()
+    if kind == "parquet":
+        from sync_tool.files.batches import BatchForm
+
+        return BatchForm()
+    return None

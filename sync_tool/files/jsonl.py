@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -10,8 +11,10 @@ from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.encoding.plain import plain_lines, plain_texts
 from sync_tool.errors import Damaged
 from sync_tool.files.inputs import open_input
+from sync_tool.files.ready import ReadyPage
 from sync_tool.model import Names, Page, Row
 from sync_tool.rowreader import RowReader
+from sync_tool.typedrows import TypedRows, decode_lines, encode_lines
 
 _BLOCK_BYTES: Final = 1 << 19
 
@@ -24,12 +27,11 @@ class JsonlWriter:
 
     def write(self, page: Page) -> None:
         """Append the rows of a page."""
-        if page.block is not None:
-            self._stream.write(page.block.lines())
-        elif page.rows:
-            lines = [row.raw if b"\n" not in row.raw else dumps(row.value) for row in page.rows]
-            lines.append(b"")
-            self._stream.write(b"\n".join(lines))
+        if isinstance(page, ReadyPage):
+            for lines in page.ready.laid:
+                self._stream.write(lines)
+        else:
+            self._stream.write(_lines_of(page))
 
     def finish(self) -> None:
         """JSONL has no end mark."""
@@ -55,17 +57,85 @@ def read_lines(stream: BinaryIO, name: str, names: Names) -> Iterator[Page]:
     Raises:
         Damaged: as `read_jsonl`.
     """
-    reader = RowReader(names)
+    for lines in cut_lines(stream, name):
+        yield from lines.pages(names)
+
+
+def cut_jsonl(path: Path) -> Iterator[Lines]:
+    """Yield the lines of a JSONL file (``.zst`` and ``.gz`` too) in pieces.
+
+    Raises:
+        Damaged: bytes that do not decompress.
+        UsageError: the file cannot be opened.
+    """
+    with open_input(path) as stream:
+        yield from cut_lines(stream, str(path))
+
+
+def cut_lines(stream: BinaryIO, name: str) -> Iterator[Lines]:
+    """Yield the lines of an open JSONL file in pieces; `name` is what messages call it."""
     number = 1
     for block in _blocks(stream):
-        values = plain_lines(block)
-        if values is not None:
-            yield reader.plain_page(values, len(block) - len(values))
-            number += len(values)
+        count = block.count(b"\n")
+        yield Lines(name, number, block, len(block) - count)
+        number += count
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Whole lines of a JSONL file, each with a newline (`sync_tool.files.ready.Piece`)."""
+
+    name: str
+    """What messages call the file."""
+    first: int
+    """Number of the first line, from 1."""
+    block: bytes
+    size: int
+    """How many bytes these are, without the newlines."""
+
+    def parts(self, names: Names) -> Iterator[TypedRows | Page]:
+        """Yield the rows, typed if each holds a message and nothing beside it.
+
+        Raises:
+            Damaged: as `pages`.
+        """
+        rows = decode_lines(self.block, names)
+        if rows is not None:
+            yield rows
         else:
-            lines = block.split(b"\n")[:-1]
-            yield _page(lines, number, name, reader)
-            number += len(lines)
+            yield from self.pages(names)
+
+    def pages(self, names: Names) -> Iterator[Page]:
+        """Yield the rows in canonical spelling.
+
+        Raises:
+            Damaged: a line that is not a JSON object in UTF-8; says which.
+        """
+        reader = RowReader(names)
+        values = plain_lines(self.block)
+        if values is not None:
+            yield reader.plain_page(values, self.size)
+        else:
+            yield _page(self.block.split(b"\n")[:-1], self.first, self.name, reader)
+
+
+class JsonlForm:
+    """Rows as lines (`sync_tool.files.ready.Form`)."""
+
+    def lay_typed(self, rows: TypedRows, numbers: list[int], names: Names) -> bytes:  # noqa: ARG002  # the form of a Form
+        """Return typed rows as canonical lines."""
+        return encode_lines(rows, names)
+
+    def lay_page(self, page: Page, names: Names) -> bytes:  # noqa: ARG002  # the form of a Form
+        """Return the rows of a page as lines."""
+        return _lines_of(page)
+
+
+def _lines_of(page: Page) -> bytes:
+    if page.block is not None:
+        return page.block.lines()
+    lines = [row.raw if b"\n" not in row.raw else dumps(row.value) for row in page.rows]
+    return b"\n".join([*lines, b""]) if lines else b""
 
 
 def _blocks(stream: BinaryIO) -> Iterator[bytes]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import cached_property
 from hashlib import blake2b
+from itertools import chain
 from typing import Final, NamedTuple
 
 from sync_tool.errors import Damaged, OutputError, UsageError
 from sync_tool.files.distinct import Distinct
-from sync_tool.files.stored import InOrder, StoredRows
+from sync_tool.files.inorder import InOrder
+from sync_tool.files.ready import Form, Piece, ReadyPage, ready_pages
+from sync_tool.files.stored import StoredRows
 from sync_tool.model import Names, Page, Position, Row, Selection
 from sync_tool.rowreader import numbered
 from sync_tool.text import one_line
@@ -89,6 +92,37 @@ class Merged(StoredRows):
         """Yield the rows of one place after the other."""
         for place in self._places:
             yield from place.stored()
+
+    def pieces(self) -> Iterator[Piece] | None:
+        """Return the rows of one place after the other in pieces; None where one of them cannot be cut."""
+        cut = [place.pieces() for place in self._places]
+        there = [pieces for pieces in cut if pieces is not None]
+        return chain.from_iterable(there) if len(there) == len(cut) else None
+
+    def ready(self, pieces: Iterator[Piece], form: Form, processes: int) -> Generator[ReadyPage]:
+        """Yield all rows as they lie, laid out for a writer by several processes, which start at once; when trusting.
+
+        Args:
+            pieces: what `pieces` returned.
+            form: how the writer takes them.
+            processes: how many processes lay them out.
+
+        Raises:
+            NotAsTrusted: they are not in session order, or an ``_id`` is there twice.
+        """
+        return self._as_trusted(ready_pages(pieces, form, self.names, processes))
+
+    def _as_trusted(self, pages: Generator[ReadyPage]) -> Generator[ReadyPage]:
+        order = InOrder()
+        with closing(Distinct()) as ids, closing(pages):
+            for page in pages:
+                ready = page.ready
+                if not ready.in_order or (ready.keys is not None and not order.goes_on_between(*ready.keys)):
+                    raise NotAsTrusted
+                ids.add_hashes(ready.hashes)
+                yield page
+            if not ids.all_different():
+                raise NotAsTrusted
 
     def pages(self, selection: Selection, resume: Position | None = None) -> Iterator[Page]:
         """Yield the selected rows in session order; when trusting, all rows as they lie."""

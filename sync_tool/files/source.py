@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sync_tool.errors import UsageError
 from sync_tool.files.formats import format_of, names_a_format
@@ -13,6 +13,9 @@ from sync_tool.files.openai import read_openai, starts_as_openai
 from sync_tool.files.output import COMPRESSIONS
 from sync_tool.files.stored import StoredRows
 from sync_tool.model import Names, Page
+
+if TYPE_CHECKING:
+    from sync_tool.files.ready import Piece
 
 _COMPRESSES: Final = 8
 """How many times smaller chat history usually is in .zst and .gz files, which do not say what is in them."""
@@ -83,6 +86,18 @@ class MessageFile(StoredRows):
             return size_inside(self.path, self.names.table)
         compressed = self._format == "parquet" or self.path.suffix in COMPRESSIONS
         return self.path.stat().st_size * (_COMPRESSES if compressed else 1)
+
+    def pieces(self) -> Iterator[Piece] | None:
+        """Return the rows of JSONL and Parquet in pieces."""
+        if self._format == "jsonl":
+            from sync_tool.files.jsonl import cut_jsonl
+
+            return cut_jsonl(self.path)
+        if self._format == "parquet":
+            from sync_tool.files.parquet import cut_parquet
+
+            return cut_parquet(self.path)
+        return None
 
     def stored(self) -> Iterator[Page]:
         """Yield the rows in the file's order."""

@@ -12,7 +12,7 @@ from tempfile import TemporaryFile
 from typing import BinaryIO, Final, cast
 
 from sync_tool.errors import OutputError, UsageError
-from sync_tool.files.jsonl import read_lines
+from sync_tool.files.jsonl import Lines, cut_lines, read_lines
 from sync_tool.files.stored import StoredRows
 from sync_tool.model import Names, Page
 
@@ -54,6 +54,10 @@ class StandardInput(StoredRows):
     def unpacked_bytes(self) -> int:
         """Return how many bytes came in."""
         return os.fstat(self._file.fileno()).st_size
+
+    def pieces(self) -> Iterator[Lines]:
+        """Return the lines in pieces, in the order in which they came."""
+        return cut_lines(io.BufferedReader(_Again(self._file.fileno()), _BUFFER), self.title)
 
     def stored(self) -> Iterator[Page]:
         """Yield the rows in the order in which they came."""

@@ -7,18 +7,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
-from itertools import repeat
-from operator import le
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sync_tool.encoding.order import sort_key
+from sync_tool.files.inorder import InOrder
 from sync_tool.model import Names, Page, Position, Selection, SessionInfo
 from sync_tool.rowreader import numbered
 from sync_tool.selecting import after, filtered, session_filter, sessions_of, unknown_session
 from sync_tool.spool import in_session_order
 
-_TEXT: Final = sort_key("")[:1]
-"""Sorts text among the other kinds of values, none of which has this very key."""
+if TYPE_CHECKING:
+    from sync_tool.files.ready import Piece
+
 _SORTING_TAKES: Final = 2.5
 """Bytes of temporary files for each byte of rows: the rows, and SQLite's sorting of them (measured: 2.4)."""
 
@@ -51,6 +51,10 @@ class StoredRows(ABC):
     @abstractmethod
     def unpacked_bytes(self) -> int:
         """Return about how many bytes the rows are, unpacked, without reading them."""
+
+    def pieces(self) -> Iterator[Piece] | None:
+        """Return the rows cut into pieces, in the order in which they lie there; None where that cannot be done."""
+        return None
 
     def count(self) -> int | None:
         """Return the number of rows where that is written somewhere."""
@@ -129,30 +133,3 @@ class StoredRows(ABC):
             seen.update(row.session for row in page.rows if isinstance(row.session, str))
         for session in sorted(missing - seen):
             raise unknown_session(session, seen)
-
-
-class InOrder:
-    """Watches whether rows stand in session order."""
-
-    def __init__(self) -> None:
-        self._last: tuple[bytes, str, float, str] = (b"", "", 0.0, "")
-
-    def goes_on(self, page: Page) -> bool:
-        """Tell whether the rows of the next page stand in order, behind those of the last one."""
-        last = self._last
-        block = page.block
-        if block is not None:  # Python orders text by code points, which is the order of its UTF-8
-            keys = [last, *zip(repeat(_TEXT), block.sessions, block.times, block.ids)]
-            self._last = keys[-1]
-            return all(map(le, keys, keys[1:]))
-        for row in page.rows:
-            session = row.session
-            if type(session) is str:
-                key = (_TEXT, session, row.time, row.id)
-            else:
-                key = (sort_key(session), "", row.time, row.id)
-            if key < last:
-                return False
-            last = key
-        self._last = last
-        return True

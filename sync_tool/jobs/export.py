@@ -12,8 +12,10 @@ from tempfile import gettempdir
 from typing import Unpack
 
 from sync_tool.errors import UsageError
-from sync_tool.files.formats import added_compression, format_of, make_writer, names_a_format
+from sync_tool.files.formats import added_compression, form_of, format_of, make_writer, names_a_format
+from sync_tool.files.merged import Merged
 from sync_tool.files.output import check_output, compressed, new_file, standard_output
+from sync_tool.files.ready import cut_pages, ready_pages
 from sync_tool.files.stored import StoredRows
 from sync_tool.files.training import ConversationWriter, Training
 from sync_tool.jobs.export_folder import Layout, Task, export_folder, is_folder
@@ -25,12 +27,16 @@ from sync_tool.model import Page
 from sync_tool.pipeline import Totals, run
 from sync_tool.ports import SILENT, Progress, Source
 from sync_tool.text import size
+from sync_tool.workers import processes_for
 
 STDOUT = "-"
 
 
 class ExportKeywords(SelectionKeywords, TrainingKeywords, total=False):
     """The further keywords of `export` and `convert`."""
+
+    processes: int | None
+    """How many processes lay out rows for one file of JSONL or Parquet; without it as many as are worth it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +95,8 @@ def export(
         overwrite: replace an existing file or export.
         max_read: most bytes to read, such as ``250MB``. Without it 200 MB on a cloud plan without streaming.
         progress: who is told how far it is.
-        keywords: which messages (everything without a selection), and of formats for fine-tuning what the lines
-            look like (`TrainingKeywords`).
+        keywords: which messages (everything without a selection), of formats for fine-tuning what the lines
+            look like (`TrainingKeywords`), and ``processes``.
 
     Raises:
         UsageError: an unknown session, table or index; an unusable output; more to read than allowed.
@@ -99,7 +105,7 @@ def export(
     """
     cap = parse_size(max_read, "--max-read")
     training, selection = split_training(keywords, format)
-    job = _Run(getattr(source, "source", source), selection, progress or SILENT, cap)
+    job = _Run(getattr(source, "source", source), selection, progress or SILENT, cap, keywords.get("processes"))
     if not str(output):
         raise UsageError("the output has no name.", hint=[("give", "-o FILE, or - for standard output")])
     if str(output) != STDOUT and is_folder(output, partition_by):
@@ -117,8 +123,16 @@ def export(
 class _Run:
     """One export under way."""
 
-    def __init__(self, source: Source, asked: SelectionKeywords, progress: Progress, cap: int | None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        asked: SelectionKeywords,
+        progress: Progress,
+        cap: int | None,
+        processes: int | None,
+    ) -> None:
         self._source = source
+        self._processes = processes
         self._chosen = make_selection(asked)
         self._asked = {
             name: value if isinstance(value, float) else str(value) for name, value in asked.items() if value
@@ -139,6 +153,7 @@ class _Run:
             read = source.pages(self._chosen)
             pages = _joined(None, read) if self._chosen.everything else _begun(read)
             meter = self._announce()
+            pages = self._laid_out(pages, kind)
             with closing(make_writer(kind, stream, source.names, source.title, training)) as writer, closing(pages):
                 totals = run(meter.watch(pages), writer, self._progress)
         files = () if path is None else (FileReport(str(path), path.stat().st_size, totals.rows),)
@@ -146,6 +161,22 @@ class _Run:
         if isinstance(writer, ConversationWriter):
             report = replace(report, training=training_report(writer, self._source, self._chosen))
         return report
+
+    def _laid_out(self, pages: Generator[Page], kind: str) -> Generator[Page]:
+        """Let other processes lay the rows out for the writer, where that saves time."""
+        form = form_of(kind)
+        source = self._source
+        if form is None:
+            return pages
+        if isinstance(source, Merged) and source.trusting:
+            pieces = source.pieces()
+            if pieces is not None:
+                pages.close()
+                return source.ready(pieces, form, processes_for(source.unpacked_bytes(), self._processes))
+        if not kind.startswith("parquet"):
+            return pages  # lines of a deployment go through as they came
+        size = self._estimate.bytes if self._estimate else 0
+        return ready_pages(cut_pages(pages), form, source.names, processes_for(size, self._processes))
 
     def into_folder(self, folder: Path, kind: str, by: PartitionBy, *, overwrite: bool) -> ExportReport:
         """Write the files of a folder, those that are not there yet."""

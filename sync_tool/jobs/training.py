@@ -57,12 +57,12 @@ class TrainingReport:
 
 
 def split_training(keywords: ExportKeywords, format_: str | None) -> tuple[Training | None, SelectionKeywords]:
-    """Take what is meant for the lines of fine-tuning sets out of the keywords of an export.
+    """Part what is meant for the lines of fine-tuning sets, and the selection, of the keywords of an export.
 
     Raises:
         UsageError: such a keyword with another format, or a file that cannot be read.
     """
-    rest = dict(keywords)
+    rest = {name: value for name, value in keywords.items() if name != "processes"}
     given = {name: rest.pop(name) for name in ("system", "drop_tools", "end_with") if name in rest}
     selection = cast("SelectionKeywords", rest)
     used = [name for name, value in given.items() if value]

@@ -1,0 +1,163 @@
+"""Work shared among processes gives what one process gives, to the byte, and the same errors."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import sync_tool as cm
+from running import ROOT, convex_msgs
+from sync_tool.encoding.canonical import dumps
+from sync_tool.errors import Damaged, UsageError
+from sync_tool.files import jsonl, parquet
+from sync_tool.files.batches import BatchForm
+from sync_tool.files.jsonl import cut_jsonl, read_jsonl
+from sync_tool.files.parquet import ParquetWriter, cut_parquet
+from sync_tool.files.ready import Documents, ready_pages
+from sync_tool.model import Names
+from sync_tool.rowreader import numbered
+from test_typedrows import messages
+from values import DOCUMENTS
+
+NAMES = Names()
+SAMPLE = (ROOT / "sample_data" / "messages.jsonl").read_bytes().splitlines(keepends=True)
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut files into many pieces."""
+    monkeypatch.setattr(jsonl, "_BLOCK_BYTES", 3000)
+    monkeypatch.setattr(parquet, "_ROWS_A_GROUP", 20)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(messages() | DOCUMENTS, min_size=1, max_size=12))
+def test_pieces_give_the_same_columns(tmp_path: Path, documents: list[dict[str, object]]) -> None:
+    """Whatever the rows, those laid out piece by piece have the values and numbers of those laid out in one go."""
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"".join(dumps(document) + b"\n" for document in sorted(documents, key=_place)))
+    one, pieces = io.BytesIO(), io.BytesIO()
+    writer = ParquetWriter(one, NAMES, "test")
+    for page in numbered(read_jsonl(path, NAMES)):
+        writer.write(page)
+    writer.finish()
+    writer = ParquetWriter(pieces, NAMES, "test")
+    lines = path.read_bytes().split(b"\n")[:-1]
+    few = (Documents(lines[start : start + 2], 1) for start in range(0, len(lines), 2))
+    for page in ready_pages(few, BatchForm(), NAMES, 1):
+        writer.write(page)
+    writer.finish()
+    assert pq.read_table(pieces).equals(pq.read_table(one))
+
+
+def test_rows_without_id_and_time_have_none(tmp_path: Path) -> None:
+    """Rows of a file that lack what a deployment gives each lack it in Parquet too."""
+    source = tmp_path / "bare.jsonl"
+    source.write_bytes(b'{"message":{"data":{"content":"Hi"},"type":"human"},"sessionId":"good"}\n')
+    for write in (cm.export, cm.convert):
+        write(cm.open(source), tmp_path / "bare.parquet", overwrite=True)
+        row = pq.read_table(tmp_path / "bare.parquet").to_pylist()[0]
+        assert (row["_id"], row["_creationTime"], row["content"], row["n"]) == (None, None, "Hi", 1)
+
+
+def _place(document: dict[str, object]) -> tuple[bytes, bytes]:
+    return dumps(document.get("sessionId")), dumps(document)
+
+
+def test_any_number_of_processes_writes_the_same_files(tmp_path: Path) -> None:
+    """There and back between JSONL and Parquet, each byte is that of one process."""
+    source = tmp_path / "all.jsonl"
+    source.write_bytes(b"".join(SAMPLE))
+    for processes in (1, 2, 3):
+        there, back = tmp_path / f"{processes}.parquet", tmp_path / f"{processes}.jsonl"
+        report = cm.convert(source, there, processes=processes)
+        again = cm.convert(there, back, processes=processes)
+        assert (report.rows, report.sessions) == (again.rows, again.sessions) == (len(SAMPLE), 48)
+        assert there.read_bytes() == (tmp_path / "1.parquet").read_bytes()
+        assert back.read_bytes() == source.read_bytes()
+
+
+def test_a_bad_line_is_named_by_its_number(tmp_path: Path) -> None:
+    """An error in the middle of a file names the line, whoever met it, and leaves no output behind."""
+    source = tmp_path / "bad.jsonl"
+    lines = SAMPLE * 3
+    source.write_bytes(b"".join([*lines[:77], b'{"_id": nonsense}\n', *lines[77:]]))
+    said = set()
+    for processes in (1, 2):
+        with pytest.raises(Damaged, match="line 78: ") as error:
+            cm.convert(source, tmp_path / "out.parquet", processes=processes)
+        said.add(error.value.message)
+    assert len(said) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.jsonl"]
+
+
+def test_a_bad_row_is_named_by_its_number(tmp_path: Path) -> None:
+    """A row of a Parquet file that cannot be put together is named, whoever met it."""
+    table = pq.read_table(_parquet(tmp_path))
+    extras = table["extra"].to_pylist()
+    extras[30] = "[]"
+    bad = tmp_path / "bad.parquet"
+    pq.write_table(table.set_column(table.schema.get_field_index("extra"), "extra", [extras]), bad, row_group_size=20)
+    for processes in (1, 2):
+        with pytest.raises(Damaged, match="row 31: "):
+            cm.convert(bad, tmp_path / "out.jsonl", processes=processes)
+
+
+def test_rows_in_no_order_are_sorted_all_the_same(tmp_path: Path) -> None:
+    """What turns out not to be in order, or to stand there twice, is read again in the general way."""
+    source = tmp_path / "mixed.jsonl"
+    source.write_bytes(b"".join([*SAMPLE[100:], *SAMPLE[:100], *SAMPLE[40:60]]))
+    report = cm.convert(source, tmp_path / "out.jsonl", processes=2)
+    assert report.repeated == 20
+    assert (tmp_path / "out.jsonl").read_bytes() == b"".join(SAMPLE)
+
+
+def test_row_groups_that_are_too_large_are_read_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of another program may be one row group; it is not held whole."""
+    monkeypatch.setattr(parquet, "_LARGEST_PIECE", 1000)
+    path = _parquet(tmp_path)
+    assert cut_parquet(path) is None
+    cm.convert(path, tmp_path / "out.jsonl", processes=2)
+    assert (tmp_path / "out.jsonl").read_bytes() == b"".join(SAMPLE)
+
+
+def test_pieces_are_small(tmp_path: Path) -> None:
+    """The files of these tests really are cut, so that the tests above prove something."""
+    source = tmp_path / "all.jsonl"
+    source.write_bytes(b"".join(SAMPLE))
+    assert len(list(cut_jsonl(source))) > 10
+    assert len(list(cut_parquet(_parquet(tmp_path)) or ())) > 3
+
+
+def test_the_option(tmp_path: Path) -> None:
+    """``--processes`` takes a number from 1; the output says nothing of it."""
+    source = tmp_path / "all.jsonl"
+    source.write_bytes(b"".join(SAMPLE))
+    done = convex_msgs("convert", source, "-o", tmp_path / "out.parquet", "--processes", "2", "-q", cwd=tmp_path)
+    assert (done.code, done.out, done.err) == (0, b"", "")
+    assert convex_msgs("convert", source, "-o", tmp_path / "no.parquet", "--processes", "0", cwd=tmp_path).code == 2
+    with pytest.raises(UsageError):
+        cm.convert(source, tmp_path / "no.parquet", processes=0)
+
+
+def test_ready_rows_are_for_their_writer_only() -> None:
+    """Nobody takes rows that are laid out already for no rows."""
+    page = next(ready_pages([Documents([SAMPLE[0].strip()], 1)], BatchForm(), NAMES, 1))
+    assert (page.count, page.begun) == (1, 1)
+    with pytest.raises(TypeError):
+        len(page.rows)
+
+
+def _parquet(folder: Path) -> Path:
+    path = folder / "sample.parquet"
+    with path.open("wb") as stream:
+        writer = ParquetWriter(stream, NAMES, "test")
+        for page in numbered(read_jsonl(ROOT / "sample_data" / "messages.jsonl", NAMES)):
+            writer.write(page)
+        writer.finish()
+    return path
