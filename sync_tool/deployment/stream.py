@@ -131,9 +131,9 @@ class StreamDoor:
     def pages(self, cursor: str | None) -> Iterator[ChangePage]:
         """Yield what changed after a cursor, until there is nothing newer; with None, from the beginning.
 
-        The next page is asked for while the caller is at work on this one. A few megabytes are held in memory
-        whatever the size of a page; a larger one is in a temporary file. A table that was dropped says nothing, and
-        is truncated when there is one of its name again.
+        The next pages are asked for while the caller is at work on this one. Some tens of megabytes are held in memory
+        whatever the size of a page: one of more than 16 MiB is in a temporary file. A table that was dropped says
+        nothing, and is truncated when there is one of its name again.
 
         Raises:
             CursorExpired: what follows the cursor is no longer kept: read from the beginning.
