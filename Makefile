@@ -49,13 +49,13 @@ check: setup ## formatting, lint, types, import layers: Python and TypeScript
 .PHONY: test
 test: check ## every check and every test
 	@npm test --silent
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -q
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -q
 
 .PHONY: coverage
 coverage: setup ## which lines and branches the Python tests reach, subprocesses included (slower)
 	@$(BIN)/coverage erase
 	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(CURDIR)/.coverage \
-		$(BIN)/python -m pytest -n 2 --dist worksteal -q
+		$(BIN)/python -m pytest -n 3 --dist worksteal -q
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report
 
