@@ -8,6 +8,7 @@ Source of the formats: get-convex/convex-backend, ``crates/value/src/export.rs``
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -30,6 +31,9 @@ _FORMATS: Final[dict[str, Walk]] = {
     "convex_clean_json": encode_clean,
     "export_json": encode_export,
 }
+
+_size: Final = attrgetter("size")
+_body: Final = attrgetter("body")
 
 _encoder = msgspec.json.Encoder(order="sorted")
 
@@ -80,12 +84,16 @@ def check_result(value: Value, path: str, limit: int) -> None:
         raise FunctionError(f"Function {path} return value is too large {actual}")
 
 
+def _all_rows(values: list[Value]) -> bool:
+    return {*map(type, values)} == {Row}
+
+
 def _spell_encoded(value: Value) -> Json:
     kind = type(value)
     if kind is Row:
         return msgspec.Raw(value.body)
     if kind is list:
-        return [msgspec.Raw(i.body) if type(i) is Row else _spell_encoded(i) for i in value]
+        return list(map(msgspec.Raw, map(_body, value)) if _all_rows(value) else map(_spell_encoded, value))
     if kind is dict:
         return {name: _spell_encoded(item) for name, item in value.items()}
     return encode(value)
@@ -110,7 +118,7 @@ def _measure(value: Value) -> int:
         if len(value) > sizes.MAX_ARRAY_ITEMS:
             limit = sizes.MAX_ARRAY_ITEMS
             raise ValueError(f"Array length is too long ({len(value)} > maximum length {limit})")
-        return 2 + sum(map(_measure, value))
+        return 2 + sum(map(_size if _all_rows(value) else _measure, value))
     if kind is dict:
         return 2 + sum(len(name) + 1 + _measure(item) for name, item in value.items())
     return sizes.size_of(value)

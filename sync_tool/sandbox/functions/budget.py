@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 from sync_tool.sandbox.documents import Row
 from sync_tool.sandbox.faults import refusal
+from sync_tool.sandbox.intervals import Interval
+from sync_tool.sandbox.transaction import Transaction
 
 MAX_LIMIT: Final = 4_096
 MAX_BYTES: Final = 8 << 20
@@ -26,17 +27,10 @@ class Budget:
         self.ended = False
         """Whether there were no more rows; not known, hence false, when the limit was reached."""
 
-    def take(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Yield rows that fit; at most one more is read."""
-        size = 0
-        for number, row in enumerate(rows, 1):
-            size += row.size
-            if number > 1 and size > self._max_bytes:
-                return
-            yield row
-            if number == self._limit:
-                return
-        self.ended = True
+    def take(self, db: Transaction, span: Interval, *, descending: bool = False) -> list[Row]:
+        """Return the rows of a range that fit; at most one more is read."""
+        rows, self.ended = db.read(span, limit=self._limit, max_bytes=self._max_bytes, descending=descending)
+        return rows
 
 
 def budget_of(args: dict[str, Any], default_bytes: int) -> dict[str, Any]:

@@ -67,11 +67,9 @@ def _count(ctx: Context, args: Args) -> Value:
     names = naming_of(args)
     span = _session_window(ctx.db, names, args)
     visit = Budget(**budget_of(args, DEFAULT_BYTES * 2))
-    n, last = 0, None
-    for row in visit.take(ctx.db.scan(span)):
-        n, last = n + 1, row
-    cursor = args.get("after") if last is None else position_of(last.document, names.session_field)
-    return {"cursor": cursor, "isDone": visit.ended, "n": float(n)}
+    rows = visit.take(ctx.db, span)
+    cursor = position_of(rows[-1].document, names.session_field) if rows else args.get("after")
+    return {"cursor": cursor, "isDone": visit.ended, "n": float(len(rows))}
 
 
 def _sessions(ctx: Context, args: Args) -> Value:
@@ -172,7 +170,7 @@ def _between(whole: Interval, args: Args, values: Callable[[Args], tuple[Value, 
 
 def _read_page(db: Transaction, span: Interval, args: Args, position: Callable[[Row], Value]) -> Value:
     visit = Budget(**budget_of(args, DEFAULT_BYTES))
-    rows: list[Row] = list(visit.take(db.scan(span, descending=args.get("order") == "desc")))
+    rows = visit.take(db, span, descending=args.get("order") == "desc")
     cursor = position(rows[-1]) if rows else args.get("after")
     return {"cursor": cursor, "isDone": visit.ended, "rows": rows}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sync_tool.encoding.values import Value
-from sync_tool.sandbox.documents import Row
 from sync_tool.sandbox.faults import refusal
 from sync_tool.sandbox.functions.budget import Budget, budget_of
 from sync_tool.sandbox.functions.convex_msgs import (
@@ -89,7 +88,7 @@ def _erase(ctx: Context, args: Args) -> Value:
     span = _erasable(ctx.db, names, args)
     if span is None:
         return {"erased": 0.0, "isDone": True}
-    rows: list[Row] = list(visit.take(ctx.db.scan(span)))
+    rows = visit.take(ctx.db, span)
     for row in rows:
         ctx.db.delete(row.document["_id"])
     reached = bool(rows) and "throughId" in args and after(rows[-1].key) == span.stop

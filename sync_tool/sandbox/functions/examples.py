@@ -77,7 +77,7 @@ def _add_task(ctx: Context, args: Args) -> Value:
 
 def _all(ctx: Context, table: str) -> Value:
     number, _ = ctx.db.index(table, "by_creation_time")
-    return list(ctx.db.scan(Interval(number, b"", b"\xff")))
+    return ctx.db.read(Interval(number, b"", b"\xff"))[0]
 
 
 def _public(kind: Kind, args: dict[str, Validator], handler: Handler) -> Function:

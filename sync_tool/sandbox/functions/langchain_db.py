@@ -17,7 +17,8 @@ _KEYED: Final = {"table": STRING, "index": STRING, "keyField": STRING, "key": ST
 
 def _rows(ctx: Context, args: Args) -> list[Row]:
     span = ctx.db.equal(args["table"], args["index"], args["keyField"], (args["key"],))
-    return list(ctx.db.scan(span))
+    rows: list[Row] = ctx.db.read(span)[0]
+    return rows
 
 
 def _get(ctx: Context, args: Args) -> Value:
