@@ -17,6 +17,7 @@ import urllib3
 import sync_tool
 from data import chitchat, deployment, large
 from frame import Bench, Outcome, Run, described, faster, sandbox, tool
+from sync_tool.deployment.http import READERS
 
 _LOOP_ROWS = 20_000
 _LATENCY_MS = 40
@@ -58,7 +59,8 @@ def _against_the_floor(bench: Bench, env_file: Path, export: Any) -> Outcome:
     config = bench.work / "curl.txt"
     config.write_text("next\n".join(_curl(bench, *request) for request in enumerate(requests)))
     ours, floor = bench.median(export, partial(_floor, config, bench.rows))
-    outcome = faster("P3", "export all to JSONL", "floor: the same requests by curl, 4 at a time", 1, ours, floor)
+    peer = f"floor: the same requests by curl, {READERS} at a time"
+    outcome = faster("P3", "export all to JSONL", peer, 1, ours, floor)
     share = ours.rate / floor.rate
     return replace(outcome, goal="≥ 75 % of it", score=share / 0.75, result=f"{share:.0%}".replace("%", " %"))
 
@@ -102,7 +104,7 @@ def _floor(config: Path, rows: int) -> Run:
         "--fail",
         "--parallel",
         "--parallel-max",
-        "4",
+        str(READERS),
         "--config",
         str(config),
     ]

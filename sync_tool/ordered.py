@@ -21,18 +21,19 @@ P = TypeVar("P", bound=Measured)
 Piece = Callable[[], Iterator[P]]
 """Starts the reading of one stretch of a history."""
 
-_WINDOW_BYTES: Final = 8 << 20
-"""How many bytes of pages may wait for their turn."""
+_WINDOW_BYTES: Final = 32 << 20
+"""How many bytes of pages may wait for their turn: with 8 MiB, readers of a deployment that is 40 ms away wait for each
+other, and an export takes a fifth longer."""
 
 
-def in_order(pieces: Sequence[Piece[P]], workers: int) -> Iterator[P]:
+def in_order(pieces: Sequence[Piece[P]], workers: int, *, waiting: int = _WINDOW_BYTES) -> Iterator[P]:
     """Yield the pages of all pieces, piece after piece, while up to `workers` pieces are read at once.
 
-    A page is read ahead only while less than 8 MiB wait, or if it is the one that is waited for: so
+    A page is read ahead only while less than `waiting` bytes wait, or if it is the one that is waited for: so
     memory is bounded and nothing can stand still. An error of any piece is raised here. Closing the
     generator stops the readers.
     """
-    window = _Window(pieces)
+    window = _Window(pieces, waiting)
     for _ in range(min(workers, len(pieces))):
         threading.Thread(target=window.work, daemon=True).start()
     try:
@@ -44,8 +45,9 @@ def in_order(pieces: Sequence[Piece[P]], workers: int) -> Iterator[P]:
 class _Window(Generic[P]):
     """What the readers have read and the caller has not taken yet."""
 
-    def __init__(self, pieces: Sequence[Piece[P]]) -> None:
+    def __init__(self, pieces: Sequence[Piece[P]], most: int) -> None:
         self._pieces = pieces
+        self._most = most
         self._waiting: list[deque[P | None]] = [deque() for _ in pieces]
         self._next_piece = 0
         self._head = 0
@@ -103,7 +105,7 @@ class _Window(Generic[P]):
             return True
 
     def _has_room(self, number: int) -> bool:
-        return self._bytes < _WINDOW_BYTES or (number == self._head and not self._waiting[number])
+        return self._bytes < self._most or (number == self._head and not self._waiting[number])
 
     def _take(self) -> P | None:
         with self._changed:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync_tool import ordered
 from sync_tool.model import Page, Row
 from sync_tool.ordered import in_order
 
@@ -28,16 +27,13 @@ def piece(name: int, sizes: list[int]) -> Iterator[Page]:
 )
 def test_pages_come_in_order(pieces: list[list[int]], workers: int, window: int) -> None:
     """Whatever the pieces, the workers and the memory, every page comes once and in order."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ordered, "_WINDOW_BYTES", window)
-        starts = [partial(piece, name, sizes) for name, sizes in enumerate(pieces)]
-        found = [page.rows[0].id for page in in_order(starts, workers)]
+    starts = [partial(piece, name, sizes) for name, sizes in enumerate(pieces)]
+    found = [page.rows[0].id for page in in_order(starts, workers, waiting=window)]
     assert found == [f"{name}.{number}" for name, sizes in enumerate(pieces) for number in range(len(sizes))]
 
 
-def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded() -> None:
     """While nobody takes pages, readers stop at the window's size plus one page each."""
-    monkeypatch.setattr(ordered, "_WINDOW_BYTES", 100)
     made = 0
     lock = threading.Lock()
 
@@ -48,7 +44,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
                 made += 10
             yield Page([Row(b"", "", 0.0, "")], 10)
 
-    pages = in_order([endless] * 4, 4)
+    pages = in_order([endless] * 4, 4, waiting=100)
     for _ in range(50):
         next(pages)
         assert made - 50 * 10 <= 100 + 4 * 10 + 10

@@ -134,9 +134,7 @@ CONNECTION: Final = (
         metavar="N",
         type=click.IntRange(min=1, max=64),
         envvar="CONVEX_MSGS_CONCURRENCY",
-        default=4,
-        show_default=True,
-        help="Calls at a time; halved when the deployment says that there are too many.",
+        help="Calls at a time, halved when there are too many for the deployment. Default: 6 to read, 4 to write.",
     ),
     _option(
         "Which deployment",

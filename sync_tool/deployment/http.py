@@ -34,6 +34,10 @@ from sync_tool.errors import UsageError
 
 MAX_WAIT: Final = 20.0
 _MAX_TIMEOUT: Final = 86_400.0
+READERS: Final = 6
+WRITERS: Final = 4
+"""Of the 16 calls of each kind that the smallest deployments take at a time (https://docs.convex.dev, limits): the
+rest is the app's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,8 @@ class Patience:
     connect: float = 10.0
     read: float = 120.0
     attempts: int = 6
-    concurrency: int = 4
-    """Calls at a time; halved whenever the deployment says that there are too many."""
+    concurrency: int | None = None
+    """Calls at a time; None for 6 to read and 4 to write. Halved when the deployment says that there are too many."""
     bytes_per_second: float | None = None
     """Most bytes of documents to read a second, on average."""
 
@@ -56,12 +60,22 @@ class Patience:
         for name in ("connect", "read"):
             if not 0 < getattr(self, name) <= _MAX_TIMEOUT:  # nor NaN
                 raise UsageError(f"the timeout ({name}) must be more than 0 and at most {_MAX_TIMEOUT:,.0f} seconds.")
-        for name in ("attempts", "concurrency"):
-            if getattr(self, name) < 1:
+        for name, number in (("attempts", self.attempts), ("concurrency", self.concurrency)):
+            if number is not None and number < 1:
                 raise UsageError(f"{name} must be at least 1.")
         rate = self.bytes_per_second
         if rate is not None and not (math.isfinite(rate) and rate >= 1):
             raise UsageError("the rate must be at least 1 byte a second.", hint=[("like", "2MiB/s")])
+
+    @property
+    def readers(self) -> int:
+        """How many reading calls to make at a time."""
+        return self.concurrency or READERS
+
+    @property
+    def writers(self) -> int:
+        """How many writing calls to make at a time."""
+        return self.concurrency or WRITERS
 
 
 class _Ask(NamedTuple):
@@ -95,9 +109,9 @@ class Http:
             "Content-Type": "application/json",
             "Accept-Encoding": "gzip, deflate",
         }
-        self._gate = Gate(self._patience.concurrency)
+        self._gate = Gate(self._patience.readers)
         timeout = Timeout(connect=self._patience.connect, read=self._patience.read)
-        self._pool = make_pool(url, timeout, self._patience.concurrency)
+        self._pool = make_pool(url, timeout, self._patience.readers)
 
     def get(self, path: str, *, text: bool = False) -> Answer:
         """GET `path` and return the answer, with retries; it is JSON, or plain `text`."""

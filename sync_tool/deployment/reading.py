@@ -38,7 +38,7 @@ class Reader:
     def __init__(self, door: Door, names: Names, patience: Patience, count: Callable[[], int | None]) -> None:
         self._door = door
         self._names = names
-        self._workers = patience.concurrency
+        self._workers = patience.readers
         self._throttle = Throttle(patience.bytes_per_second)
         self._count = count
 

@@ -29,6 +29,8 @@ from sync_tool.rowreader import RowReader
 _PATH: Final = "/api/v1/data/sync"
 _IN_MEMORY: Final = 16 << 20
 """A longer answer is kept in a file, and gone through there piece by piece."""
+_AHEAD_BYTES: Final = 8 << 20
+"""As long as less is waiting, one more answer is asked for."""
 _AT_A_TIME: Final = 1000
 _EXPIRED: Final = "DataSyncCursorExpired"
 
@@ -143,7 +145,7 @@ class StreamDoor:
             OutputError: the temporary folder has no space left.
             Unreachable: no usable answer after retries.
         """
-        return in_order([partial(self._pages, cursor)], 1)
+        return in_order([partial(self._pages, cursor)], 1, waiting=_AHEAD_BYTES)
 
     def _pages(self, cursor: str | None) -> Iterator[ChangePage]:
         while True:

@@ -104,7 +104,7 @@ class _Import:
             door=deployment.appending(self._rate),
             journal=stack.enter_context(closing(Journal(place))),
             rows=deployment.count(),
-            workers=deployment.patience.concurrency,
+            workers=deployment.patience.writers,
         )
         given = options.get("quarantine")
         self._quarantine = None if given is None else Path(given)

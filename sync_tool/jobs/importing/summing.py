@@ -67,7 +67,7 @@ def make_plan(taken: Taken, plans: Plans, deployment: Deployment, rate: float | 
         timeless=_timeless(taken.parts),
         has_times=taken.staged.timeless() is None,
         bytes_per_second=None if rate is None else int(rate),
-        concurrency=deployment.patience.concurrency,
+        concurrency=deployment.patience.writers,
     )
 
 
