@@ -112,7 +112,7 @@ def environment(work: Path, name: str, requirements: str) -> Path:
 def faster(number: str, work: str, peer: str, goal: float, ours: Run, theirs: Run, *, note: str = "") -> Outcome:
     """Return the outcome of a comparison of rates."""
     ratio = ours.rate / theirs.rate
-    shown = f"{ratio:.2f} x" if ratio < 10 else f"{ratio:.0f} x"
+    shown = f"{ratio:.{2 if ratio < 10 else 1 if ratio < 100 else 0}f} x"
     return Outcome(number, work, peer, f"≥ {goal:g} x", ratio / goal, shown, described(ours), described(theirs), note)
 
 
