@@ -34,8 +34,11 @@ SCAN: Final = (
 )
 """Reads a range of any other index."""
 
+_AT_FIRST: Final = 8
 _AT_ONCE: Final = 256
-"""Documents that are taken from SQLite together."""
+"""Documents that are taken from SQLite together, at first and at most."""
+_BYTES_AT_ONCE: Final = 1 << 20
+"""How large they may be together, by the mean size of those before: one may have 1 MiB."""
 _row: Final[Callable[[Any], Row]] = partial(tuple.__new__, Row)
 """Makes a row of a tuple, without a step in Python."""
 _size: Final = attrgetter("size")
@@ -155,9 +158,9 @@ class Transaction:
         position = self._begin(span)
         cursor = self._select(span, " DESC" if descending else "")
         rows: list[Row] = []
-        size = 0
+        size, at_once = 0, _AT_FIRST
         while len(rows) < limit:
-            found = list(map(_row, cursor.fetchmany(int(min(_AT_ONCE, limit - len(rows))))))
+            found = list(map(_row, cursor.fetchmany(int(min(at_once, limit - len(rows))))))
             if not found:
                 self.ranges[position] = span
                 return rows, True
@@ -168,6 +171,7 @@ class Transaction:
             self._count(len(seen), sizes[len(seen) - 1] - size)
             rows += found[:fitting]
             size = sizes[-1]
+            at_once = min(_AT_ONCE, 1 + _BYTES_AT_ONCE * len(rows) // max(size, 1))
             if fitting < len(found):
                 return rows, False
         return rows, False

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
+import tracemalloc
+from itertools import product
 from typing import Any
 
 import pytest
 
 from sync_tool.sandbox.calls import Call
+from sync_tool.sandbox.documents import Row
 from sync_tool.sandbox.instance import Instance
+from sync_tool.sandbox.intervals import Interval
 from sync_tool.sandbox.limits import binary_size
 from sync_tool.sandbox.paths import parse_path
 from sync_tool.sandbox.transaction import Transaction
@@ -116,6 +121,51 @@ def test_bytes_read(instance: Instance) -> None:
     assert query(instance, "langchain/db:lookup", {**LOOKUP, "key": "s"}) == ""
     fill(instance, 1, "x" * 3000)
     assert "Too many bytes read" in query(instance, "langchain/db:lookup", {**LOOKUP, "key": "s"})
+
+
+def _step_by_step(db: Transaction, span: Interval, limit: float, max_bytes: float, descending: bool) -> Any:
+    """Read with `scan` what fits."""
+    rows: list[Row] = []
+    size = 0
+    for row in db.scan(span, descending=descending):
+        size += row.size
+        if rows and size > max_bytes:
+            return rows, False
+        rows.append(row)
+        if len(rows) == limit:
+            return rows, False
+    return rows, True
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_many_documents_are_read_as_one_by_one(instance: Instance, descending: bool) -> None:
+    """Whatever the limits and sizes, the same documents are returned, counted and noted as read."""
+    for number in range(30):
+        fill(instance, 9, "x" * (number * number * 60))
+    for limit, most in product((1, 8, 9, 200, 270, 400), (1, 5000, 300_000, math.inf)):
+
+        def at_once(db: Transaction, limit: float = limit, most: float = most) -> Any:
+            span = db.range("messages", "by_creation_time")
+            found = db.read(span, limit=limit, max_bytes=most, descending=descending)
+            return *found, db.ranges, db.documents_read, db.bytes_read
+
+        def one_by_one(db: Transaction, limit: float = limit, most: float = most) -> Any:
+            span = db.range("messages", "by_creation_time")
+            found = _step_by_step(db, span, limit, most, descending)
+            return *found, db.ranges, db.documents_read, db.bytes_read
+
+        assert instance.engine.read(at_once) == instance.engine.read(one_by_one)
+
+
+def test_of_large_documents_few_are_taken_at_once(instance: Instance) -> None:
+    """A page of a megabyte is read without holding many times that."""
+    fill(instance, 60, "x" * (MIB // 2))
+    tracemalloc.start()
+    try:
+        instance.engine.read(lambda db: len(db.read(db.range("messages", "by_id"), max_bytes=6 * MIB)[0]))
+        assert tracemalloc.get_traced_memory()[1] < 12 * MIB
+    finally:
+        tracemalloc.stop()
 
 
 def test_ranges_read(instance: Instance) -> None:
