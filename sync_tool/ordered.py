@@ -21,7 +21,7 @@ P = TypeVar("P", bound=Measured)
 Piece = Callable[[], Iterator[P]]
 """Starts the reading of one stretch of a history."""
 
-_WINDOW_BYTES: Final = 32 << 20
+_WINDOW_BYTES: Final = 20 << 20
 """How many bytes of pages may wait for their turn: with 8 MiB, readers of a deployment that is 40 ms away wait for each
 other, and an export takes a fifth longer."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import gc
 import io
@@ -36,6 +37,8 @@ _OTHER_OPTIONS: Final = {
     "--since": "select with --after",
     "--until": "select with --before",
 }
+_M_ARENA_MAX: Final = -8
+"""The number of an option in glibc's malloc.h."""
 
 
 class _Interrupted(KeyboardInterrupt):
@@ -72,6 +75,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     # Arrow's own allocators keep what they once had: a fifth more memory at the peak of an export to Parquet.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 20, 100)
+    _share_memory_among_threads()
     signal.signal(signal.SIGTERM, _raise_terminated)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started this wants it ignored
         signal.signal(signal.SIGINT, _raise_interrupted)
@@ -83,6 +87,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         except OSError:  # what could not be written has been said; do not let Python say it again at its end
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(int(code))
+
+
+def _share_memory_among_threads() -> None:
+    """Let the threads that read have one heap: of one each, what they once had stays theirs (45 MB in an export)."""
+    if sys.platform == "linux":
+        set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # of glibc
+        if set_option is not None:
+            set_option(_M_ARENA_MAX, 1)
 
 
 def _secure_streams() -> None:
