@@ -4,7 +4,8 @@
     make scale SCALE=10     a tenth of that
 
 Both are loaded into a sandbox of their own and exported to JSONL and Parquet, by default through the
-deployed functions. The JSONL must be byte for byte what was loaded, and the process must stay under 200 MB.
+deployed functions. The JSONL must be byte for byte what was loaded, and the exporting process must stay under
+200 MB (those that help it are not counted).
 """
 
 from __future__ import annotations
