@@ -11,7 +11,7 @@ from pathlib import Path
 from data import chitchat, first_lines, large
 from faults import corpus
 from frame import HERE, Bench, Outcome, Run, faster, tool
-from sync_tool.schema.check import Checker
+from sync_tool.messages.check import Checker
 
 _SCHEMA_ROWS = 5_000
 _PYDANTIC_ROWS = 200_000

@@ -19,6 +19,25 @@ from typing import TYPE_CHECKING, Any
 from sync_tool._version import __version__
 
 if TYPE_CHECKING:
+    from sync_tool.commands.convert import ConvertReport, convert
+    from sync_tool.commands.diff.diff import DiffReport, diff
+    from sync_tool.commands.doctor import doctor
+    from sync_tool.commands.export.export import ExportReport, export
+    from sync_tool.commands.history import History, Messages, Sessions
+    from sync_tool.commands.import_.options_and_report import ImportPlan, ImportReport
+    from sync_tool.commands.import_.run import import_, migrate
+    from sync_tool.commands.init import init
+    from sync_tool.commands.opening import connect
+    from sync_tool.commands.opening import open_address as open  # noqa: A004  # read as sync_tool.open
+    from sync_tool.commands.restore.package import RestorePlan, RestoreReport
+    from sync_tool.commands.restore.restore import restore
+    from sync_tool.commands.runs import RunsReport, runs
+    from sync_tool.commands.sync.report import SyncReport
+    from sync_tool.commands.sync.sync import sync
+    from sync_tool.commands.tail import tail
+    from sync_tool.commands.validate.report import ValidationReport
+    from sync_tool.commands.validate.validate import validate
+    from sync_tool.commands.verify import VerifyReport, verify
     from sync_tool.deployment.http import Patience
     from sync_tool.errors import (
         Conflict,
@@ -37,27 +56,7 @@ if TYPE_CHECKING:
         Unreachable,
         UsageError,
     )
-    from sync_tool.jobs.convert import ConvertReport, convert
-    from sync_tool.jobs.diff import DiffReport, diff
-    from sync_tool.jobs.doctor import doctor
-    from sync_tool.jobs.export import ExportReport, export
-    from sync_tool.jobs.history import History, Messages, Sessions
-    from sync_tool.jobs.import_ import import_
-    from sync_tool.jobs.importing.report import ImportPlan, ImportReport
-    from sync_tool.jobs.init import init
-    from sync_tool.jobs.migrate import migrate
-    from sync_tool.jobs.opening import connect
-    from sync_tool.jobs.opening import open_address as open  # noqa: A004  # read as sync_tool.open
-    from sync_tool.jobs.restore import restore
-    from sync_tool.jobs.restore_report import RestorePlan, RestoreReport
-    from sync_tool.jobs.runs import RunsReport, runs
-    from sync_tool.jobs.sync import sync
-    from sync_tool.jobs.sync_report import SyncReport
-    from sync_tool.jobs.tail import tail
-    from sync_tool.jobs.validate import validate
-    from sync_tool.jobs.validation import ValidationReport
-    from sync_tool.jobs.verify import VerifyReport, verify
-    from sync_tool.model import Names, Row, SessionInfo
+    from sync_tool.rows.model import Names, Row, SessionInfo
 
 _HOMES = {
     "sync_tool.deployment.http": ("Patience",),
@@ -65,26 +64,26 @@ _HOMES = {
         "Conflict", "ConvexMsgsError", "CursorExpired", "Damaged", "Differs", "Exit", "FunctionFailed", "Locked",
         "NoArchive", "NoStreaming", "OutputError", "PipeClosed", "Refused", "Unreachable", "UsageError",
     ),
-    "sync_tool.jobs.convert": ("ConvertReport", "convert"),
-    "sync_tool.jobs.diff": ("DiffReport", "diff"),
-    "sync_tool.jobs.doctor": ("doctor",),
-    "sync_tool.jobs.export": ("ExportReport", "export"),
-    "sync_tool.jobs.history": ("History", "Messages", "Sessions"),
-    "sync_tool.jobs.import_": ("import_",),
-    "sync_tool.jobs.importing.report": ("ImportPlan", "ImportReport"),
-    "sync_tool.jobs.init": ("init",),
-    "sync_tool.jobs.migrate": ("migrate",),
-    "sync_tool.jobs.opening": ("connect",),
-    "sync_tool.jobs.restore": ("restore",),
-    "sync_tool.jobs.restore_report": ("RestorePlan", "RestoreReport"),
-    "sync_tool.jobs.runs": ("RunsReport", "runs"),
-    "sync_tool.jobs.sync": ("sync",),
-    "sync_tool.jobs.sync_report": ("SyncReport",),
-    "sync_tool.jobs.tail": ("tail",),
-    "sync_tool.jobs.validate": ("validate",),
-    "sync_tool.jobs.validation": ("ValidationReport",),
-    "sync_tool.jobs.verify": ("VerifyReport", "verify"),
-    "sync_tool.model": ("Names", "Row", "SessionInfo"),
+    "sync_tool.commands.convert": ("ConvertReport", "convert"),
+    "sync_tool.commands.diff.diff": ("DiffReport", "diff"),
+    "sync_tool.commands.doctor": ("doctor",),
+    "sync_tool.commands.export.export": ("ExportReport", "export"),
+    "sync_tool.commands.history": ("History", "Messages", "Sessions"),
+    "sync_tool.commands.import_.run": ("import_",),
+    "sync_tool.commands.import_.options_and_report": ("ImportPlan", "ImportReport"),
+    "sync_tool.commands.init": ("init",),
+    "sync_tool.commands.import_.run": ("migrate",),
+    "sync_tool.commands.opening": ("connect",),
+    "sync_tool.commands.restore.restore": ("restore",),
+    "sync_tool.commands.restore.package": ("RestorePlan", "RestoreReport"),
+    "sync_tool.commands.runs": ("RunsReport", "runs"),
+    "sync_tool.commands.sync.sync": ("sync",),
+    "sync_tool.commands.sync.report": ("SyncReport",),
+    "sync_tool.commands.tail": ("tail",),
+    "sync_tool.commands.validate.validate": ("validate",),
+    "sync_tool.commands.validate.report": ("ValidationReport",),
+    "sync_tool.commands.verify": ("VerifyReport", "verify"),
+    "sync_tool.rows.model": ("Names", "Row", "SessionInfo"),
 }  # fmt: skip
 
 __all__ = [
@@ -100,7 +99,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that ``--help`` stays fast."""
     if name == "open":
-        return importlib.import_module("sync_tool.jobs.opening").open_address
+        return importlib.import_module("sync_tool.commands.opening").open_address
     for home, names in _HOMES.items():
         if name in names:
             return getattr(importlib.import_module(home), name)

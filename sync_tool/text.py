@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 _BIDI: Final = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _HOSTILE = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff{_BIDI}\ud800-\udfff]")
@@ -94,3 +95,33 @@ def _spelled(match: re.Match[str]) -> str:
     if match[0] in "\n\t\r":
         return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}[match[0]]
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+# What is inside LangChain's stored message, for those who show or search it.
+
+
+def text_of(message: Mapping[str, Any]) -> str | None:
+    """Return the text of a stored message: its content, or the text blocks of list content, one a line.
+
+    None where there is no content, or content of another kind.
+    """
+    data = message.get("data")
+    if not isinstance(data, dict):
+        return None
+    content = data.get("content")
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return text_of_blocks(content)
+    return None
+
+
+def text_of_blocks(blocks: list[Any]) -> str:
+    """Join the text of list content: plain strings and blocks ``{"type": "text", "text": …}``."""
+    texts = []
+    for block in blocks:
+        if isinstance(block, str):
+            texts.append(block)
+        elif isinstance(block, dict) and block.get("type") == "text" and isinstance(block.get("text"), str):
+            texts.append(block["text"])
+    return "\n".join(texts)

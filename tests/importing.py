@@ -14,7 +14,7 @@ from uuid import uuid4
 import sync_tool as cm
 from running import Sandbox
 from sandbox.box import Running
-from sync_tool.jobs.history import History
+from sync_tool.commands.history import History
 
 NOON = 1_750_000_000_000.0
 """A time in 2025, ms since 1970."""

@@ -16,7 +16,7 @@ import pytest
 from running import ROOT, Done, Sandbox, clean_environment, convex_msgs, running_sandbox
 from sync_tool.cli.options import _ids_from
 from sync_tool.errors import Locked, OutputError
-from sync_tool.files.output import new_file
+from sync_tool.files.bytes import new_file
 from sync_tool.text import harmless_json
 
 FAST = {"CONVEX_MSGS_ATTEMPTS": "1"}

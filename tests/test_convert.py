@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 import sync_tool as cm
 from running import ROOT, Done, Sandbox, clean_environment, convex_msgs
+from sync_tool.commands.export.export import STDOUT
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.errors import Damaged, UsageError
-from sync_tool.files.manifest import JOURNAL, MANIFEST
-from sync_tool.files.standardinput import StandardInput
-from sync_tool.jobs.export import STDOUT
+from sync_tool.files.folder import JOURNAL, MANIFEST
+from sync_tool.files.source import StandardInput
 from values import DOCUMENTS, same
 from zips import snapshot
 

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 import sync_tool as cm
 from running import ROOT, Sandbox, convex_msgs
-from sync_tool.digests import DigestSum, HistoryDigest, content_of, message_digest, row_digest
-from sync_tool.encoding.canonical import dumps
-from sync_tool.encoding.respelling import canonical
+from sync_tool.encoding.canonical import canonical, dumps
 from sync_tool.errors import UsageError
+from sync_tool.rows.digests import DigestSum, HistoryDigest, content_of, message_digest, row_digest
 from syncing import message, sync
 from values import DOCUMENTS
 

@@ -16,12 +16,12 @@ import pytest
 
 import sync_tool
 from running import ROOT, Sandbox, clean_environment, running_sandbox
-from sync_tool.cli.base import SECTIONS
+from sync_tool.cli.help import SECTIONS
 from sync_tool.cli.main import cli
 from sync_tool.deployment import settings
 from sync_tool.errors import EXIT_CODES
 from sync_tool.files.formats import SUFFIXES
-from sync_tool.rows import COLUMNS
+from sync_tool.rows.columns import COLUMNS
 
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))]

@@ -15,14 +15,13 @@ from hypothesis import strategies as st
 
 import sync_tool as cm
 from running import ROOT, Sandbox, convex_msgs
+from sync_tool.commands.export import folder as partitions
+from sync_tool.commands.export.export import export
 from sync_tool.deployment import reading
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.errors import OutputError, UsageError
-from sync_tool.files.manifest import JOURNAL, MANIFEST
-from sync_tool.files.names import safe_name
-from sync_tool.jobs import partitions
-from sync_tool.jobs.export import export
-from sync_tool.model import Page
+from sync_tool.files.folder import JOURNAL, MANIFEST, safe_name
+from sync_tool.rows.model import Page
 from values import VALUES
 
 SAMPLE = ROOT / "sample_data" / "messages.jsonl"

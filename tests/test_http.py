@@ -13,12 +13,12 @@ import msgspec
 import pytest
 import stamina
 
+from sync_tool.commands.doctor import doctor
+from sync_tool.commands.opening import connect
 from sync_tool.deployment.catalog import read_catalog
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.http import Patience
 from sync_tool.errors import FunctionFailed, Refused, Unreachable, UsageError
-from sync_tool.jobs.doctor import doctor
-from sync_tool.jobs.opening import connect
 
 OK = (200, {"status": "success", "value": 7.0})
 KEY = "prod:tall-forest-123|c2VjcmV0LXNlY3JldA=="
@@ -156,7 +156,7 @@ def test_retry_after_is_honoured_within_reason(value: str, seconds: float | None
     """The server's own wait is taken, at most two minutes; nonsense is ignored."""
     from urllib3 import HTTPHeaderDict
 
-    from sync_tool.deployment.answers import retry_after
+    from sync_tool.deployment.http import retry_after
 
     assert retry_after(HTTPHeaderDict({"Retry-After": value})) == seconds
 

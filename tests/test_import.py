@@ -18,8 +18,8 @@ from faults.plan import Plan
 from faults.proxying import running_proxy
 from importing import NOON, Target, history, lines, message, new_session, row, write
 from running import Sandbox, convex_msgs, running_sandbox
-from sync_tool.jobs.importing.report import OnConflict
-from sync_tool.schema.rules import LEVELS
+from sync_tool.commands.import_.options_and_report import OnConflict
+from sync_tool.messages.rules import LEVELS
 
 POLICIES: tuple[OnConflict, ...] = ("error", "skip", "replace")
 ABC = ["a", "b", "c"]

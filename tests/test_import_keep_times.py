@@ -16,8 +16,8 @@ from faults.plan import Plan
 from faults.proxying import running_proxy
 from importing import NOON, Target, history, message, row, write
 from running import convex_msgs, running_sandbox
+from sync_tool.commands.import_ import keep_times as keeping
 from sync_tool.deployment.snapshot import SnapshotDoor
-from sync_tool.jobs.importing import keeping
 
 ABC = ["a", "b", "c"]
 

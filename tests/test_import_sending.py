@@ -16,10 +16,10 @@ from faults.proxying import running_proxy
 from importing import NOON, Target, history, lines, new_session, row, write
 from running import running_sandbox
 from sandbox.importing import post, status, upload, zipped
-from sync_tool.deployment.appending import AppendDoor, Appended, Batch, Moved
-from sync_tool.jobs import import_
-from sync_tool.jobs.importing.sending import MAX_BYTES, MAX_ROWS
-from sync_tool.validators import ANY
+from sync_tool.commands.import_ import run as import_
+from sync_tool.commands.import_.sending import MAX_BYTES, MAX_ROWS
+from sync_tool.deployment.functions import AppendDoor, Appended, Batch, Moved
+from sync_tool.encoding.validators import ANY
 
 Results = list[Appended | Moved]
 YEAR_2100 = 4_102_444_800_000.0
@@ -305,7 +305,7 @@ def test_too_many_writes_are_waited_for(tmp_path: Path) -> None:
 
 def test_the_rate_is_kept(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plan says how long the rate makes it take, and the sender waits for as long."""
-    from sync_tool.deployment import gate
+    from sync_tool.deployment import http as gate
 
     waited: list[float] = []
     monkeypatch.setattr(gate.time, "sleep", waited.append)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sync_tool.encoding.canonical import dumps
 from sync_tool.encoding.values import encode_clean
 from sync_tool.errors import Damaged
-from sync_tool.files.legacyshapes import legacy_reader, parse_shape
+from sync_tool.files.zip_legacy import legacy_reader, parse_shape
 from values import SCALARS, same
 from zips import pack, rows_in, snapshot
 

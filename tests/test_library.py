@@ -10,10 +10,10 @@ import pytest
 
 import sync_tool as cm
 from running import ROOT, Sandbox
-from sync_tool.deployment import recent
-from sync_tool.jobs.history import Sessions
-from sync_tool.jobs.selecting import parse_when
-from sync_tool.model import MISSING
+from sync_tool.commands.arguments import parse_when
+from sync_tool.commands.history import Sessions
+from sync_tool.deployment import deployment as recent
+from sync_tool.rows.model import MISSING
 from sync_tool.text import duration, plural, shortened, size
 
 SAMPLE = ROOT / "sample_data" / "messages.jsonl"

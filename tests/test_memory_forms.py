@@ -23,10 +23,10 @@ import sync_tool as cm
 from running import ROOT
 from sync_tool.encoding.canonical import dumps
 from sync_tool.langchain import document_of, message_of
-from sync_tool.model import Names
-from sync_tool.rowreader import RowReader
-from sync_tool.schema.check import explain
-from sync_tool.schema.rules import faults_at
+from sync_tool.messages.check import explain
+from sync_tool.messages.rules import faults_at
+from sync_tool.rows.model import Names
+from sync_tool.rows.reading import RowReader
 
 WRITTEN = sorted((ROOT / "sample_data" / "langchain_rows").glob("*.jsonl"))
 OPENAI_CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}

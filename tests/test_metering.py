@@ -10,10 +10,10 @@ import pytest
 
 import sync_tool as cm
 from running import Sandbox
+from sync_tool.commands.arguments import parse_size
+from sync_tool.commands.metering import Estimate, Meter, read_cap
 from sync_tool.errors import UsageError
-from sync_tool.jobs.metering import Estimate, Meter, read_cap
-from sync_tool.jobs.selecting import parse_size
-from sync_tool.model import Page
+from sync_tool.rows.model import Page
 
 FREE = 200_000_000
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync_tool.model import Page, Row
-from sync_tool.ordered import in_order
+from sync_tool.parallel.ordered import map_in_order
+from sync_tool.rows.model import Page, Row
 
 
 def piece(name: int, sizes: list[int]) -> Iterator[Page]:
@@ -28,7 +28,7 @@ def piece(name: int, sizes: list[int]) -> Iterator[Page]:
 def test_pages_come_in_order(pieces: list[list[int]], workers: int, window: int) -> None:
     """Whatever the pieces, the workers and the memory, every page comes once and in order."""
     starts = [partial(piece, name, sizes) for name, sizes in enumerate(pieces)]
-    found = [page.rows[0].id for page in in_order(starts, workers, waiting=window)]
+    found = [page.rows[0].id for page in map_in_order(starts, workers, waiting=window)]
     assert found == [f"{name}.{number}" for name, sizes in enumerate(pieces) for number in range(len(sizes))]
 
 
@@ -44,7 +44,7 @@ def test_memory_is_bounded() -> None:
                 made += 10
             yield Page([Row(b"", "", 0.0, "")], 10)
 
-    pages = in_order([endless] * 4, 4, waiting=100)
+    pages = map_in_order([endless] * 4, 4, waiting=100)
     for _ in range(50):
         next(pages)
         assert made - 50 * 10 <= 100 + 4 * 10 + 10
@@ -58,7 +58,7 @@ def test_an_error_in_a_reader_is_raised(monkeypatch: pytest.MonkeyPatch) -> None
         yield Page([Row(b"", "1.0", 0.0, "")], 1)
         raise OSError("broken")
 
-    pages = in_order([partial(piece, 0, [1]), broken], 1)
+    pages = map_in_order([partial(piece, 0, [1]), broken], 1)
     assert [next(pages).rows[0].id for _ in range(2)] == ["0.0", "1.0"]
     with pytest.raises(OSError, match="broken"):
         next(pages)
@@ -67,7 +67,7 @@ def test_an_error_in_a_reader_is_raised(monkeypatch: pytest.MonkeyPatch) -> None
 def test_closing_stops_the_readers() -> None:
     """When the pages are no longer wanted, no thread goes on reading."""
     before = threading.active_count()
-    pages = in_order([partial(piece, name, [1 << 30] * 100) for name in range(8)], 4)
+    pages = map_in_order([partial(piece, name, [1 << 30] * 100) for name in range(8)], 4)
     next(pages)
     readers = [thread for thread in threading.enumerate() if thread.daemon and "work" in thread.name]
     pages.close()  # type: ignore[attr-defined]

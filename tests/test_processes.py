@@ -15,12 +15,11 @@ from running import ROOT, convex_msgs
 from sync_tool.encoding.canonical import dumps
 from sync_tool.errors import Damaged, UsageError
 from sync_tool.files import jsonl, parquet
-from sync_tool.files.batches import BatchForm
 from sync_tool.files.jsonl import cut_jsonl, read_jsonl
-from sync_tool.files.parquet import ParquetWriter, cut_parquet
+from sync_tool.files.parquet import BatchForm, ParquetWriter, cut_parquet
 from sync_tool.files.ready import Documents, ready_pages
-from sync_tool.model import Names
-from sync_tool.rowreader import numbered
+from sync_tool.rows.model import Names
+from sync_tool.rows.reading import numbered
 from test_typedrows import messages
 from values import DOCUMENTS
 

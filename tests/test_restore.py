@@ -21,13 +21,12 @@ from faults.proxying import running_proxy
 from running import ROOT, Done, Sandbox, clean_environment, convex_msgs, running_sandbox
 from sandbox.box import Running
 from sandbox.importing import QUERY, lines, post, row, row_id, status, upload, zipped
+from sync_tool.commands.export.export import SILENT
+from sync_tool.commands.restore.package import packed
+from sync_tool.commands.restore.snapshot_import import Begun, RestoreJournal, refused_import
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.snapshot import ImportStatus, SnapshotDoor
-from sync_tool.jobs.export import SILENT
-from sync_tool.jobs.restorable import packed
-from sync_tool.jobs.restore_errors import refused_import
-from sync_tool.jobs.restore_journal import Begun, RestoreJournal
-from sync_tool.model import Names, Page, Selection
+from sync_tool.rows.model import Names, Page, Selection
 
 ROWS = 2_407
 """Rows of the sample data."""

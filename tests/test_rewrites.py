@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from running import ROOT
 from strategies_messages import NEARLY_ROWS
 from sync_tool.encoding.canonical import dumps, loads
-from sync_tool.model import Names
-from sync_tool.schema.check import explain
-from sync_tool.schema.rewrites import REWRITES, form_of, rewrite
-from sync_tool.schema.rules import LANGUAGES, Language, faults_at
-from sync_tool.schema.shape import shape_faults
+from sync_tool.messages.check import explain
+from sync_tool.messages.explain import shape_faults
+from sync_tool.messages.rewrites import REWRITES, dialect_of, rewrite
+from sync_tool.messages.rules import LANGUAGES, Language, faults_at
+from sync_tool.rows.model import Names
 from values import OBJECTS, TEXT
 
 
@@ -108,7 +108,7 @@ def test_what_is_right_or_unknown_comes_back_as_it_is(message: dict[str, Any]) -
 
 def test_openais_form_is_recognised_only() -> None:
     """It has a name of its own, and no rewrite."""
-    assert form_of({"role": "user", "content": "Hi"}) == "openai"
+    assert dialect_of({"role": "user", "content": "Hi"}) == "openai"
     assert "openai" not in REWRITES
 
 

@@ -16,15 +16,14 @@ from hypothesis import strategies as st
 
 import sync_tool as cm
 from running import ROOT
+from sync_tool.commands.export.export import export
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.encoding.plain import dumps_plain_lines, plain_texts
 from sync_tool.errors import Damaged, UsageError
 from sync_tool.files.parquet import ParquetWriter, read_parquet
-from sync_tool.jobs.export import export
-from sync_tool.model import MISSING, Names, Page
-from sync_tool.rowblocks import flatten_block
-from sync_tool.rowreader import RowReader, numbered
-from sync_tool.rows import COLUMNS, READ, Columns, flatten, unflatten
+from sync_tool.rows.columns import COLUMNS, READ, Columns, flatten, flatten_block, unflatten
+from sync_tool.rows.model import MISSING, Names, Page
+from sync_tool.rows.reading import RowReader, numbered
 from values import DOCUMENTS, PLAIN_DOCUMENTS, same
 
 NAMES = Names()

@@ -15,10 +15,10 @@ from running import ROOT
 from strategies_messages import DOCUMENTED_ROWS, NEARLY_ROWS, broken_bytes
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.encoding.sizes import size_of
-from sync_tool.model import Names
-from sync_tool.schema.check import Checker, explain, seen_in
-from sync_tool.schema.fast import FastCheck
-from sync_tool.schema.rules import LANGUAGES, LEVELS, RULES, Language, Level, faults_at, warnings_in
+from sync_tool.messages.check import Checker, explain, seen_in
+from sync_tool.messages.fast import FastCheck
+from sync_tool.messages.rules import LANGUAGES, LEVELS, RULES, Language, Level, faults_at, warnings_in
+from sync_tool.rows.model import Names
 
 NAMES = Names()
 GOOD_LINE = b'{"message":{"data":{"content":"Hi"},"type":"human"},"sessionId":"s"}'

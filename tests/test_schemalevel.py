@@ -9,8 +9,7 @@ import pytest
 
 import sync_tool as cm
 from running import running_sandbox
-from sync_tool.deployment.catalog import Catalog
-from sync_tool.deployment.schemalevel import schema_level
+from sync_tool.deployment.catalog import Catalog, schema_level
 
 NAMES = cm.Names()
 ANY = {"type": "any"}

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sync_tool.deployment.keys import parse_key
-from sync_tool.deployment.settings import Target, find_target, load_settings
+from sync_tool.deployment.settings import Target, find_target, load_settings, parse_key
 from sync_tool.errors import UsageError
 
 PROD = "prod:tall-forest-123|c2VjcmV0"

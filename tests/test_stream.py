@@ -22,16 +22,15 @@ from hypothesis import strategies as st
 from faults.plan import Plan
 from faults.proxying import running_proxy
 from running import ROOT, Sandbox, clean_environment, convex_msgs, running_sandbox
-from sync_tool.deployment import longanswer
+from sync_tool.commands.opening import connect
+from sync_tool.deployment import stream as longanswer
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.http import Patience
-from sync_tool.deployment.longanswer import LongAnswer
-from sync_tool.deployment.stream import INVALID_CURSOR, ChangePage, StreamDoor
+from sync_tool.deployment.stream import INVALID_CURSOR, ChangePage, LongAnswer, StreamDoor
 from sync_tool.encoding.canonical import canonical_to_export, dumps, dumps_export, export_to_canonical, loads
 from sync_tool.errors import CursorExpired, NoStreaming, Refused, Unreachable
-from sync_tool.jobs.opening import connect
-from sync_tool.model import Names, Selection
-from sync_tool.rowreader import RowReader
+from sync_tool.rows.model import Names, Selection
+from sync_tool.rows.reading import RowReader
 from values import OBJECTS
 
 KEYED = {"table": "messages", "index": "bySessionId", "keyField": "sessionId"}

@@ -14,7 +14,7 @@ import pytest
 import sync_tool
 from running import ROOT
 from sync_tool import errors
-from sync_tool.cli.base import SECTIONS, Command
+from sync_tool.cli.help import SECTIONS, Command
 from sync_tool.cli.main import cli
 from sync_tool.errors import EXIT_CODES, ConvexMsgsError, Exit
 

@@ -16,7 +16,7 @@ from faults.proxying import running_proxy
 from running import ROOT, Sandbox, convex_msgs, running_sandbox
 from sandbox.importing import perform, upload, zipped
 from sync_tool.archive.layout import Layout
-from sync_tool.archive.state import read_state
+from sync_tool.archive.sealed_files import read_state
 from sync_tool.encoding.canonical import loads
 from sync_tool.encoding.ids import DocumentId, encode_id
 from syncing import DOORS, SECOND_DOORS, Notes, Writer, files_of, live_rows, message, rows_of, sync

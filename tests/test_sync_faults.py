@@ -13,7 +13,7 @@ from faults.endurance import endure
 from faults.killing import KILLED, Life, Moment, kill_once
 from faults.syncing import SyncSubject
 from sync_tool.archive.layout import Layout
-from sync_tool.archive.state import read_state
+from sync_tool.archive.sealed_files import read_state
 from syncing import DOORS
 
 KILLS = 9

@@ -17,8 +17,8 @@ from running import ROOT, convex_msgs
 from sync_tool.files.openai import stored_of
 from sync_tool.files.source import MessageFile
 from sync_tool.langchain import message_of
-from sync_tool.model import Names
-from sync_tool.rowreader import RowReader
+from sync_tool.rows.model import Names
+from sync_tool.rows.reading import RowReader
 from values import TEXT
 
 SAMPLE = ROOT / "sample_data" / "messages.jsonl"

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.encoding.plain import dumps_plain, plain_lines
-from sync_tool.model import Names
-from sync_tool.rows import READ, Columns, flatten
-from sync_tool.typedrows import decode_lines, encode_lines, flatten_rows, unflatten_rows
+from sync_tool.rows.columns import READ, Columns, flatten
+from sync_tool.rows.model import Names
+from sync_tool.rows.typed import decode_lines, encode_lines, flatten_rows, unflatten_rows
 from values import DOCUMENTS, PLAIN_DOCUMENTS
 
 NAMES = Names()

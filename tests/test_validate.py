@@ -17,8 +17,9 @@ import zstandard
 import sync_tool as cm
 from running import ROOT, Done, Sandbox, convex_msgs
 from sync_tool.encoding.canonical import dumps
-from sync_tool.files import lines, unpacking
-from sync_tool.files.lines import read_lines
+from sync_tool.files import bytes as unpacking
+from sync_tool.files import jsonl as lines
+from sync_tool.files.jsonl import read_records
 
 SAMPLE = ROOT / "sample_data" / "messages.jsonl"
 GOOD = b'{"message":{"data":{"content":"Hi"},"type":"human"},"sessionId":"good"}'
@@ -93,7 +94,7 @@ def test_a_line_of_50_mb_is_passed_over_in_bounded_memory() -> None:
     """It is a fault with its length; the lines around it are read, and it is never held."""
     stream = io.BufferedReader(_Long())
     tracemalloc.start()
-    read = list(read_lines(stream))
+    read = list(read_records(stream))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert [(record.line, record.raw) for record in read] == [(1, GOOD), (2, b""), (3, GOOD)]

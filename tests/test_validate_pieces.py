@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 import sync_tool as cm
 from strategies_messages import NEARLY_ROWS, broken_bytes
+from sync_tool.commands.validate.report import ValidationReport
 from sync_tool.encoding.canonical import dumps
-from sync_tool.files import lines, pieces
-from sync_tool.jobs.validation import ValidationReport
-from sync_tool.schema.check import Checker
+from sync_tool.files import jsonl as lines
+from sync_tool.files import pieces
+from sync_tool.messages.check import Checker
 
 
 def row(kind: str = "human", session: str = "s", **data: object) -> bytes:

@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 
 from sync_tool.errors import Damaged, UsageError
-from sync_tool.workers import in_processes, processes_for
+from sync_tool.parallel.processes import in_processes, processes_for
 
 SCRIPT = """
 import sys

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 import sync_tool as cm
 from running import ROOT
+from sync_tool.commands.export.export import export
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.errors import Damaged, UsageError
-from sync_tool.files import zipentries
+from sync_tool.files import zip as zipentries
 from sync_tool.files.zip import ZipWriter, read_zip
-from sync_tool.jobs.export import export
-from sync_tool.model import Names
+from sync_tool.rows.model import Names
 from values import DOCUMENTS, same
 from zips import NAMES, README, UNIFORM, pack, pack_zstd, page_of, rows_in, snapshot, write_zip
 

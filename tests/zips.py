@@ -11,8 +11,8 @@ from pathlib import Path
 import zstandard
 
 from sync_tool.files.zip import ZipWriter, read_zip
-from sync_tool.model import Names, Page
-from sync_tool.rowreader import RowReader
+from sync_tool.rows.model import Names, Page
+from sync_tool.rows.reading import RowReader
 
 NAMES = Names()
 UNIFORM = b'"uniform"\n'

@@ -8,16 +8,22 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
-from sync_tool.archive.index import Counts, Index, sqlite_errors
-from sync_tool.archive.indexing import entries_of
+from sync_tool.archive.index import Index, IndexCounts, entries_of, sqlite_errors
 from sync_tool.archive.layout import Layout, unreadable
-from sync_tool.archive.manifest import read_manifest
-from sync_tool.archive.proofs import proof_files, read_proof
 from sync_tool.archive.recorder import read_open_parts
-from sync_tool.archive.runs import Part, Run, check_link, read_run
-from sync_tool.archive.state import State, read_state
+from sync_tool.archive.sealed_files import (
+    ArchivePart,
+    Run,
+    State,
+    check_link,
+    proof_files,
+    read_manifest,
+    read_proof,
+    read_run,
+    read_state,
+)
 from sync_tool.errors import Damaged
-from sync_tool.model import Names
+from sync_tool.rows.model import Names
 from sync_tool.text import plural
 
 T = TypeVar("T")
@@ -61,7 +67,7 @@ class Check:
         step: called with every part that was looked into.
     """
 
-    def __init__(self, layout: Layout, *, quick: bool, share: Share, step: Callable[[Part], None]) -> None:
+    def __init__(self, layout: Layout, *, quick: bool, share: Share, step: Callable[[ArchivePart], None]) -> None:
         self._layout = layout
         self._quick = quick
         self._share = share
@@ -164,7 +170,7 @@ class Check:
             before = run
         self.found.inside = counting
 
-    def _check_part(self, part: Part, index: Index | None, *, inside: bool) -> bool:
+    def _check_part(self, part: ArchivePart, index: Index | None, *, inside: bool) -> bool:
         path = self._layout.root / part.path
         try:
             size = path.stat().st_size
@@ -182,7 +188,7 @@ class Check:
         self._step(part)
         return self._try(lambda: self._read_part(part, index)) is not None
 
-    def _read_part(self, part: Part, index: Index | None) -> int:
+    def _read_part(self, part: ArchivePart, index: Index | None) -> int:
         records = 0
         for entries in entries_of(self._layout, part, self._names or Names()):
             records += len(entries)
@@ -194,7 +200,7 @@ class Check:
         counts = index.settle(before)
         index.apply(run.run, seal, counts)
         totals = replace(counts.totals, bytes=run.totals.bytes)
-        if Counts(run.new, run.changed, run.deleted, run.totals) == replace(counts, totals=totals):
+        if IndexCounts(run.new, run.changed, run.deleted, run.totals) == replace(counts, totals=totals):
             return True
         self.found.damaged.append(
             f"{self._layout.run(run.run)} says {plural(run.totals.rows, 'row')}, its parts come to "

@@ -9,15 +9,22 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from sync_tool.archive.runs import Run, Totals
-from sync_tool.digests import DigestSum
-from sync_tool.errors import OutputError
+from sync_tool.archive.layout import Layout, make_folder
+from sync_tool.archive.parts import deleted_id, read_records
+from sync_tool.archive.sealed_files import ArchivePart, Run, RunTotals
+from sync_tool.encoding.order import sort_key
+from sync_tool.errors import Damaged, OutputError
+from sync_tool.rows.digests import DigestSum, row_digest
+from sync_tool.rows.model import Names
+from sync_tool.rows.reading import RowReader
 
 _DDL: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -60,13 +67,13 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class IndexCounts:
     """What a run changed, compared with the run before it."""
 
     new: int
     changed: int
     deleted: int
-    totals: Totals
+    totals: RunTotals
 
 
 class Index:
@@ -206,13 +213,13 @@ class Index:
         """Return how many rows there are, those of the open run included."""
         return int(self._database.execute("SELECT count(*) FROM record WHERE gone IS NULL").fetchone()[0])
 
-    def settle(self, before: Run | None) -> Counts:
+    def settle(self, before: Run | None) -> IndexCounts:
         """Count what came behind a run, the newest applied one; costs as much as there is of it.
 
         The counts of sessions are carried on too, so this is done once, just before `apply`.
         """
         start = self.last_of(before.run if before else None)
-        totals = before.totals if before else Totals()
+        totals = before.totals if before else RunTotals()
         came = self._tally("SELECT session, digest FROM record WHERE seq > ? AND gone IS NULL", start)
         gone = self._tally("SELECT session, digest FROM record WHERE gone > ?1 AND seq <= ?1", start, sign=-1)
         changes = (
@@ -224,10 +231,10 @@ class Index:
         self._database.execute("DELETE FROM session WHERE rows = 0")
         (sessions,) = self._one("SELECT count(*) FROM session")
         digest = DigestSum(int(totals.digest, 16), totals.rows) + came - gone
-        found = Totals(digest.count, sessions, digest.hex, totals.bytes)
-        return Counts(came.count - stayed, changed, gone.count - stayed, found)
+        found = RunTotals(digest.count, sessions, digest.hex, totals.bytes)
+        return IndexCounts(came.count - stayed, changed, gone.count - stayed, found)
 
-    def apply(self, run: str, seal: str, counts: Counts) -> None:
+    def apply(self, run: str, seal: str, counts: IndexCounts) -> None:
         """Note that everything up to the newest record is of complete runs, and make it durable."""
         totals = counts.totals
         values = (run, seal, self.seq, totals.rows, totals.sessions, totals.digest)
@@ -285,3 +292,147 @@ def sqlite_errors(where: Path | str) -> Iterator[None]:
         raise OutputError(
             f"the index in {where} cannot be used: {error}.", hint=[("", "is there space? The index may be deleted")]
         ) from None
+
+
+# Getting an index: the one in ``cache/`` where it fits, else one made of the parts.
+
+_NAME: Final = "index.sqlite"
+_BATCH: Final = 1000
+_MOST_KNOWN: Final = 100_000
+
+Chain = Sequence[tuple[Run, str]]
+
+
+class SessionHashes:
+    """Session ids (any Convex value, or MISSING) as numbers by which sessions are counted."""
+
+    def __init__(self) -> None:
+        self._known = _Hashes()
+
+    def of(self, session: Any) -> int:
+        """Return the number of a session, 64 bits with a sign."""
+        return self._known[session] if type(session) is str else _hash(session)
+
+    def of_all(self, sessions: Sequence[Any]) -> list[int]:
+        """Return the numbers of sessions."""
+        if {*map(type, sessions)} == {str}:
+            return list(map(self._known.__getitem__, sessions))
+        return list(map(self.of, sessions))
+
+
+class _Hashes(dict[str, int]):
+    """The numbers of session ids that were met lately."""
+
+    def __missing__(self, session: str) -> int:
+        if len(self) == _MOST_KNOWN:
+            self.clear()
+        found = self[session] = _hash(session)
+        return found
+
+
+def _hash(session: Any) -> int:
+    return int.from_bytes(blake2b(sort_key(session), digest_size=8).digest(), "big", signed=True)
+
+
+def open_cache(layout: Layout) -> Index:
+    """Open the index in ``cache/`` for writing, or a new one in the place of one that cannot be used.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    make_folder(layout.cache)
+    path = layout.cache / _NAME
+    path.touch(mode=0o600)  # SQLite's own files beside it get the same mode
+    with suppress(sqlite3.Error):
+        index = Index(path)
+        if index.format_fits:
+            return index
+        index.close()
+    for old in layout.cache.glob(f"{_NAME}*"):
+        old.unlink()
+    path.touch(mode=0o600)
+    with sqlite_errors(layout.cache):
+        return Index(path)
+
+
+def open_for_reading(layout: Layout, chain: Chain, names: Names) -> Index:
+    """Return an index that holds at least the runs of `chain`; where the cache does not, a temporary one.
+
+    Raises:
+        Damaged: a part of the archive is.
+        OutputError: no room for a temporary index.
+    """
+    with suppress(sqlite3.Error):
+        index = Index(layout.cache / _NAME, read_only=True)
+        wanted = [(run.run, seal) for run, seal in chain]
+        if index.format_fits and index.applied()[: len(wanted)] == wanted:
+            return index
+        index.close()
+    index = Index(None)
+    with sqlite_errors("the temporary folder"):
+        bring_to(index, layout, chain, names)
+    return index
+
+
+def bring_to(index: Index, layout: Layout, chain: Chain, names: Names) -> list[IndexCounts]:
+    """Apply the runs that an index lacks; it may hold none but the first ones of `chain`.
+
+    Returns:
+        What each run that was applied changed.
+
+    Raises:
+        Damaged: a part is.
+        sqlite3.Error: the index cannot be written.
+    """
+    known = len(index.applied())
+    before = chain[known - 1][0] if known else None
+    found = []
+    for run, seal in chain[known:]:
+        index.begin()
+        for part in run.parts:
+            for entries in entries_of(layout, part, names):
+                index.add(entries)
+        counts = index.settle(before)
+        index.apply(run.run, seal, counts)
+        found.append(counts)
+        before = run
+    return found
+
+
+def entries_of(layout: Layout, part: ArchivePart, names: Names) -> Iterator[list[Entry]]:
+    """Yield the records of a part as the index takes them: some at a time, of different ids.
+
+    Raises:
+        Damaged: the part is not what its run's file says.
+    """
+    read_row = RowReader(names).row
+    hashes = SessionHashes()
+    path = layout.root / part.path
+    records = read_records(path, part)
+    try:
+        while batch := [_entry(record, read_row, hashes) for record in islice(records, _BATCH)]:
+            yield from _distinct(batch)
+    except ValueError as error:
+        raise Damaged(f"{path} holds a line that is no record: {error}.") from None
+
+
+def _entry(record: bytes, read_row: Any, hashes: SessionHashes) -> Entry:
+    gone = deleted_id(record)
+    if gone is not None:
+        return Entry(gone, 0, None)
+    row = read_row(record)
+    return Entry(row.id, hashes.of(row.session), row_digest(record))
+
+
+def _distinct(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Cut entries where an id comes again."""
+    batch: list[Entry] = []
+    ids: set[str] = set()
+    for entry in entries:
+        if entry.id in ids:
+            yield batch
+            batch, ids = [], set()
+        batch.append(entry)
+        ids.add(entry.id)
+    if batch:
+        yield batch

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from sync_tool.errors import Damaged, Locked, NoArchive, OutputError, UsageError
-from sync_tool.files.output import translate
+from sync_tool.files.bytes import translate
 
 MANIFEST: Final = "convex-msgs.json"
 _STAMP: Final = "%Y-%m-%dT%H-%M-%SZ"

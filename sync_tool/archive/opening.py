@@ -6,13 +6,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sync_tool.archive.index import Index, sqlite_errors
-from sync_tool.archive.indexing import bring_to, open_cache
+from sync_tool.archive.index import Index, bring_to, open_cache, sqlite_errors
 from sync_tool.archive.layout import Layout, make_folder, remove_folder
-from sync_tool.archive.manifest import Manifest, read_manifest
 from sync_tool.archive.recorder import drop_open
-from sync_tool.archive.runs import Run, read_chain, read_run
-from sync_tool.archive.state import State, read_state, rebuilt, settle
+from sync_tool.archive.sealed_files import (
+    Manifest,
+    Run,
+    State,
+    read_chain,
+    read_manifest,
+    read_run,
+    read_state,
+    rebuilt,
+    settle,
+)
 from sync_tool.errors import Damaged
 
 Note = Callable[[str], None]

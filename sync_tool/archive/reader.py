@@ -8,17 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from sync_tool.archive.index import Index
-from sync_tool.archive.indexing import open_for_reading
+from sync_tool.archive.index import Index, open_for_reading
 from sync_tool.archive.layout import Layout, run_time
-from sync_tool.archive.manifest import Manifest, read_manifest
-from sync_tool.archive.records import read_records
-from sync_tool.archive.runs import Run, read_chain
-from sync_tool.digests import DigestSum, row_digest
+from sync_tool.archive.parts import read_records
+from sync_tool.archive.sealed_files import Manifest, Run, read_chain, read_manifest
 from sync_tool.errors import Damaged, Differs, UsageError
-from sync_tool.files.stored import StoredRows
-from sync_tool.model import Names, Page
-from sync_tool.rowreader import RowReader
+from sync_tool.rows.digests import DigestSum, row_digest
+from sync_tool.rows.model import Names, Page
+from sync_tool.rows.reading import RowReader
+from sync_tool.rows.stored import StoredRows
 from sync_tool.text import plural
 
 _ROWS_A_PAGE: Final = 1000

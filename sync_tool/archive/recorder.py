@@ -12,15 +12,13 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final
 
-from sync_tool.archive.index import Counts, Entry, Index
-from sync_tool.archive.indexing import SessionHashes
+from sync_tool.archive.index import Entry, Index, IndexCounts, SessionHashes
 from sync_tool.archive.layout import Layout, remove_folder
-from sync_tool.archive.records import PartWriter, deletion, part_of, read_records
-from sync_tool.archive.runs import Part, Position, Run
-from sync_tool.archive.state import OpenRun, Pass, State
-from sync_tool.digests import row_digest
+from sync_tool.archive.parts import PartWriter, deletion, part_of, read_records
+from sync_tool.archive.sealed_files import ArchivePart, OpenRun, Pass, PassPosition, Run, State
 from sync_tool.errors import Damaged
-from sync_tool.model import Page, Row
+from sync_tool.rows.digests import row_digest
+from sync_tool.rows.model import Page, Row
 
 STEP_BYTES: Final = 32 << 20
 """How many bytes of rows, before compression, are read or written between two steps."""
@@ -129,14 +127,16 @@ class Recorder:
         self._read = 0
         self._index.begin()
 
-    def settle(self) -> Counts:
+    def settle(self) -> IndexCounts:
         """Finish the last part and count what the run has changed; `complete` or `discard` follows."""
         self._finish_part()
         counts = self._index.settle(self._before)
         size = (self._before.totals.bytes if self._before else 0) + sum(part.bytes for part in self._parts)
         return replace(counts, totals=replace(counts.totals, bytes=size))
 
-    def complete(self, counts: Counts, position: Position, *, way: str, full: bool, consistent: str | None) -> Run:
+    def complete(
+        self, counts: IndexCounts, position: PassPosition, *, way: str, full: bool, consistent: str | None
+    ) -> Run:
         """Write the run's file, which makes it complete, and say where the next one goes on."""
         run = Run(
             run=self.open.run,
@@ -234,7 +234,7 @@ def _distinct(ids: list[str], most: int) -> Iterator[slice]:
         start = stop
 
 
-def open_parts(layout: Layout, open_run: OpenRun) -> list[Part]:
+def open_parts(layout: Layout, open_run: OpenRun) -> list[ArchivePart]:
     """Return the parts of an open run that count, and delete those that do not.
 
     Raises:
@@ -249,7 +249,7 @@ def open_parts(layout: Layout, open_run: OpenRun) -> list[Part]:
     return parts
 
 
-def read_open_parts(layout: Layout, open_run: OpenRun) -> list[Part]:
+def read_open_parts(layout: Layout, open_run: OpenRun) -> list[ArchivePart]:
     """Return the parts of an open run that count.
 
     Raises:
@@ -264,7 +264,7 @@ def read_open_parts(layout: Layout, open_run: OpenRun) -> list[Part]:
     return parts
 
 
-def chain_of(parts: Iterable[Part]) -> str:
+def chain_of(parts: Iterable[ArchivePart]) -> str:
     """Return the sha256 over the sha256 of parts, one after the other."""
     return sha256("".join(part.sha256 for part in parts).encode()).hexdigest()
 

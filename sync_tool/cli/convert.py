@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sync_tool.cli.base import Command
-from sync_tool.cli.declared import AS_OF, PROCESSES
-from sync_tool.cli.options import manners, names, selection, training
-from sync_tool.cli.outputs import output_options
+from sync_tool.cli.help import Command
+from sync_tool.cli.options import AS_OF, PROCESSES, manners, names, output_options, selection, training
 from sync_tool.cli.report import Shared
 from sync_tool.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from sync_tool.jobs.convert import ConvertReport
-    from sync_tool.jobs.partitions import PartitionBy
-    from sync_tool.model import Names
+    from sync_tool.commands.convert import ConvertReport
+    from sync_tool.commands.export.folder import PartitionBy
+    from sync_tool.rows.model import Names
 
 
 @click.command(
@@ -63,9 +61,9 @@ def command(
     same _id and other content nothing is written. Files in no order are sorted in the temporary folder, and
     the room that takes is said before.
     """
-    from sync_tool.jobs.convert import convert
-    from sync_tool.jobs.export import STDOUT
-    from sync_tool.jobs.opening import open_address
+    from sync_tool.commands.convert import convert
+    from sync_tool.commands.export.export import STDOUT
+    from sync_tool.commands.opening import open_address
 
     to_stdout = output in (None, STDOUT)
     if to_stdout and sys.stdout.isatty() and (not selection["sessions"] or kind in ("parquet", "zip")):
@@ -87,7 +85,7 @@ def command(
 
 
 def _said(report: ConvertReport, output: str | None) -> str:
-    from sync_tool.jobs.training import conversations_of
+    from sync_tool.commands.export.training import conversations_of
     from sync_tool.text import duration, plural, size
 
     what = plural(report.rows, "message")

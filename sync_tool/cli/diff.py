@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from sync_tool.cli.base import Command
-from sync_tool.cli.declared import AS_OF
-from sync_tool.cli.options import manners, names, selection
+from sync_tool.cli.help import Command
+from sync_tool.cli.options import AS_OF, manners, names, selection
 from sync_tool.cli.report import Shared
 from sync_tool.errors import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sync_tool.jobs.diff import DiffReport, SessionReport
-    from sync_tool.model import Names
+    from sync_tool.commands.diff.diff import DiffReport, SessionReport
+    from sync_tool.rows.model import Names
 
 _WIDEST: Final = 60
 
@@ -68,8 +67,8 @@ def command(
     A and B are archives, files, folders of `export`, or deployments: @FILE (an env file), a URL, live (of
     the environment), env:NAME. Exit code 0 if they are the same, 4 if not.
     """
-    from sync_tool.jobs.diff import diff
-    from sync_tool.jobs.opening import open_address
+    from sync_tool.commands.diff.diff import diff
+    from sync_tool.commands.opening import open_address
 
     shared.watch_retries()
     wanted: Any = tuple(name.replace("-", "_") for name in only)

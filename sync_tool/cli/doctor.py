@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sync_tool.cli.base import Command
+from sync_tool.cli.help import Command
 from sync_tool.cli.options import connection, manners
 from sync_tool.cli.report import Shared
 from sync_tool.errors import Exit
 
 if TYPE_CHECKING:
-    from sync_tool.jobs.history import History
+    from sync_tool.commands.history import History
 
 
 @click.command(
@@ -38,7 +38,7 @@ def command(shared: Shared, history: History) -> int:
     npx convex deployment token create convex-msgs --prod --save-env .env.msgs
     convex-msgs doctor --env-file .env.msgs
     """  # \b is click's mark for a block that keeps its lines
-    from sync_tool.jobs.doctor import doctor
+    from sync_tool.commands.doctor import doctor
 
     report = doctor(history)
     if shared.as_json:

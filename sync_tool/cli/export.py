@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sync_tool.cli.base import Command
-from sync_tool.cli.declared import AS_OF, PROCESSES
-from sync_tool.cli.options import connection_when_asked, manners, selection, training
-from sync_tool.cli.outputs import output_options
+from sync_tool.cli.help import Command
+from sync_tool.cli.options import AS_OF, PROCESSES, connection_when_asked, manners, output_options, selection, training
 from sync_tool.cli.report import Shared, is_terminal
 from sync_tool.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sync_tool.jobs.export import ExportReport
-    from sync_tool.jobs.history import History
-    from sync_tool.jobs.partitions import PartitionBy
-    from sync_tool.model import Names
+    from sync_tool.commands.export.export import ExportReport
+    from sync_tool.commands.export.folder import PartitionBy
+    from sync_tool.commands.history import History
+    from sync_tool.rows.model import Names
 
 
 @click.command(
@@ -73,10 +71,10 @@ def command(
     give one moment). Before a large read its size is estimated; on a cloud plan without streaming export more
     than 200 MB needs --max-read.
     """
-    from sync_tool.files.stored import StoredRows
-    from sync_tool.jobs.export import STDOUT, export
-    from sync_tool.jobs.opening import open_address
-    from sync_tool.jobs.training import conversations_of
+    from sync_tool.commands.export.export import STDOUT, export
+    from sync_tool.commands.export.training import conversations_of
+    from sync_tool.commands.opening import open_address
+    from sync_tool.rows.stored import StoredRows
     from sync_tool.text import duration, plural
 
     to_stdout = output in (None, STDOUT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sync_tool.cli.base import Command
+from sync_tool.cli.help import Command
 from sync_tool.cli.options import manners
 from sync_tool.cli.report import Shared
 
@@ -39,8 +39,8 @@ def command(
     of somebody else's. All its functions are internal: only a deploy or admin key can call them. The
     lines for the schema are printed, not written.
     """
-    from sync_tool.jobs.init import init
-    from sync_tool.model import Names
+    from sync_tool.commands.init import init
+    from sync_tool.rows.model import Names
 
     report = init(project, read_only=read_only, names=Names(table, index, session_field, message_field))
     if shared.as_json:

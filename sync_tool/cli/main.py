@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 import click
 
 from sync_tool._version import __version__
-from sync_tool.cli.base import Group
+from sync_tool.cli.help import Group
 from sync_tool.cli.options import manners
 from sync_tool.cli.report import Shared
 from sync_tool.errors import ConvexMsgsError, Exit, OutputError, PipeClosed, UsageError

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sync_tool.cli.asking import on_terminal
-from sync_tool.cli.base import Command
+from sync_tool.cli.help import Command
+from sync_tool.cli.import_ import GOES_ON, ask, import_options, said, trouble
 from sync_tool.cli.options import connection_when_asked, manners, selection
-from sync_tool.cli.report import Shared
-from sync_tool.cli.writing import GOES_ON, ask, import_options, said, trouble
+from sync_tool.cli.report import Shared, on_terminal
 from sync_tool.errors import Conflict, Exit
 
 if TYPE_CHECKING:
-    from sync_tool.jobs.history import History
-    from sync_tool.model import Names
+    from sync_tool.commands.history import History
+    from sync_tool.rows.model import Names
 
 
 @click.command(
@@ -61,7 +60,7 @@ def command(
     The same as `import` with another source: the same plan, conflicts, quarantine and safety. At the end both
     sides are read again and compared.
     """
-    from sync_tool.jobs.migrate import migrate
+    from sync_tool.commands.import_.run import migrate
 
     shared.when_stopped = GOES_ON
     decide = ask if on_terminal(shared) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from sync_tool.cli import declared
+from sync_tool.cli.help import SectionedOption
+from sync_tool.cli.report import Shared
 from sync_tool.errors import UsageError
 
 if TYPE_CHECKING:
-    from sync_tool.jobs.history import History
+    from sync_tool.commands.history import History
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,7 +35,7 @@ def manners(function: F) -> F:
             setattr(shared, name, getattr(shared, name) or given)
         return function(*args, **kwargs)
 
-    return _decorated(wrapper, declared.MANNERS)  # type: ignore[return-value]
+    return _decorated(wrapper, MANNERS)  # type: ignore[return-value]
 
 
 def connection(function: F) -> F:
@@ -44,7 +46,7 @@ def connection(function: F) -> F:
         with connected(kwargs) as history:
             return function(*args, history=history, **kwargs)
 
-    return _decorated(wrapper, declared.CONNECTION)  # type: ignore[return-value]
+    return _decorated(wrapper, CONNECTION)  # type: ignore[return-value]
 
 
 def connection_when_asked(function: F) -> F:
@@ -56,7 +58,7 @@ def connection_when_asked(function: F) -> F:
 
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        from sync_tool.model import Names
+        from sync_tool.rows.model import Names
 
         options = {name: kwargs.pop(name) for name in (*_NAMES, *_CONNECTING)}
         kwargs["names"] = Names(*(options[name] for name in _NAMES))
@@ -67,7 +69,7 @@ def connection_when_asked(function: F) -> F:
 
         return function(*args, connect=connect, **kwargs)
 
-    return _decorated(wrapper, declared.CONNECTION)  # type: ignore[return-value]
+    return _decorated(wrapper, CONNECTION)  # type: ignore[return-value]
 
 
 def sync_connection(function: F) -> F:
@@ -84,7 +86,7 @@ def sync_connection(function: F) -> F:
 
         return function(*args, connect=connect, via=via, **kwargs)
 
-    return _decorated(wrapper, declared.SYNC_CONNECTION)  # type: ignore[return-value]
+    return _decorated(wrapper, SYNC_CONNECTION)  # type: ignore[return-value]
 
 
 def connected(options: dict[str, Any], address: str | None = None, *, source: bool = False) -> History:
@@ -92,10 +94,10 @@ def connected(options: dict[str, Any], address: str | None = None, *, source: bo
 
     An address names a deployment; that of a `source` may name anything that can be read.
     """
+    from sync_tool.commands.arguments import parse_size
+    from sync_tool.commands.opening import connect, open_address, open_deployment
     from sync_tool.deployment.http import Patience
-    from sync_tool.jobs.opening import connect, open_address, open_deployment
-    from sync_tool.jobs.selecting import parse_size
-    from sync_tool.model import Names
+    from sync_tool.rows.model import Names
 
     click.get_current_context().find_root().obj.watch_retries()
     names = Names(*(options.pop(name) for name in _NAMES))
@@ -119,11 +121,11 @@ def names(function: F) -> F:
 
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        from sync_tool.model import Names
+        from sync_tool.rows.model import Names
 
         return function(*args, names=Names(*(kwargs.pop(name) for name in _NAMES)), **kwargs)
 
-    return _decorated(wrapper, declared.names("Names"))  # type: ignore[return-value]
+    return _decorated(wrapper, names("Names"))  # type: ignore[return-value]
 
 
 def selection(function: F) -> F:
@@ -138,7 +140,7 @@ def selection(function: F) -> F:
             chosen["sessions"] = (*chosen["sessions"], *_ids_from(from_file))
         return function(*args, selection=chosen, **kwargs)
 
-    return _decorated(wrapper, declared.SELECTION)  # type: ignore[return-value]
+    return _decorated(wrapper, SELECTION)  # type: ignore[return-value]
 
 
 def training(function: F) -> F:
@@ -149,7 +151,7 @@ def training(function: F) -> F:
         chosen = {name: kwargs.pop(name) for name in ("system", "drop_tools", "end_with")}
         return function(*args, training=chosen, **kwargs)
 
-    return _decorated(wrapper, declared.TRAINING)  # type: ignore[return-value]
+    return _decorated(wrapper, TRAINING)  # type: ignore[return-value]
 
 
 def _ids_from(name: str) -> list[str]:
@@ -169,5 +171,276 @@ def _ids_from(name: str) -> list[str]:
 
 def _decorated(function: Callable[..., Any], options: tuple[Callable[[Any], Any], ...]) -> Callable[..., Any]:
     for option in reversed(options):
+        function = option(function)
+    return function
+
+
+# The options that several commands share, as they are declared; `sync_tool.cli.options` makes decorators of them.
+
+
+def _option(section: str, *name_options: str, **settings: Any) -> Callable[[Any], Any]:
+    """Make an option that the help shows under a heading of its own."""
+    return click.option(
+        *name_options, cls=SectionedOption, section=section, show_envvar="envvar" in settings, **settings
+    )
+
+
+def _take_settings(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Let the env file set our own variables too, where the environment does not."""
+    if value:
+        from sync_tool.deployment.settings import load_settings
+
+        for name, (text, _) in load_settings(value).values.items():
+            if name.startswith("CONVEX_MSGS_"):
+                os.environ.setdefault(name, text)
+    return value
+
+
+def name_options(section: str) -> tuple[Callable[[Any], Any], ...]:
+    """Make the options that say what table, index and fields are called."""
+    return (
+        _option(
+            section,
+            "--table",
+            metavar="NAME",
+            envvar="CONVEX_MSGS_TABLE",
+            default="messages",
+            show_default=True,
+            help="The table.",
+        ),
+        _option(
+            section,
+            "--index",
+            metavar="NAME",
+            envvar="CONVEX_MSGS_INDEX",
+            default="bySessionId",
+            show_default=True,
+            help="Its index on exactly the session field.",
+        ),
+        _option(
+            section,
+            "--session-field",
+            metavar="NAME",
+            envvar="CONVEX_MSGS_SESSION_FIELD",
+            default="sessionId",
+            show_default=True,
+            help="The field that holds the session id.",
+        ),
+        _option(
+            section,
+            "--message-field",
+            metavar="NAME",
+            envvar="CONVEX_MSGS_MESSAGE_FIELD",
+            default="message",
+            show_default=True,
+            help="The field that holds the message.",
+        ),
+    )
+
+
+MANNERS: Final = (
+    _option("Manners", "-q", "--quiet", is_flag=True, help="Print nothing on success, one line on anything else."),
+    _option("Manners", "-v", "--verbose", is_flag=True, help="Say which way is taken and why, and every retry."),
+    _option("Manners", "--json", "as_json", is_flag=True, help="Print the report as one JSON object."),
+    _option("Manners", "--log-json", is_flag=True, help="Write notes and errors on stderr as JSON lines."),
+)
+
+AS_OF: Final = click.option(
+    "--as-of",
+    metavar="RUN|DATE",
+    help="Of an archive: its state after this run, or after the last run until this date or time (UTC).",
+)
+
+PROCESSES: Final = click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Share much work among N processes; 1: only this one. Default: one for each core, four at most.",
+)
+
+_VIA: Final = _option(
+    "Which deployment",
+    "--via",
+    type=click.Choice(["auto", "functions", "system"]),
+    default="auto",
+    show_default=True,
+    help="How to read: deployed functions, or the dashboard's queries (nothing deployed).",
+)
+
+CONNECTION: Final = (
+    _option(
+        "Which deployment",
+        "--env-file",
+        metavar="FILE",
+        envvar="CONVEX_MSGS_ENV_FILE",
+        is_eager=True,
+        callback=_take_settings,
+        help="Take the key (and URL) from this file alone.",
+    ),
+    _option("Which deployment", "--url", metavar="URL", help="The deployment's URL, where the key does not say it."),
+    _option(
+        "Which deployment",
+        "--key-command",
+        metavar="COMMAND",
+        envvar="CONVEX_MSGS_KEY_COMMAND",
+        help="A command that prints the key.",
+    ),
+    _VIA,
+    *name_options("Which deployment"),
+    _option(
+        "Which deployment",
+        "--timeout",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0.1),
+        envvar="CONVEX_MSGS_TIMEOUT",
+        default=120.0,
+        show_default=True,
+        help="How long one answer may take.",
+    ),
+    _option(
+        "Which deployment",
+        "--concurrency",
+        metavar="N",
+        type=click.IntRange(min=1, max=64),
+        envvar="CONVEX_MSGS_CONCURRENCY",
+        help="Calls at a time, halved when there are too many for the deployment. Default: 6 to read, 4 to write.",
+    ),
+    _option(
+        "Which deployment",
+        "--rate",
+        metavar="SIZE",
+        envvar="CONVEX_MSGS_RATE",
+        help="Read at most this much a second, such as 2MiB/s.",
+    ),
+    _option(
+        "Which deployment",
+        "--attempts",
+        metavar="N",
+        type=click.IntRange(min=1),
+        envvar="CONVEX_MSGS_ATTEMPTS",
+        default=6,
+        show_default=True,
+        help="How often a request is tried.",
+    ),
+)
+
+_SYNC_VIA: Final = _option(
+    "Which deployment",
+    "--via",
+    type=click.Choice(["auto", "stream", "functions", "system"]),
+    default="auto",
+    show_default=True,
+    help="How to read: the stream of changes, deployed functions, or the dashboard's queries.",
+)
+
+SYNC_CONNECTION: Final = tuple(_SYNC_VIA if option is _VIA else option for option in CONNECTION)
+
+SELECTION: Final = (
+    _option(
+        "Which messages",
+        "-s",
+        "--session",
+        "sessions",
+        metavar="ID",
+        multiple=True,
+        help="This session (repeatable; any characters).",
+    ),
+    _option(
+        "Which messages",
+        "--match",
+        metavar="GLOB",
+        multiple=True,
+        help="Sessions whose id matches, such as 'cust-*' (repeatable).",
+    ),
+    _option(
+        "Which messages",
+        "--sessions-from",
+        metavar="FILE",
+        help="Session ids from a file, one a line; - is standard input.",
+    ),
+    _option(
+        "Which messages", "--exclude", metavar="GLOB", multiple=True, help="Leave these sessions out (repeatable)."
+    ),
+    _option(
+        "Which messages",
+        "--after",
+        metavar="TIME",
+        help="Messages created at this time or later: ISO (UTC without a zone) or 7d.",
+    ),
+    _option("Which messages", "--before", metavar="TIME", help="Messages created before this time."),
+    _option(
+        "Which messages",
+        "--active-after",
+        metavar="TIME",
+        help="Whole sessions that have a message at this time or later.",
+    ),
+)
+
+TRAINING: Final = (
+    _option(
+        "Fine-tuning sets (-f openai, -f sharegpt)",
+        "--system",
+        metavar="TEXT|FILE",
+        help="A system message that stands first in each conversation, in the place of its own.",
+    ),
+    _option(
+        "Fine-tuning sets (-f openai, -f sharegpt)",
+        "--drop-tools",
+        is_flag=True,
+        help="Leave out tool calls and their results.",
+    ),
+    _option(
+        "Fine-tuning sets (-f openai, -f sharegpt)",
+        "--end-with",
+        type=click.Choice(["assistant"]),
+        help="Leave out sessions that end otherwise.",
+    ),
+)
+
+# The options that say where messages are written to and in which format.
+
+
+def _take_output(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Keep errors off standard output from the start if the data goes there."""
+    if value == "":
+        raise UsageError("-o is empty.", hint=[("give", "-o FILE, or leave -o out for standard output")])
+    try:
+        _ = value and Path(value).is_dir()
+    except OSError as error:  # such as a name that is too long
+        raise UsageError(f"-o {value}: {error.strerror}.") from None
+    if isinstance(shared := ctx.find_root().obj, Shared):  # none while a shell completes
+        shared.json_on_stderr = value in (None, "-")
+    return value
+
+
+_OPTIONS: Final = (
+    click.option(
+        "-o",
+        "output",
+        metavar="FILE",
+        is_eager=True,
+        callback=_take_output,
+        help="Where to; .jsonl .parquet .zip .md, .zst or .gz behind .jsonl and .md; a folder ends with /. "
+        "Default stdout.",
+    ),
+    click.option(
+        "-f",
+        "--format",
+        "kind",
+        type=click.Choice(["jsonl", "jsonl.zst", "jsonl.gz", "parquet", "zip", "md", "openai", "sharegpt"]),
+        help="Where no name says it: stdout (jsonl), folders (parquet), and of .jsonl openai and sharegpt.",
+    ),
+    click.option(
+        "--partition-by",
+        type=click.Choice(["none", "session", "month"]),
+        help="A folder: a file for each session or month, or (none) parts by size.",
+    ),
+    click.option("--overwrite", is_flag=True, help="Replace an existing file."),
+)
+
+
+def output_options(function: F) -> F:
+    """Add the options; the function gets ``output``, ``kind``, ``partition_by`` and ``overwrite``."""
+    for option in reversed(_OPTIONS):
         function = option(function)
     return function

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+import click
 import orjson
 
 from sync_tool.errors import ConvexMsgsError, OutputError
@@ -145,7 +146,7 @@ class Shared:
             raise self._not_written(error) from None
 
     def _not_written(self, error: OSError) -> ConvexMsgsError:
-        from sync_tool.files.output import translate
+        from sync_tool.files.bytes import translate
 
         self.json_on_stderr = True
         return translate(error, Path("standard output"))
@@ -167,3 +168,16 @@ def _write(stream: TextIO, text: str, *, json: bool) -> None:
         stream.buffer.write(text.encode() + b"\n")
     else:
         stream.write(text + "\n")
+
+
+# Questions to a person, where there is one.
+
+
+def on_terminal(shared: Shared) -> bool:
+    """Tell whether a person can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and not shared.as_json
+
+
+def confirm(question: str) -> bool:
+    """Ask on stderr; no is what Return alone means."""
+    return click.confirm(question, err=True)

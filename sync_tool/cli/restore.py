@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sync_tool.cli.asking import confirm, on_terminal
-from sync_tool.cli.base import Command
-from sync_tool.cli.declared import AS_OF
-from sync_tool.cli.options import manners, names, selection
-from sync_tool.cli.report import Shared
+from sync_tool.cli.help import Command
+from sync_tool.cli.options import AS_OF, manners, names, selection
+from sync_tool.cli.report import Shared, confirm, on_terminal
 from sync_tool.errors import Exit
 
 if TYPE_CHECKING:
-    from sync_tool.jobs.restore_report import RestorePlan, RestoreReport
-    from sync_tool.model import Names
+    from sync_tool.commands.restore.package import RestorePlan, RestoreReport
+    from sync_tool.rows.model import Names
 
 
 @click.command(
@@ -65,8 +63,8 @@ def command(
 
     Without --replace the table must be empty. Rows are never added to those that are there.
     """
-    from sync_tool.jobs.opening import open_address
-    from sync_tool.jobs.restore import restore
+    from sync_tool.commands.opening import open_address
+    from sync_tool.commands.restore.restore import restore
 
     shared.watch_retries()
     with open_address(source, as_of=as_of, names=names) as rows, open_address(target, names=names) as deployment:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from sync_tool.cli.base import Command
+from sync_tool.cli.help import Command
 from sync_tool.cli.options import manners
 from sync_tool.cli.report import Shared
 from sync_tool.errors import Exit
@@ -14,7 +14,7 @@ from sync_tool.errors import Exit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sync_tool.jobs.runs import RunsReport
+    from sync_tool.commands.runs import RunsReport
 
 _TITLES: Final = ("RUN", "ROWS", "NEW", "CHANGED", "DELETED", "WHOLE?", "RESTORED?")
 
@@ -35,7 +35,7 @@ def command(shared: Shared, archive: str) -> None:
     A run's name is the time it began (UTC), and goes behind --as-of. WHOLE? looks at the sizes of the files;
     `verify` looks into them. RESTORED? is the day of the last `verify --restore` of that run.
     """
-    from sync_tool.jobs.runs import runs
+    from sync_tool.commands.runs import runs
 
     report = runs(archive)
     if shared.as_json:

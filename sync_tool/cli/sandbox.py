@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sync_tool.cli.base import Command
+from sync_tool.cli.help import Command
 from sync_tool.errors import UsageError
 
 if TYPE_CHECKING:

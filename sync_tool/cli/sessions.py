@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sync_tool.cli.base import Command
+from sync_tool.cli.help import Command
 from sync_tool.cli.options import connection, manners, selection
 from sync_tool.cli.report import Shared
 from sync_tool.errors import Exit
 
 if TYPE_CHECKING:
-    from sync_tool.jobs.history import History
+    from sync_tool.commands.history import History
 
 
 @click.command(
@@ -43,8 +43,8 @@ def command(shared: Shared, history: History, recent: int | None, count: bool, s
     Without convexMsgs deployed the list comes from reading the whole index; --recent reads only the
     newest messages. Times are local.
     """
-    from sync_tool.jobs.history import session_text
-    from sync_tool.jobs.listing import list_sessions
+    from sync_tool.commands.history import session_text
+    from sync_tool.commands.sessions import list_sessions
 
     found = list_sessions(history, shared, recent=recent, count=count, **selection)
     shared.close()

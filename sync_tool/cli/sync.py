@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sync_tool.cli.base import Command
+from sync_tool.cli.help import Command
 from sync_tool.cli.options import manners, selection, sync_connection
 from sync_tool.cli.report import Shared
 from sync_tool.errors import Exit
@@ -14,9 +14,9 @@ from sync_tool.errors import Exit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sync_tool.jobs.history import History
-    from sync_tool.jobs.sync_doors import SyncVia
-    from sync_tool.jobs.sync_report import SyncReport
+    from sync_tool.commands.history import History
+    from sync_tool.commands.sync.report import SyncReport
+    from sync_tool.commands.sync.sync import SyncVia
 
 
 @click.command(
@@ -106,7 +106,7 @@ def command(
 
     A selection given with the first run belongs to the archive from then on.
     """
-    from sync_tool.jobs.sync import sync
+    from sync_tool.commands.sync.sync import sync
 
     report = sync(connect, archive, via=via, progress=shared, **options, **selection)
     shared.finish(report, _said(report))

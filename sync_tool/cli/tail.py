@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
+import stat
 import sys
-from contextlib import closing
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, cast
 
 import click
 
-from sync_tool.cli.base import Command
+from sync_tool.cli.help import Command
 from sync_tool.cli.options import connection, manners
 from sync_tool.cli.report import Shared, is_terminal
-from sync_tool.errors import Exit
+from sync_tool.errors import Exit, PipeClosed
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from sync_tool.jobs.history import History
-    from sync_tool.model import Row
+    from sync_tool.commands.history import History
+    from sync_tool.rows.model import Row
 
 
 @click.command(
@@ -53,8 +60,7 @@ def command(shared: Shared, history: History, session: str, last: int, wait: boo
     checked; when the deployment cannot be reached, that is said, and waiting goes on. Ctrl-C ends it.
     Times are local.
     """
-    from sync_tool.cli.reader import ending_with_reader
-    from sync_tool.jobs.tail import tail
+    from sync_tool.commands.tail import tail
 
     kind = kind or ("lines" if is_terminal(sys.stdout) else "jsonl")
     shared.json_on_stderr = True
@@ -80,3 +86,36 @@ def _line(row: Row) -> str:
     said += [f"[calls {name}]" for name in called]
     text = "\n".join(said).replace("\n", "\n    ")
     return f"{time}  {one_line(row.type or 'unknown')}  {text}".rstrip()
+
+
+# Whoever reads standard output through a pipe, and that he may leave while there is nothing to write.
+
+
+@contextmanager
+def ending_with_reader() -> Iterator[None]:
+    """Let a block that waits for something end when the reader of standard output goes away, not a write later.
+
+    Raises:
+        PipeClosed: the reader went away.
+    """
+    if sys.stdout is None or not stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
+        yield
+        return
+    # not SIGPIPE: sockets send that too
+    before = signal.signal(signal.SIGUSR1, _raise_closed)
+    threading.Thread(target=_watch, args=(sys.stdout.fileno(),), daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN if before is signal.SIG_DFL else before)
+
+
+def _watch(pipe: int) -> None:
+    poll = select.poll()
+    poll.register(pipe, 0)  # errors are reported unasked
+    poll.poll()
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def _raise_closed(number: int, frame: FrameType | None) -> None:  # a signal handler's form
+    raise PipeClosed("standard output was closed.")

@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from sync_tool.cli.base import Command
-from sync_tool.cli.declared import AS_OF, PROCESSES
-from sync_tool.cli.options import connection_when_asked, manners, selection
+from sync_tool.cli.help import Command
+from sync_tool.cli.options import AS_OF, PROCESSES, connection_when_asked, manners, selection
 from sync_tool.cli.report import Shared
 from sync_tool.errors import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sync_tool.jobs.history import History
-    from sync_tool.jobs.validation import Place, RuleCount, ValidationReport
-    from sync_tool.model import Names
-    from sync_tool.schema.rules import Language, Level
+    from sync_tool.commands.history import History
+    from sync_tool.commands.validate.report import Place, RuleCount, ValidationReport
+    from sync_tool.messages.rules import Language, Level
+    from sync_tool.rows.model import Names
 
 _ID_COLUMNS: Final = 40
 
@@ -89,7 +88,7 @@ def command(
     Every fault is listed with file, line, JSON path and rule, and the levels at which it would pass; then
     faults and warnings are counted by rule. Nothing is changed. Exit code 3 if a record is bad.
     """
-    from sync_tool.jobs.validate import validate
+    from sync_tool.commands.validate.validate import validate
 
     report = validate(
         *(files or (connect(),)),

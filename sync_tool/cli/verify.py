@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sync_tool.cli.base import Command
-from sync_tool.cli.declared import AS_OF
-from sync_tool.cli.options import manners
+from sync_tool.cli.help import Command
+from sync_tool.cli.options import AS_OF, manners
 from sync_tool.cli.report import Shared
 from sync_tool.errors import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sync_tool.jobs.verify import VerifyReport
+    from sync_tool.commands.verify import VerifyReport
 
 
 @click.command(
@@ -46,7 +45,7 @@ def command(shared: Shared, /, archive: str, restore: bool, restore_to: str | No
     the counts and digests of their run. What is damaged is named, and what is still good. Exit code 7 if
     anything is damaged; 4 if the newest run is too old, or a restore came out different.
     """
-    from sync_tool.jobs.verify import verify
+    from sync_tool.commands.verify import verify
 
     report = verify(archive, restore=restore_to or restore, progress=shared, **options)
     shared.close()

@@ -11,23 +11,24 @@ import httpx
 import stamina
 
 from sync_tool._version import __version__
-from sync_tool.deployment.answers import (
+from sync_tool.deployment.client import Call, Result, result_of
+from sync_tool.deployment.http import (
+    MAX_WAIT,
     REDIRECTS,
     Again,
     Answer,
+    Patience,
     TryAgain,
     judged,
     proxy_login,
     read_again,
     redirected,
     retry_after,
+    tls,
     unreachable,
     wait_for,
     write_again,
 )
-from sync_tool.deployment.calls import Call, Result, result_of
-from sync_tool.deployment.http import MAX_WAIT, Patience
-from sync_tool.deployment.pool import tls
 from sync_tool.errors import UsageError
 
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)

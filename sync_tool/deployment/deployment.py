@@ -2,28 +2,161 @@
 
 from __future__ import annotations
 
+import heapq
+import json
 from collections.abc import Iterator
 from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from itertools import islice
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from sync_tool.deployment.appending import AppendDoor
 from sync_tool.deployment.catalog import Catalog, check_names, read_catalog
 from sync_tool.deployment.client import Client
-from sync_tool.deployment.functions import MODULE, FunctionsDoor, is_deployed
-from sync_tool.deployment.http import Patience
-from sync_tool.deployment.identity import Identity, find_url, identify, may_stream
-from sync_tool.deployment.ranges import TimeRange, key_ranges
+from sync_tool.deployment.functions import MODULE, AppendDoor, FunctionsDoor, is_deployed
+from sync_tool.deployment.http import Http, Patience
+from sync_tool.deployment.ranges import KeyRange, TimeRange, key_ranges
 from sync_tool.deployment.reading import Door, Reader, require_session
-from sync_tool.deployment.recent import RECENT_ROWS, recent_sessions
-from sync_tool.deployment.settings import Target
+from sync_tool.deployment.settings import Key, Target, clean_url
 from sync_tool.deployment.stream import StreamDoor
 from sync_tool.deployment.system import SystemDoor
 from sync_tool.encoding.order import sort_key
-from sync_tool.errors import Refused, only_this_refused
-from sync_tool.model import Names, Page, Position, Selection, SessionInfo
-from sync_tool.selecting import session_filter, sessions_of
+from sync_tool.errors import ConvexMsgsError, Refused, UsageError, only_this_refused
+from sync_tool.rows.model import Names, Page, Position, Selection, SessionInfo
+from sync_tool.rows.selection import session_filter, sessions_of
+
+# Who a deployment is: its URL, type and name, and what its plan allows.
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What ``deployment_info`` and the key say."""
+
+    type: str
+    """``prod``, ``dev``, ``preview``, ``custom`` or ``self-hosted``."""
+    name: str
+    """The deployment's name on Convex cloud, else its host."""
+
+    @property
+    def title(self) -> str:
+        """How a person calls it, such as ``prod tall-forest-123``."""
+        return f"{self.type} {self.name}"
+
+    @property
+    def cloud(self) -> bool:
+        """True on Convex cloud."""
+        return self.type != "self-hosted"
+
+
+def find_url(target: Target, patience: Patience) -> str:
+    """Return the deployment's URL; where only the key is known, ask Convex as the official CLI does.
+
+    A custom domain or a region cannot be told from the key. Without an answer the common form is used.
+    """
+    if target.url:
+        return target.url
+    asked = Http(target.provisioning_host, f"Bearer {target.key.secret}", Patience(patience.connect, 10.0, 1))
+    try:
+        answer = asked.post("/api/deployment/url_for_key", json.dumps({"deployKey": target.key.secret}).encode())
+        url = json.loads(answer.body)
+        if answer.status == 200 and isinstance(url, str):
+            return clean_url(url)
+    except (ConvexMsgsError, ValueError, RecursionError):
+        pass
+    finally:
+        asked.close()
+    return f"https://{target.key.name}.convex.cloud"
+
+
+def identify(client: Client, key: Key) -> Identity:
+    """Ask the deployment who it is; this is also the first use of the key.
+
+    Raises:
+        Refused: the key is wrong.
+        UsageError: the key belongs to another deployment than the one at this URL.
+        Unreachable: no answer.
+    """
+    try:
+        info = client.get("/api/v1/deployment_info")
+    except Refused as error:
+        if not only_this_refused(error):
+            _refuse_other_instance(client, key)
+            raise
+        info = None
+    if info is None and key.type:  # a backend older than deployment_info
+        return Identity(key.type, key.name)
+    if isinstance(info, dict) and info.get("kind") == "cloud":
+        return Identity(str(info.get("deploymentType") or key.type or "cloud"), key.name)
+    return Identity("self-hosted", urlsplit(client.url).netloc)
+
+
+def _refuse_other_instance(client: Client, key: Key) -> None:
+    """Explain a refused key where the deployment says that it goes by another name."""
+    try:
+        name = client.get("/instance_name", text=True)
+    except ConvexMsgsError:
+        return
+    if isinstance(name, str) and name.strip() and name.strip() != key.name:
+        raise UsageError(
+            f"the key is of {key.label}, but {client.url} is {name.strip()}.",
+            hint=[("either", "use the URL of the key's deployment"), ("or", f"use a key of {name.strip()}")],
+        ) from None
+
+
+def may_stream(client: Client) -> bool:
+    """Tell whether the deployment's plan includes streaming export (Pro; always on self-hosted)."""
+    try:
+        answer = client.http.get("/api/test_streaming_export_connection")
+    except ConvexMsgsError:
+        return False
+    return answer.status == 200 and answer.body.strip() == b"null"
+
+
+# The sessions with the newest messages, and what a human said in them last, reading as little as possible.
+
+RECENT_ROWS: Final = 200
+"""Page size for looking at the newest rows."""
+_PAGES_BEFORE_LISTING: Final = 25
+_PAGES_FOR_WORDS: Final = 5
+
+
+def recent_sessions(door: Door, limit: int) -> list[SessionInfo]:
+    """Return the `limit` sessions with the newest messages, newest first, with their last human words.
+
+    Rows are read from the newest backwards. Where a few long sessions hold all of the newest rows, the
+    deployed functions can list all sessions with their last times for less.
+    """
+    found: dict[bytes, SessionInfo] = {}
+    for read, page in enumerate(door.by_time(TimeRange(newest_first=True))):
+        for row in page.rows:
+            key = sort_key(row.session)
+            if key not in found:
+                if len(found) == limit:
+                    return _with_words(door, found)
+                found[key] = SessionInfo(row.session, last=row.time)
+            if row.type == "human" and found[key].words is None:
+                found[key] = replace(found[key], words=row.text)
+        if read == _PAGES_BEFORE_LISTING and isinstance(door, FunctionsDoor):
+            listed = heapq.nlargest(limit, door.sessions(None, None), key=lambda info: info.last or 0.0)
+            known = {sort_key(info.session): replace(info, first=None) for info in listed}
+            return _with_words(door, {**known, **{key: info for key, info in found.items() if key in known}})
+    return _with_words(door, found)
+
+
+def _with_words(door: Door, found: dict[bytes, SessionInfo]) -> list[SessionInfo]:
+    newest_first = sorted(found.values(), key=lambda info: info.last or 0.0, reverse=True)
+    return [_look_for_words(door, info) for info in newest_first]
+
+
+def _look_for_words(door: Door, info: SessionInfo) -> SessionInfo:
+    """Look further back in a session whose rows seen so far held no human words."""
+    if info.words is not None or not isinstance(info.session, str):
+        return info
+    pages = islice(door.pages(KeyRange(session=info.session, newest_first=True)), _PAGES_FOR_WORDS)
+    words = (row.text for page in pages for row in page.rows if row.type == "human")
+    return replace(info, words=next(words, None))
+
 
 Via = Literal["auto", "functions", "system"]
 
@@ -155,7 +288,7 @@ class Deployment:
         return StreamDoor(self.client, self.names, self.patience.bytes_per_second)
 
     def pages(self, selection: Selection, resume: Position | None = None) -> Iterator[Page]:
-        """Yield the selected rows in session order (`sync_tool.ports.Source`)."""
+        """Yield the selected rows in session order (`sync_tool.rows.ports.Source`)."""
         return self._reader().pages(selection, resume)
 
     def settled(self, selection: Selection) -> Selection:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from sync_tool.encoding.order import sort_key
-from sync_tool.model import Position, Selection
+from sync_tool.rows.model import Position, Selection
 
 _GLOB_LETTERS: Final = "*?["
 

@@ -8,16 +8,15 @@ from functools import partial
 from typing import Final
 
 from sync_tool.deployment.functions import FunctionsDoor
-from sync_tool.deployment.gate import Throttle
-from sync_tool.deployment.http import Patience
+from sync_tool.deployment.http import Patience, Throttle
 from sync_tool.deployment.ranges import KeyRange, TimeRange, key_ranges, resumed
 from sync_tool.deployment.system import SystemDoor
 from sync_tool.errors import FunctionFailed
-from sync_tool.model import Names, Page, Position, Selection
-from sync_tool.ordered import Piece, in_order
-from sync_tool.rowreader import numbered
-from sync_tool.selecting import after, filtered, session_filter, unknown_session
-from sync_tool.spool import in_session_order
+from sync_tool.parallel.ordered import Piece, map_in_order
+from sync_tool.rows.model import Names, Page, Position, Selection
+from sync_tool.rows.reading import numbered
+from sync_tool.rows.selection import after, filtered, session_filter, unknown_session
+from sync_tool.rows.sorting import in_session_order
 
 Door = FunctionsDoor | SystemDoor
 
@@ -92,7 +91,7 @@ class Reader:
         return self._read([partial(self._door.pages, where) for where in ranges])
 
     def _read(self, pieces: Sequence[Piece[Page]]) -> Iterator[Page]:
-        return in_order([partial(self._throttled, piece) for piece in pieces], self._workers)
+        return map_in_order([partial(self._throttled, piece) for piece in pieces], self._workers)
 
     def _throttled(self, piece: Piece[Page]) -> Iterator[Page]:
         for page in piece():
@@ -117,7 +116,7 @@ class Reader:
             require_session(self._door, session)
             return iter(())
 
-        for _ in in_order([partial(check, session) for session in sorted(set(sessions))], self._workers):
+        for _ in map_in_order([partial(check, session) for session in sorted(set(sessions))], self._workers):
             pass
 
 

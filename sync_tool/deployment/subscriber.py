@@ -19,7 +19,7 @@ from typing import Any, Final, TextIO
 _SECONDS_BETWEEN_LOOKS: Final = 2.0
 
 
-def main() -> None:
+def subscribe_main() -> None:
     """Subscribe, and pass on what comes."""
     asked = json.loads(sys.stdin.readline())
     _end_with_parent()
@@ -58,4 +58,4 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    subscribe_main()

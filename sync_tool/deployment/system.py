@@ -17,17 +17,16 @@ from typing import Any, Final
 
 import msgspec
 
-from sync_tool.deployment.calls import Call, Result
-from sync_tool.deployment.client import Client
-from sync_tool.deployment.pace import Pace
+from sync_tool.deployment.client import Call, Client, Result
+from sync_tool.deployment.http import Pace
 from sync_tool.deployment.ranges import BEFORE_ALL_TIMES, KeyRange, TimeRange, cut
 from sync_tool.encoding.ids import ALPHABET
 from sync_tool.encoding.order import MISSING, same_value, sort_key
 from sync_tool.encoding.values import Json, Value, encode
 from sync_tool.errors import FunctionFailed
-from sync_tool.model import Names, Page, Position, Row, SessionInfo
-from sync_tool.rowreader import RowReader
-from sync_tool.selecting import sessions_of
+from sync_tool.rows.model import Names, Page, Position, Row, SessionInfo
+from sync_tool.rows.reading import RowReader
+from sync_tool.rows.selection import sessions_of
 
 _DOCUMENTS: Final = "_system/frontend/paginatedTableDocuments"
 _UNDEFINED: Final = (

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 from sync_tool.errors import UsageError
-from sync_tool.files.output import COMPRESSIONS
-from sync_tool.files.training import Training
-from sync_tool.model import Names, Page
+from sync_tool.files.bytes import COMPRESSIONS
+from sync_tool.files.conversations import Training
+from sync_tool.rows.model import Names, Page
 
 if TYPE_CHECKING:
     from sync_tool.files.ready import Form
@@ -123,7 +123,7 @@ def form_of(kind: str) -> Form | None:
 
         return JsonlForm()
     if kind == "parquet":
-        from sync_tool.files.batches import BatchForm
+        from sync_tool.files.parquet import BatchForm
 
         return BatchForm()
     return None

@@ -10,11 +10,13 @@ from typing import BinaryIO, Final
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.encoding.plain import plain_lines, plain_texts
 from sync_tool.errors import Damaged
-from sync_tool.files.inputs import open_input
+from sync_tool.files.bytes import open_input
 from sync_tool.files.ready import ReadyPage
-from sync_tool.model import Names, Page, Row
-from sync_tool.rowreader import RowReader
-from sync_tool.typedrows import TypedRows, decode_lines, encode_lines
+from sync_tool.messages.records import Record
+from sync_tool.messages.rules import Fault
+from sync_tool.rows.model import Names, Page, Row
+from sync_tool.rows.reading import RowReader
+from sync_tool.rows.typed import TypedRows, decode_lines, encode_lines
 
 _BLOCK_BYTES: Final = 1 << 19
 
@@ -61,7 +63,7 @@ def read_lines(stream: BinaryIO, name: str, names: Names) -> Iterator[Page]:
         yield from lines.pages(names)
 
 
-def cut_jsonl(path: Path) -> Iterator[Lines]:
+def cut_jsonl(path: Path) -> Iterator[JsonlBlock]:
     """Yield the lines of a JSONL file (``.zst`` and ``.gz`` too) in pieces.
 
     Raises:
@@ -72,17 +74,17 @@ def cut_jsonl(path: Path) -> Iterator[Lines]:
         yield from cut_lines(stream, str(path))
 
 
-def cut_lines(stream: BinaryIO, name: str) -> Iterator[Lines]:
+def cut_lines(stream: BinaryIO, name: str) -> Iterator[JsonlBlock]:
     """Yield the lines of an open JSONL file in pieces; `name` is what messages call it."""
     number = 1
     for block in _blocks(stream):
         count = block.count(b"\n")
-        yield Lines(name, number, block, len(block) - count)
+        yield JsonlBlock(name, number, block, len(block) - count)
         number += count
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class JsonlBlock:
     """Whole lines of a JSONL file, each with a newline (`sync_tool.files.ready.Piece`)."""
 
     name: str
@@ -173,3 +175,46 @@ def _row(text: bytes, place: str, reader: RowReader) -> Row:
         return reader.row(dumps(value))
     except ValueError as error:
         raise Damaged(f"{place}: {error}") from None
+
+
+# The lines of a JSONL file as records.
+
+MAX_LINE_BYTES: Final = 16 << 20
+"""A longer line is not held in memory. A document of 1 MiB is far shorter in any spelling."""
+_CHUNK: Final = 1 << 20
+_SPACE: Final = b" \t\r\n"
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+def read_records(stream: BinaryIO, *, begins: bool = True) -> Iterator[Record]:
+    """Yield the lines of a JSONL stream that are not empty; one that is too long is passed over, not held.
+
+    Args:
+        stream: the lines.
+        begins: whether they are the first of their file.
+    """
+    number = 0
+    while line := stream.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        if len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
+            yield too_long(number, len(line) + pass_over(stream))
+        elif begins and number == 1 and line.startswith(_BOM):
+            rest = line.removeprefix(_BOM).strip(_SPACE)
+            yield Record(number, rest, Fault("byte-order-mark", "$"))
+        elif text := line.strip(_SPACE):
+            yield Record(number, text)
+
+
+def too_long(number: int, length: int) -> Record:
+    """Return what stands for a line of so many bytes that was passed over."""
+    return Record(number, b"", Fault("line-too-long", "$", f"{length:,} bytes"))
+
+
+def pass_over(stream: BinaryIO) -> int:
+    """Read to the end of the line; return how many bytes that were."""
+    length = 0
+    while part := stream.readline(_CHUNK):
+        length += len(part)
+        if part.endswith(b"\n"):
+            break
+    return length

@@ -12,7 +12,7 @@ import shutil
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, Final
 
-from sync_tool.model import Page, Row
+from sync_tool.rows.model import Page, Row
 from sync_tool.text import harmless, moment, one_line, plural, shortened
 
 _OWN_MARK = re.compile(r"^(?=# |> tool |\*\*[^*\n]+\*\* (?:\d{4}-|undated))", re.MULTILINE)

@@ -12,11 +12,11 @@ from typing import Final, NamedTuple
 
 from sync_tool.errors import Damaged, OutputError, UsageError
 from sync_tool.files.distinct import Distinct
-from sync_tool.files.inorder import InOrder
-from sync_tool.files.ready import Form, Piece, ReadyPage, ready_pages
-from sync_tool.files.stored import StoredRows
-from sync_tool.model import Names, Page, Position, Row, Selection
-from sync_tool.rowreader import numbered
+from sync_tool.files.ready import Form, ReadyPage, RowChunk, ready_pages
+from sync_tool.rows.model import Names, Page, Position, Row, Selection
+from sync_tool.rows.reading import numbered
+from sync_tool.rows.sorting import InOrder
+from sync_tool.rows.stored import StoredRows
 from sync_tool.text import one_line
 
 _PLACES: Final = 1 << 40
@@ -93,13 +93,13 @@ class Merged(StoredRows):
         for place in self._places:
             yield from place.stored()
 
-    def pieces(self) -> Iterator[Piece] | None:
+    def pieces(self) -> Iterator[RowChunk] | None:
         """Return the rows of one place after the other in pieces; None where one of them cannot be cut."""
         cut = [place.pieces() for place in self._places]
         there = [pieces for pieces in cut if pieces is not None]
         return chain.from_iterable(there) if len(there) == len(cut) else None
 
-    def ready(self, pieces: Iterator[Piece], form: Form, processes: int) -> Generator[ReadyPage]:
+    def ready(self, pieces: Iterator[RowChunk], form: Form, processes: int) -> Generator[ReadyPage]:
         """Yield all rows as they lie, laid out for a writer by several processes, which start at once; when trusting.
 
         Args:

@@ -15,10 +15,10 @@ import msgspec
 
 from sync_tool.encoding.canonical import dumps
 from sync_tool.errors import Damaged
-from sync_tool.files.inputs import open_input
-from sync_tool.files.training import ConversationWriter, Turn, block_name, objects, spelled, tool_calls
-from sync_tool.model import Names, Page
-from sync_tool.rowreader import RowReader
+from sync_tool.files.bytes import open_input
+from sync_tool.files.conversations import ConversationWriter, Turn, block_name, objects, spelled, tool_calls
+from sync_tool.rows.model import Names, Page
+from sync_tool.rows.reading import RowReader
 
 _ROLES: Final = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool", "function": "function"}
 _TYPES: Final = {"user": "human", "assistant": "ai", "system": "system", "developer": "system", "tool": "tool",

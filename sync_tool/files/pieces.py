@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, cast
 
 from sync_tool.errors import Damaged
-from sync_tool.files.inputs import open_input
-from sync_tool.files.lines import MAX_LINE_BYTES, pass_over
+from sync_tool.files.bytes import open_input
+from sync_tool.files.jsonl import MAX_LINE_BYTES, pass_over
 
-Lines = bytes | int
-"""Lines, each with its newline; or how many bytes a line has that is too long to be held."""
+LineBytes = bytes | int
+"""LineBytes, each with its newline; or how many bytes a line has that is too long to be held."""
 
 _READ: Final = 1 << 16
 """Bytes that are looked at together: what is made of so many is still in the processor's cache when it is done with."""
@@ -32,14 +32,14 @@ class Range(NamedTuple):
     """None for all there is behind `start`."""
 
 
-class Piece(NamedTuple):
+class LineChunk(NamedTuple):
     """Some lines of a file, as another process can be told of them."""
 
     first: bool
     """Does the file begin with them?"""
-    lines: tuple[Lines, ...] | Range
+    lines: tuple[LineBytes, ...] | Range
 
-    def read(self) -> Iterator[Lines]:
+    def read(self) -> Iterator[LineBytes]:
         """Yield the lines.
 
         Raises:
@@ -54,7 +54,7 @@ class Piece(NamedTuple):
             yield from read_blocks(stream, None if end is None else end - start)
 
 
-def pieces_in(path: Path) -> Iterator[Piece]:
+def pieces_in(path: Path) -> Iterator[LineChunk]:
     """Yield the pieces of a plain file; of the lines nothing is read but their ends where a piece ends.
 
     Raises:
@@ -65,9 +65,9 @@ def pieces_in(path: Path) -> Iterator[Piece]:
         while start + _RANGE < path.stat().st_size:
             stream.seek(start + _RANGE)
             pass_over(stream)
-            yield Piece(start == 0, Range(path, start, stream.tell()))
+            yield LineChunk(start == 0, Range(path, start, stream.tell()))
             start = stream.tell()
-    yield Piece(start == 0, Range(path, start, None))
+    yield LineChunk(start == 0, Range(path, start, None))
 
 
 def most_pieces(size: int) -> int:
@@ -75,25 +75,25 @@ def most_pieces(size: int) -> int:
     return size // _RANGE + 1 if size else sys.maxsize
 
 
-def pieces_of(blocks: Iterable[Lines]) -> Iterator[Piece]:
+def pieces_of(blocks: Iterable[LineBytes]) -> Iterator[LineChunk]:
     """Yield lines in pieces; those before a place that is damaged are yielded before that is raised."""
     first = True
-    gathered: list[Lines] = []
+    gathered: list[LineBytes] = []
     size = 0
     try:
         for block in blocks:
             gathered.append(block)
             size += len(block) if isinstance(block, bytes) else 0
             if size >= _SENT:
-                yield Piece(first, tuple(gathered))
+                yield LineChunk(first, tuple(gathered))
                 first, gathered, size = False, [], 0
     except Damaged:
-        yield Piece(first, tuple(gathered))
+        yield LineChunk(first, tuple(gathered))
         raise
-    yield Piece(first, tuple(gathered))
+    yield LineChunk(first, tuple(gathered))
 
 
-def read_blocks(stream: BinaryIO, size: int | None = None) -> Iterator[Lines]:
+def read_blocks(stream: BinaryIO, size: int | None = None) -> Iterator[LineBytes]:
     """Yield the lines of a stream, a newline added to the last if it has none.
 
     Args:

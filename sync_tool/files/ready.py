@@ -1,6 +1,6 @@
 """Rows put into the form of the output in other processes, and joined here as if one process had done it all.
 
-A source that can be cut gives `Piece`s; `ready_pages` lays each out and yields them in order, as pages that only the
+A source that can be cut gives `RowChunk`s; `ready_pages` lays each out and yields them in order, as pages that only the
 writer of that form can write. Rows are numbered within their session from the start of their piece, so that
 the writer adds how many of its session there were before.
 """
@@ -16,16 +16,16 @@ from itertools import groupby, repeat
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, Protocol
 
-from sync_tool.files.inorder import TEXT, Key, in_order, keys_of
-from sync_tool.model import Names, Page, Row
-from sync_tool.rowreader import RowReader
-from sync_tool.typedrows import TypedRows, decode_lines
-from sync_tool.workers import in_processes
+from sync_tool.parallel.processes import in_processes
+from sync_tool.rows.model import Names, Page, Row
+from sync_tool.rows.reading import RowReader
+from sync_tool.rows.sorting import TEXT, Key, in_file_order, keys_of
+from sync_tool.rows.typed import TypedRows, decode_lines
 
 _ROWS_A_PIECE: Final = 1000
 
 
-class Piece(Protocol):
+class RowChunk(Protocol):
     """Some rows that follow one another in their source; travels to the process that reads them."""
 
     def parts(self, names: Names) -> Iterator[TypedRows | Page]:
@@ -58,7 +58,7 @@ class Ready(NamedTuple):
     last_run: int
     keys: tuple[Key, Key] | None
     """Where the first and the last row stand in session order; None where there are no rows."""
-    in_order: bool
+    in_file_order: bool
     hashes: bytes
     """64 bits of each ``_id`` that is not empty, the same in all processes of one call."""
     laid: list[Any]
@@ -99,7 +99,7 @@ class ReadyPage(Page):
         return self.ready.sessions - (1 if self.before else 0)
 
 
-def ready_pages(pieces: Iterable[Piece], form: Form, names: Names, processes: int) -> Generator[ReadyPage]:
+def ready_pages(pieces: Iterable[RowChunk], form: Form, names: Names, processes: int) -> Generator[ReadyPage]:
     """Yield the rows of pieces as the writer of a form takes them; the processes start at once.
 
     Raises:
@@ -121,7 +121,7 @@ def _joined(found: Generator[Ready]) -> Generator[ReadyPage]:
             session, count = last[:2], ready.last_run + (before if ready.sessions == 1 else 0)
 
 
-def _lay_out(form: Form, names: Names, piece: Piece) -> Ready:
+def _lay_out(form: Form, names: Names, piece: RowChunk) -> Ready:
     """Lay out one piece; runs in a process of its own."""
     keys: list[Key] = []
     runs: list[int] = []
@@ -137,9 +137,9 @@ def _lay_out(form: Form, names: Names, piece: Piece) -> Ready:
         keys += found
     hashes = array("q", [hash(key[-1]) for key in keys if key[-1]]).tobytes()
     if not keys:
-        return Ready(piece.size, 0, 0, 0, 0, None, in_order=True, hashes=b"", laid=[])
+        return Ready(piece.size, 0, 0, 0, 0, None, in_file_order=True, hashes=b"", laid=[])
     return Ready(
-        piece.size, len(keys), len(runs), runs[0], runs[-1], (keys[0], keys[-1]), in_order(keys), hashes, laid
+        piece.size, len(keys), len(runs), runs[0], runs[-1], (keys[0], keys[-1]), in_file_order(keys), hashes, laid
     )  # fmt: skip
 
 
@@ -168,7 +168,7 @@ def _number(page: Page, numbers: list[int]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """Rows that a source has read already (`Piece`)."""
+    """Rows that a source has read already (`RowChunk`)."""
 
     raws: list[bytes]
     size: int

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from sync_tool.files.training import ConversationWriter, Turn, block_name, spelled, tool_calls
-from sync_tool.messages import text_of_blocks
+from sync_tool.files.conversations import ConversationWriter, Turn, block_name, spelled, tool_calls
+from sync_tool.text import text_of_blocks
 
 _FROM: Final = {"human": "human", "ai": "gpt", "system": "system", "tool": "observation", "function": "observation"}
 

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import io
+import os
+import shutil
+import sys
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
-from sync_tool.errors import UsageError
+from sync_tool.errors import OutputError, UsageError
+from sync_tool.files.bytes import COMPRESSIONS, open_input
 from sync_tool.files.formats import format_of, names_a_format
+from sync_tool.files.jsonl import JsonlBlock, cut_lines, read_lines, read_records
 from sync_tool.files.openai import read_openai, starts_as_openai
-from sync_tool.files.output import COMPRESSIONS
-from sync_tool.files.stored import StoredRows
-from sync_tool.model import Names, Page
+from sync_tool.files.pieces import LineBytes, LineChunk, pieces_in, pieces_of, read_blocks
+from sync_tool.messages.records import Record
+from sync_tool.messages.rules import Fault
+from sync_tool.rows.model import Names, Page
+from sync_tool.rows.stored import StoredRows
 
 if TYPE_CHECKING:
-    from sync_tool.files.ready import Piece
+    from sync_tool.files.ready import RowChunk
 
 _COMPRESSES: Final = 8
 """How many times smaller chat history usually is in .zst and .gz files, which do not say what is in them."""
@@ -87,7 +96,7 @@ class MessageFile(StoredRows):
         compressed = self._format == "parquet" or self.path.suffix in COMPRESSIONS
         return self.path.stat().st_size * (_COMPRESSES if compressed else 1)
 
-    def pieces(self) -> Iterator[Piece] | None:
+    def pieces(self) -> Iterator[RowChunk] | None:
         """Return the rows of JSONL and Parquet in pieces."""
         if self._format == "jsonl":
             from sync_tool.files.jsonl import cut_jsonl
@@ -123,3 +132,172 @@ def _format_of(path: Path) -> str:
     if path.suffix == ".env" or path.name.startswith(".env"):
         raise UsageError(f"{path} holds no messages.", hint=[("the deployment of that env file?", f"@{path}")])
     return format_of(path)
+
+
+# The records of a file, each with its line.
+
+STDIN: Final = "-"
+
+
+class RecordFile:
+    """A file whose records are looked at one by one.
+
+    Args:
+        path: a JSONL file, compressed or not, a Parquet file, a zip; ``-`` for JSONL on standard input.
+        names: how the session and message fields are called (Parquet says so itself), and the table in a zip.
+        unpacked_limit: most bytes that may come out of a compressed file; None for the usual bound.
+
+    Raises:
+        UsageError: no such file, a format that cannot be read, or standard input is a terminal.
+        Damaged: a Parquet file whose end cannot be read.
+    """
+
+    def __init__(self, path: str | Path, names: Names, *, unpacked_limit: int | None = None) -> None:
+        self.title = "stdin" if str(path) == STDIN else str(path)
+        self._path = Path(path)
+        self._limit = unpacked_limit
+        self._format = "stdin"
+        self.size = 0
+        """About how many bytes the records are; 0 where nobody knows."""
+        if str(path) == STDIN:
+            if sys.stdin.isatty():
+                raise UsageError("standard input is a terminal.", hint=[("give", "rows as JSONL, or a file")])
+            self.names = names
+        else:
+            self._file = MessageFile(self._path, names)
+            self.names = self._file.names
+            self._format = self._file.format
+            self.size = self._file.unpacked_bytes() if self._format == "jsonl" else 0
+
+    def records(self) -> Iterator[Record]:
+        """Yield the records in the file's order.
+
+        Raises:
+            Damaged: bytes that do not decompress, or Parquet or a zip that is broken.
+            UsageError: more came out of a compressed file than may.
+        """
+        if self._format == "stdin":
+            yield from read_records(sys.stdin.buffer)
+        elif self._format == "jsonl":
+            with open_input(self._path, unpacked_limit=self._limit) as stream:
+                yield from read_records(stream)
+        elif self._format == "parquet":
+            yield from self._parquet()
+        else:
+            rows = (row for page in self._file.stored() for row in page.rows)
+            for number, row in enumerate(rows, 1):
+                yield Record(number, row.raw)
+
+    def pieces(self) -> Iterator[LineChunk] | None:
+        """Return the lines of the file in pieces; None if it is not one of lines.
+
+        Raises:
+            Damaged: in their midst, bytes that do not decompress.
+            UsageError: then too, more came out of a compressed file than may.
+        """
+        if self._format == "stdin":
+            return pieces_of(read_blocks(sys.stdin.buffer))
+        if self._format != "jsonl":
+            return None
+        return pieces_of(self._unpacked()) if self._path.suffix in COMPRESSIONS else pieces_in(self._path)
+
+    def _unpacked(self) -> Iterator[LineBytes]:
+        with open_input(self._path, unpacked_limit=self._limit) as stream:
+            yield from read_blocks(stream)
+
+    def _parquet(self) -> Iterator[Record]:
+        from sync_tool.files.parquet import read_parquet_records
+
+        for number, found in enumerate(read_parquet_records(self._path), 1):
+            if isinstance(found, bytes):
+                yield Record(number, found)
+            else:
+                yield Record(number, b"", Fault("unreadable", "$", found))
+
+
+# Standard input as a source of messages: JSONL, kept in a temporary file so that it can be read again.
+
+_BUFFER: Final = 1 << 20
+
+
+class StandardInput(StoredRows):
+    """JSONL rows from standard input, in whatever order.
+
+    Args:
+        names: how the session and message fields are called.
+        stream: what is read in place of standard input.
+
+    Raises:
+        UsageError: standard input is a terminal.
+    """
+
+    def __init__(self, names: Names | None = None, stream: BinaryIO | None = None) -> None:
+        self._stream = stream or sys.stdin.buffer
+        self._names = names or Names()
+        if self._stream.isatty():
+            raise UsageError("standard input is a terminal.", hint=[("give", "rows as JSONL, such as: … | COMMAND -")])
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        return "stdin"
+
+    @property
+    def way(self) -> str:
+        """It is copied first."""
+        return "reading standard input into a temporary file"
+
+    @property
+    def names(self) -> Names:
+        """How the table and its fields are called, as was said."""
+        return self._names
+
+    def unpacked_bytes(self) -> int:
+        """Return how many bytes came in."""
+        return os.fstat(self._file.fileno()).st_size
+
+    def pieces(self) -> Iterator[JsonlBlock]:
+        """Return the lines in pieces, in the order in which they came."""
+        return cut_lines(io.BufferedReader(_Again(self._file.fileno()), _BUFFER), self.title)
+
+    def stored(self) -> Iterator[Page]:
+        """Yield the rows in the order in which they came."""
+        return read_lines(io.BufferedReader(_Again(self._file.fileno()), _BUFFER), self.title, self.names)
+
+    def close(self) -> None:
+        """Give the temporary file back."""
+        if "_file" in self.__dict__:
+            self._file.close()
+
+    @cached_property
+    def _file(self) -> BinaryIO:
+        """Everything that came in; the system deletes it when it is closed, also when the process is killed."""
+        file = cast("BinaryIO", TemporaryFile())  # noqa: SIM115  # closed in close()
+        try:
+            shutil.copyfileobj(self._stream, file, _BUFFER)
+            file.flush()
+        except OSError as error:
+            file.close()
+            raise OutputError(
+                f"cannot keep standard input in the temporary folder: {error.strerror or error}.",
+                hint=[("another", "TMPDIR=/folder/with/space")],
+            ) from None
+        return file
+
+
+class _Again(io.RawIOBase):
+    """A file from its start, with a place of its own, so that several can read it at the same time."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        """Read on."""
+        count = os.preadv(self._handle, [cast("bytearray", buffer)], self._at)
+        self._at += count
+        return count

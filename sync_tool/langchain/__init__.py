@@ -6,10 +6,8 @@ Needs the extra ``langchain``: ``pip install 'convex-msgs[langchain]'``.
 from __future__ import annotations
 
 try:
-    from sync_tool.langchain.connection import Connection
-    from sync_tool.langchain.history import ConvexChatMessageHistory, NameOptions
-    from sync_tool.langchain.reading import message_of
-    from sync_tool.langchain.writing import document_of
+    from sync_tool.langchain.history import Connection, ConvexChatMessageHistory, NameOptions
+    from sync_tool.langchain.messages import document_of, message_of
 except ModuleNotFoundError as error:
     if error.name is None or error.name.partition(".")[0] not in ("langchain_core", "httpx", "pydantic_core"):
         raise

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sync_tool.deployment.functions import ROWS
-from sync_tool.deployment.pace import DEFAULT_ROWS, Pace
+from sync_tool.deployment.http import DEFAULT_ROWS, Pace
 from sync_tool.deployment.system import documents_call, equal, read_documents
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.encoding.values import Value
 from sync_tool.errors import FunctionFailed, Refused, Unreachable
 from sync_tool.langchain.steps import NOT_DEPLOYED, Functions, Steps, with_advice
-from sync_tool.model import Names, Page, Row
-from sync_tool.rowreader import RowReader
+from sync_tool.rows.model import Names, Page, Row
+from sync_tool.rows.reading import RowReader
 
 Document = dict[str, Value]
 

@@ -9,11 +9,11 @@ import shlex
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, Literal, TypeVar
 
-from sync_tool.deployment.calls import Call, Result
+from sync_tool.deployment.client import Call, Result
 from sync_tool.deployment.functions import MODULE, is_deployed
-from sync_tool.deployment.pace import Pace
+from sync_tool.deployment.http import Pace
 from sync_tool.errors import ConvexMsgsError, FunctionFailed, Refused, only_this_refused
-from sync_tool.model import Names
+from sync_tool.rows.model import Names
 
 T = TypeVar("T")
 Steps = Generator[Call, Result, T]

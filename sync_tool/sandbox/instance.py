@@ -10,9 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
-from sync_tool.sandbox.calls import Caller
-from sync_tool.sandbox.cursors import Cursors
-from sync_tool.sandbox.engine import Engine
+from sync_tool.sandbox.database.cursors import Cursors
+from sync_tool.sandbox.database.engine import Engine
+from sync_tool.sandbox.database.loading import load_rows
+from sync_tool.sandbox.database.schema import chat_schema
+from sync_tool.sandbox.database.snapshots import Snapshots
+from sync_tool.sandbox.database.store import Store
 from sync_tool.sandbox.functions import (
     convex_msgs,
     convex_msgs_writing,
@@ -22,14 +25,11 @@ from sync_tool.sandbox.functions import (
     system_frontend,
     system_imports,
 )
+from sync_tool.sandbox.functions.calls import Caller
+from sync_tool.sandbox.functions.registry import Facts, Function, Kind
 from sync_tool.sandbox.imports.worker import Importer
 from sync_tool.sandbox.keys import KEY_VARIABLE, new_key
-from sync_tool.sandbox.loading import load_rows
 from sync_tool.sandbox.options import SandboxOptions
-from sync_tool.sandbox.registry import Facts, Function, Kind
-from sync_tool.sandbox.schema import chat_schema
-from sync_tool.sandbox.snapshots import Snapshots
-from sync_tool.sandbox.store import Store
 from sync_tool.sandbox.sync.hub import Hub
 
 T = TypeVar("T")

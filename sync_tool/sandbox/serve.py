@@ -11,14 +11,47 @@ import tempfile
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 
-from sync_tool.sandbox.http_app import http_app
+from sync_tool.sandbox.http.app import http_app
 from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.options import SandboxOptions
-from sync_tool.sandbox.sync.frames import FragmentingProtocol
+
+# Sends long messages in fragments: the Python client drops a connection at a frame of more than 16 MiB. ASGI has no
+# fragments, so this replaces one method of uvicorn's protocol class.
+
+MAX_FRAME_BYTES: Final = 1 << 20
+
+
+class FragmentingProtocol(WebSocketsSansIOProtocol):
+    """Sends ``bytes`` as text (the sync protocol has no binary messages), at most 1 MiB a frame."""
+
+    async def send(self, message: Any) -> None:
+        """Send one ASGI message."""
+        data = message.get("bytes") if message["type"] == "websocket.send" else None
+        if not isinstance(data, bytes):
+            await super().send(message)
+            return
+        for start in range(0, len(data), MAX_FRAME_BYTES):
+            await self.writable.wait()
+            if self.disconnected or self.close_sent:
+                raise ClientDisconnected
+            self._send_frame(data, start)
+
+    def _send_frame(self, data: bytes, start: int) -> None:
+        end = start + MAX_FRAME_BYTES
+        send = self.conn.send_continuation if start else self.conn.send_text
+        try:
+            send(data[start:end], fin=end >= len(data))
+        except InvalidState:
+            raise ClientDisconnected from None
+        self.transport.write(b"".join(self.conn.data_to_send()))
+
 
 HOST: Final = "127.0.0.1"
 

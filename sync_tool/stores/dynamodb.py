@@ -14,10 +14,9 @@ from typing import Any, Final
 import msgspec
 
 from sync_tool.errors import ConvexMsgsError, Refused, Unreachable, UsageError
-from sync_tool.records import Record
+from sync_tool.messages.records import Record
 from sync_tool.stores.addresses import Address
-from sync_tool.stores.building import Builder, number
-from sync_tool.stores.store import Facts, missing_extra
+from sync_tool.stores.store import Builder, Facts, missing_extra, number
 from sync_tool.text import one_line
 
 SCHEMES: Final = ("dynamodb",)
@@ -93,7 +92,7 @@ class DynamoItems:
 
     def _described(self) -> tuple[str, str | None, int]:
         """Return partition key, sort key and number of items as the table's description has them."""
-        with translated(self.title):
+        with dynamodb_errors(self.title):
             found = self._client.describe_table(TableName=self._table)["Table"]
         keys = {key["KeyType"]: str(key["AttributeName"]) for key in found["KeySchema"]}
         return keys["HASH"], keys.get("RANGE"), int(found.get("ItemCount", 0))
@@ -110,7 +109,7 @@ class DynamoItems:
     def _items(self) -> Iterator[Item]:
         more: dict[str, Any] = {}
         while True:
-            with translated(self.title):
+            with dynamodb_errors(self.title):
                 page = self._client.scan(TableName=self._table, ConsistentRead=True, **more)
             yield from page["Items"]
             if not page.get("LastEvaluatedKey"):
@@ -146,7 +145,7 @@ class DynamoItems:
 
 
 @contextmanager
-def translated(title: str) -> Iterator[None]:
+def dynamodb_errors(title: str) -> Iterator[None]:
     """Turn what boto3 raises into errors of this tool."""
     from botocore import exceptions
 
@@ -175,7 +174,7 @@ def _client(region: str | None, title: str) -> Any:
         from botocore.config import Config
     except ImportError:
         raise missing_extra("dynamodb", "boto3") from None
-    with translated(title):
+    with dynamodb_errors(title):
         return boto3.Session().client(
             "dynamodb",
             region_name=region,

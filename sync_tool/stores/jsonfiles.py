@@ -15,10 +15,9 @@ from typing import Final
 import msgspec
 
 from sync_tool.errors import UsageError
-from sync_tool.records import Record
-from sync_tool.schema.rules import Fault
-from sync_tool.stores.building import Builder
-from sync_tool.stores.store import Facts
+from sync_tool.messages.records import Record
+from sync_tool.messages.rules import Fault
+from sync_tool.stores.store import Builder, Facts
 from sync_tool.text import one_line, size
 
 MAX_FILE_BYTES: Final = 256 << 20

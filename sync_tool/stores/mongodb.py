@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from sync_tool.errors import ConvexMsgsError, Refused, Unreachable, UsageError
-from sync_tool.records import Record
+from sync_tool.messages.records import Record
 from sync_tool.stores.addresses import Address
-from sync_tool.stores.building import Builder, number
-from sync_tool.stores.store import Facts, missing_extra
+from sync_tool.stores.store import Builder, Facts, missing_extra, number
 from sync_tool.text import one_line, plural
 
 if TYPE_CHECKING:
@@ -123,12 +122,12 @@ class MongoMessages:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        with translated(self._host):
+        with mongo_errors(self._host):
             yield
 
 
 @contextmanager
-def translated(host: str) -> Iterator[None]:
+def mongo_errors(host: str) -> Iterator[None]:
     """Turn what pymongo raises into errors of this tool. Of long texts only the first sentence is kept."""
     from pymongo import errors
 
@@ -154,7 +153,7 @@ def _connect(address: Address, host: str) -> Collection[dict[str, Any]]:
     except ImportError:
         raise missing_extra("mongo", "pymongo") from None
     try:
-        with translated(host):
+        with mongo_errors(host):
             patience: dict[str, Any] = {name: 10_000 for name in _PATIENCE if name.lower() not in address.url.lower()}
             client: MongoClient[dict[str, Any]] = MongoClient(address.url, tz_aware=True, **patience)
             database = client.get_default_database(default=_DATABASE)

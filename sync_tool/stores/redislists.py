@@ -16,10 +16,9 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from sync_tool.errors import ConvexMsgsError, OutputError, Refused, Unreachable, UsageError
-from sync_tool.records import Record
+from sync_tool.messages.records import Record
 from sync_tool.stores.addresses import Address
-from sync_tool.stores.building import Builder
-from sync_tool.stores.store import Facts, missing_extra
+from sync_tool.stores.store import Builder, Facts, missing_extra
 from sync_tool.text import one_line, plural
 
 if TYPE_CHECKING:

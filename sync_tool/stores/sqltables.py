@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,16 +14,129 @@ from urllib.parse import quote
 import msgspec
 
 from sync_tool.errors import ConvexMsgsError, Refused, Unreachable, UsageError
-from sync_tool.records import Record
-from sync_tool.schema.rewrites import FLAT_FIELDS, form_of
+from sync_tool.messages.records import Record
+from sync_tool.messages.rewrites import FLAT_FIELDS, dialect_of
 from sync_tool.stores.addresses import Address
-from sync_tool.stores.building import Builder
-from sync_tool.stores.sqllayout import Layout, find_layout
-from sync_tool.stores.store import Facts, missing_extra
+from sync_tool.stores.store import Builder, Facts, missing_extra
 from sync_tool.text import one_line
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Engine
+    from sqlalchemy import URL, ColumnElement, Connection, Engine
+    from sqlalchemy.sql.selectable import TableClause
+
+# Which table and which columns hold the histories, and whose layout that is. Layouts: langchain-community 0.4.2
+# ``chat_message_histories/sql.py`` and ``postgres.py`` (``message_store``: id, session_id, message); langchain-
+# postgres 0.0.19 ``chat_message_histories.py`` (any table: session_id UUID, message JSONB, created_at);
+# @langchain/community 1.1.29 ``stores/message/postgres`` (``langchain_chat_histories``: message JSONB with the
+# fields beside the type) and ``aurora_dsql`` (the same as text, id a UUID, created_at).
+
+_USUAL: Final = ("message_store", "langchain_chat_histories")
+_SESSION: Final = "session_id"
+_MESSAGE: Final = "message"
+_TIME: Final = "created_at"
+
+
+@dataclass(frozen=True, slots=True)
+class TableLayout:
+    """A table of messages."""
+
+    table: TableClause
+    name: str
+    """The table's name, with its schema where one was given."""
+    session: ColumnElement[Any]
+    """The session id as text."""
+    order: ColumnElement[Any]
+    """What puts the messages of a session in order."""
+    order_name: str
+    message: ColumnElement[Any]
+    """The message as JSON text."""
+    time: ColumnElement[Any] | None
+    """When it was written."""
+    by_session: ColumnElement[Any]
+    """What keeps the rows of a session together: ids compared byte by byte, whatever the column's collation."""
+
+
+def find_layout(connection: Connection, wanted: str | None, title: str) -> TableLayout:
+    """Look at the tables of a database.
+
+    Args:
+        connection: an open connection.
+        wanted: name of the table, with its schema before a point if need be; None for LangChain's own names, or
+            the only table that has the columns.
+        title: what a person calls the database.
+
+    Raises:
+        UsageError: no such table, none with the columns, or several.
+    """
+    from sqlalchemy import inspect
+
+    inspector = inspect(connection)
+    names = [*inspector.get_table_names(), *inspector.get_view_names()]
+    schema = None
+    if wanted is None:
+        wanted = _only_one(inspector, names, title)
+    elif wanted not in names:
+        schema, point, wanted = wanted.rpartition(".")
+        if not point or wanted not in inspector.get_table_names(schema=schema):
+            known = ", ".join(one_line(name) for name in sorted(names)) or "none"
+            raise UsageError(f"{title}: there is no such table.", hint=[("there are", known)])
+    found = {str(column["name"]): column["type"] for column in inspector.get_columns(wanted, schema=schema)}
+    if not _fits(found):
+        raise UsageError(
+            f"{title}: the table {one_line(wanted)} is none of LangChain's.",
+            hint=[("needed", "columns session_id and message, and id or created_at"), ("there", ", ".join(found))],
+        )
+    return _layout(connection.dialect.name, wanted, schema, found)
+
+
+def _only_one(inspector: Any, names: list[str], title: str) -> str:
+    for name in _USUAL:
+        if name in names:
+            return name
+    fitting = [name for name in names if _fits({column["name"]: None for column in inspector.get_columns(name)})]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise UsageError(
+            f"{title}: several tables could be the one.",
+            hint=[("say which", f"#{one_line(name)}  behind the address") for name in sorted(fitting)],
+        )
+    raise UsageError(
+        f"{title} holds no chat history of LangChain.",
+        hint=[("needed", "a table with columns session_id and message, and id or created_at")],
+    )
+
+
+def _fits(columns: dict[str, Any]) -> bool:
+    return _SESSION in columns and _MESSAGE in columns and ("id" in columns or _TIME in columns)
+
+
+def _layout(dialect: str, name: str, schema: str | None, types: dict[str, Any]) -> TableLayout:
+    from sqlalchemy import Integer, LargeBinary, String, cast, column, table
+    from sqlalchemy.types import DateTime
+
+    timed = isinstance(types.get(_TIME), DateTime)
+    counted = isinstance(types.get("id"), Integer)
+    order = "id" if counted or not timed else _TIME
+    session = cast(column(_SESSION), String)
+    by_session: ColumnElement[Any] = session
+    if dialect == "mysql":
+        by_session = cast(column(_SESSION), LargeBinary)
+    elif dialect == "postgresql":
+        by_session = session.collate("C")
+    elif dialect == "sqlite":
+        by_session = session.collate("BINARY")
+    return TableLayout(
+        table=table(name, schema=schema),
+        name=f"{schema}.{name}" if schema else name,
+        session=session,
+        order=column(order),
+        order_name=order,
+        message=cast(column(_MESSAGE), String),
+        time=column(_TIME, types[_TIME]) if timed else None,
+        by_session=by_session,
+    )
+
 
 SCHEMES: Final = ("sqlite", "postgresql", "postgres", "mysql", "mariadb")
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "mysql": "mysql+pymysql",
@@ -109,7 +223,7 @@ class SqlTables:
         """Give back the connections."""
         self._engine.dispose()
 
-    def _find(self, wanted: str | None) -> Layout:
+    def _find(self, wanted: str | None) -> TableLayout:
         with self._translated(), self._engine.connect() as connection:
             return find_layout(connection, wanted, self._database)
 
@@ -124,7 +238,7 @@ class SqlTables:
             found = msgspec.json.decode(message) if isinstance(message, str | bytes) else None
         except (ValueError, RecursionError):
             return False
-        return isinstance(found, dict) and form_of(found) == FLAT_FIELDS
+        return isinstance(found, dict) and dialect_of(found) == FLAT_FIELDS
 
     @contextmanager
     def _reading(self) -> Iterator[Any]:
@@ -137,12 +251,12 @@ class SqlTables:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        with translated(self._database):
+        with sql_errors(self._database):
             yield
 
 
 @contextmanager
-def translated(database: str) -> Iterator[None]:
+def sql_errors(database: str) -> Iterator[None]:
     """Turn what SQLAlchemy and the drivers raise into errors of this tool."""
     from sqlalchemy import exc
 

@@ -12,9 +12,9 @@ from hypothesis import settings as examples
 from strategies_messages import DOCUMENTED_ROWS, NEARLY_ROWS
 from sync_tool.encoding.canonical import dumps
 from sync_tool.encoding.values import encode
-from sync_tool.model import Names
-from sync_tool.schema.check import explain
-from sync_tool.schema.rules import faults_at
+from sync_tool.messages.check import explain
+from sync_tool.messages.rules import faults_at
+from sync_tool.rows.model import Names
 
 from .backends import Backend, Backends
 from .backends import Names as BackendNames

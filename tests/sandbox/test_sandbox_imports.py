@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from sync_tool.sandbox.engine import Change, Engine
+from sync_tool.sandbox.database.engine import Change, Engine
+from sync_tool.sandbox.database.transaction import Interval
 from sync_tool.sandbox.imports import records
 from sync_tool.sandbox.imports.reading import UploadedTable
 from sync_tool.sandbox.imports.work import REPLACE, Swap
 from sync_tool.sandbox.instance import Instance
-from sync_tool.sandbox.intervals import Interval
 from sync_tool.sandbox.paths import parse_path
 from sync_tool.sandbox.sync.live import LiveQuery
 

@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 
-from sync_tool.sandbox.calls import Call
-from sync_tool.sandbox.documents import Row
+from sync_tool.sandbox.database.documents import Row
+from sync_tool.sandbox.database.transaction import Interval, Transaction
+from sync_tool.sandbox.database.writing import WriteTransaction
+from sync_tool.sandbox.functions.calls import Call
 from sync_tool.sandbox.instance import Instance
-from sync_tool.sandbox.intervals import Interval
 from sync_tool.sandbox.limits import binary_size
 from sync_tool.sandbox.paths import parse_path
-from sync_tool.sandbox.transaction import Transaction
-from sync_tool.sandbox.writing import WriteTransaction
 
 from .box import Running, Start
 

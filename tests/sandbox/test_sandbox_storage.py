@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 
 from sync_tool.encoding.ids import decode_id
-from sync_tool.sandbox import snapshots
-from sync_tool.sandbox.engine import Engine
+from sync_tool.sandbox.database import snapshots
+from sync_tool.sandbox.database.engine import Engine
+from sync_tool.sandbox.database.schema import chat_schema
+from sync_tool.sandbox.database.snapshots import Snapshots
+from sync_tool.sandbox.database.store import Store
+from sync_tool.sandbox.database.transaction import SCAN, SCAN_HOME, Transaction
 from sync_tool.sandbox.faults import ServerError
 from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.options import Naming
-from sync_tool.sandbox.schema import chat_schema
-from sync_tool.sandbox.snapshots import Snapshots
-from sync_tool.sandbox.store import Store
-from sync_tool.sandbox.transaction import SCAN, SCAN_HOME, Transaction
 
 from .box import Running, Start
 

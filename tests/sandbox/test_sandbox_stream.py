@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from sync_tool.sandbox.changes import log_after
+from sync_tool.sandbox.database.datasync import log_after
+from sync_tool.sandbox.database.writing import WriteTransaction
 from sync_tool.sandbox.instance import Instance
-from sync_tool.sandbox.writing import WriteTransaction
 
 from .box import Running, Start
 from .importing import lines, perform, post, row, upload, zipped

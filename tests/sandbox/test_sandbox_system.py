@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync_tool.sandbox.cursors import Cursors, fingerprint_of
+from sync_tool.sandbox.database.cursors import Cursors, fingerprint_of
 from sync_tool.sandbox.functions.filters import UNDEFINED
 
 from .box import Running, Start

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from sync_tool.encoding import canonical
 from sync_tool.encoding.order import sort_key
 from sync_tool.encoding.values import decode, decode_export, encode
-from sync_tool.sandbox.calls import Call
+from sync_tool.sandbox.functions.calls import Call
+from sync_tool.sandbox.functions.results import spell
 from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.options import SandboxOptions
 from sync_tool.sandbox.paths import parse_path
-from sync_tool.sandbox.results import spell
 from values import OBJECTS, VALUES, same
 
 from .box import Running

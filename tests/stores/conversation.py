@@ -19,7 +19,7 @@ from langchain_core.messages import (
     message_to_dict,
 )
 
-from sync_tool.records import Record
+from sync_tool.messages.records import Record
 from sync_tool.stores.addresses import Address, read_address
 from sync_tool.stores.opening import open_store
 from sync_tool.stores.store import Store

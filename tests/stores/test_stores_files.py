@@ -11,8 +11,8 @@ from running import ROOT
 from stores.conversation import CONVERSATION, opened, quietly, row_of, sessions_of, stored
 from stores.javascript import write
 from sync_tool.errors import UsageError
-from sync_tool.model import Names
-from sync_tool.schema.check import Checker
+from sync_tool.messages.check import Checker
+from sync_tool.rows.model import Names
 from sync_tool.stores import jsonfiles
 from sync_tool.stores.opening import open_store
 

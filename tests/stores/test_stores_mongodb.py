@@ -13,7 +13,7 @@ from bson import Decimal128, Int64, ObjectId
 from stores.conversation import SESSIONS, parsed, quietly, row_of, rows, sessions_of, stored
 from stores.javascript import write
 from sync_tool.errors import Refused, Unreachable, UsageError
-from sync_tool.stores.mongodb import MongoMessages, translated
+from sync_tool.stores.mongodb import MongoMessages, mongo_errors
 
 ADDRESS = parsed("mongodb://mongo-1:27017/chat_history")
 
@@ -110,7 +110,7 @@ def test_a_refusal_is_told_in_the_servers_words() -> None:
     from pymongo.errors import OperationFailure
 
     details = {"errmsg": "not authorized on chat to execute command", "code": 13}
-    with pytest.raises(Refused, match="not authorized on chat") as raised, translated("mongodb x"):
+    with pytest.raises(Refused, match="not authorized on chat") as raised, mongo_errors("mongodb x"):
         raise OperationFailure("not authorized", 13, details)
     assert raised.value.code == "13"
     assert "env:NAME" in raised.value.hint

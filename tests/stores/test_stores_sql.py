@@ -18,7 +18,7 @@ from sqlalchemy.dialects import mysql
 from stores.conversation import CONVERSATION, SESSIONS, opened, quietly, row_of, rows, sessions_of, stored
 from stores.javascript import write
 from sync_tool.errors import Refused, Unreachable, UsageError
-from sync_tool.stores.sqllayout import find_layout
+from sync_tool.stores.sqltables import find_layout
 
 GOOD = '{"type": "human", "data": {"content": "hi"}}'
 

@@ -18,9 +18,9 @@ import sync_tool as cm
 from importing import Target
 from stores.conversation import CONVERSATION, parsed, quietly
 from stores.javascript import load, write
-from sync_tool.jobs.history import History
-from sync_tool.jobs.storerows import StoreRows
+from sync_tool.commands.history import History
 from sync_tool.stores.mongodb import MongoMessages
+from sync_tool.stores.rows import StoreRows
 
 Sessions = dict[str, list[Any]]
 SESSIONS = ("cust-1", "Cust-1", "team a 1 é")

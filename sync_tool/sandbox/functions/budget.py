@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sync_tool.sandbox.documents import Row
+from sync_tool.sandbox.database.documents import Row
+from sync_tool.sandbox.database.transaction import Interval, Transaction
 from sync_tool.sandbox.faults import refusal
-from sync_tool.sandbox.intervals import Interval
-from sync_tool.sandbox.transaction import Transaction
 
 MAX_LIMIT: Final = 4_096
 MAX_BYTES: Final = 8 << 20

@@ -8,15 +8,14 @@ from typing import Any, Final
 
 from sync_tool.encoding.ids import DocumentId, encode_id
 from sync_tool.encoding.order import MISSING, sort_key
+from sync_tool.encoding.validators import ANY, BOOLEAN, NULL, NUMBER, STRING, literal, obj, optional, union
 from sync_tool.encoding.values import Value
-from sync_tool.sandbox.documents import Row
+from sync_tool.sandbox.database.documents import Row
+from sync_tool.sandbox.database.transaction import Bound, Interval, Transaction, field_of, interval
 from sync_tool.sandbox.faults import refusal
 from sync_tool.sandbox.functions.budget import Budget, budget_of, check_limit
-from sync_tool.sandbox.intervals import Bound, Interval, field_of, interval
+from sync_tool.sandbox.functions.registry import Context, Function, internal_query
 from sync_tool.sandbox.options import Naming
-from sync_tool.sandbox.registry import Context, Function, internal_query
-from sync_tool.sandbox.transaction import Transaction
-from sync_tool.validators import ANY, BOOLEAN, NULL, NUMBER, STRING, literal, obj, optional, union
 
 MAX_SESSIONS: Final = 1_000
 MAX_PROBES: Final = 1_000

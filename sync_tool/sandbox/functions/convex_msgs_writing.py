@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from sync_tool.encoding.validators import ANY, NULL, NUMBER, STRING, array, obj, optional, union
 from sync_tool.encoding.values import Value
+from sync_tool.sandbox.database.transaction import Interval, after, field_of
+from sync_tool.sandbox.database.writing import WriteTransaction
 from sync_tool.sandbox.faults import refusal
 from sync_tool.sandbox.functions.budget import Budget, budget_of
-from sync_tool.sandbox.functions.convex_msgs import (
-    DEFAULT_BYTES,
-    NAMING,
-    Args,
-    naming_of,
-    position_of,
-    session_span,
-)
-from sync_tool.sandbox.intervals import Interval, after, field_of
+from sync_tool.sandbox.functions.convex_msgs import DEFAULT_BYTES, NAMING, Args, naming_of, position_of, session_span
+from sync_tool.sandbox.functions.registry import Context, Function, internal_mutation
 from sync_tool.sandbox.options import Naming
-from sync_tool.sandbox.registry import Context, Function, internal_mutation
-from sync_tool.sandbox.writing import WriteTransaction
-from sync_tool.validators import ANY, NULL, NUMBER, STRING, array, obj, optional, union
 
 _MAX_ERASED: Final = 4_000
 _MAX_ERASED_BYTES: Final = 7 << 20

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from sync_tool.encoding.validators import ANY, BOOLEAN, NUMBER, STRING, Validator, array, obj, optional
 from sync_tool.encoding.values import Value, encode
-from sync_tool.sandbox.cursors import fingerprint_of
+from sync_tool.sandbox.database.cursors import fingerprint_of
+from sync_tool.sandbox.database.transaction import Interval
 from sync_tool.sandbox.faults import convex_error
-from sync_tool.sandbox.intervals import Interval
-from sync_tool.sandbox.paginate import PAGINATION_OPTS, Paged, paginate
+from sync_tool.sandbox.functions.paginate import PAGINATION_OPTS, Paged, paginate
+from sync_tool.sandbox.functions.registry import Context, Function, Handler, Kind
 from sync_tool.sandbox.paths import parse_path
-from sync_tool.sandbox.registry import Context, Function, Handler, Kind
-from sync_tool.validators import ANY, BOOLEAN, NUMBER, STRING, Validator, array, obj, optional
 
 Args = dict[str, Any]
 

@@ -12,9 +12,8 @@ from typing import Any, Final
 from sync_tool.encoding.ids import decode_id
 from sync_tool.encoding.order import MISSING, sort_key
 from sync_tool.encoding.values import Json, Value, decode
-from sync_tool.sandbox.intervals import Bound, Interval, equal_to, field_of, interval
-from sync_tool.sandbox.schema import Schema
-from sync_tool.sandbox.transaction import Transaction
+from sync_tool.sandbox.database.schema import Schema
+from sync_tool.sandbox.database.transaction import Bound, Interval, Transaction, equal_to, field_of, interval
 
 Args = dict[str, Any]
 

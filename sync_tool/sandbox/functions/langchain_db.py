@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from sync_tool.encoding.validators import ANY, STRING
 from sync_tool.encoding.values import Value
-from sync_tool.sandbox.documents import Row
+from sync_tool.sandbox.database.documents import Row
 from sync_tool.sandbox.faults import FunctionError
-from sync_tool.sandbox.registry import Context, Function, internal_mutation, internal_query
-from sync_tool.validators import ANY, STRING
+from sync_tool.sandbox.functions.registry import Context, Function, internal_mutation, internal_query
 
 Args = dict[str, Any]
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from sync_tool.encoding.validators import NULL, STRING, literal, optional, union
 from sync_tool.encoding.values import Value, decode
 from sync_tool.sandbox import limits
-from sync_tool.sandbox.cursors import fingerprint_of
-from sync_tool.sandbox.intervals import Interval
-from sync_tool.sandbox.paginate import PAGINATION_OPTS, Paged, paginate
-from sync_tool.sandbox.registry import Context, Function, internal_query
-from sync_tool.validators import NULL, STRING, literal, optional, union
+from sync_tool.sandbox.database.cursors import fingerprint_of
+from sync_tool.sandbox.database.transaction import Interval
+from sync_tool.sandbox.functions.paginate import PAGINATION_OPTS, Paged, paginate
+from sync_tool.sandbox.functions.registry import Context, Function, internal_query
 
 Args = dict[str, Any]
 

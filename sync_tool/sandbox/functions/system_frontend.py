@@ -11,21 +11,14 @@ from typing import Any, Final
 
 import msgspec
 
+from sync_tool.encoding.validators import NULL, STRING, array, obj, optional, union
 from sync_tool.encoding.values import Value
-from sync_tool.sandbox.cursors import fingerprint_of
+from sync_tool.sandbox.database.cursors import fingerprint_of
 from sync_tool.sandbox.faults import FunctionError
-from sync_tool.sandbox.functions.filters import (
-    FilterError,
-    clause_errors,
-    index_fields,
-    index_span,
-    keeps,
-    single_id,
-)
+from sync_tool.sandbox.functions.filters import FilterError, clause_errors, index_fields, index_span, keeps, single_id
+from sync_tool.sandbox.functions.paginate import PAGINATION_OPTS, Paged
+from sync_tool.sandbox.functions.registry import Context, Function, internal_query
 from sync_tool.sandbox.functions.system_cli import COMPONENT, by_creation_time, system_page
-from sync_tool.sandbox.paginate import PAGINATION_OPTS, Paged
-from sync_tool.sandbox.registry import Context, Function, internal_query
-from sync_tool.validators import NULL, STRING, array, obj, optional, union
 
 Args = dict[str, Any]
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from sync_tool.encoding.validators import document_id
 from sync_tool.encoding.values import Value
+from sync_tool.sandbox.functions.registry import Context, Function, internal_query
 from sync_tool.sandbox.imports.records import find, newest
-from sync_tool.sandbox.registry import Context, Function, internal_query
-from sync_tool.validators import document_id
 
 FUNCTIONS: Final[dict[str, Function]] = {
     "_system/cli/queryImport.js:default": internal_query(

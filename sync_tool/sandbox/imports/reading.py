@@ -16,7 +16,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from sync_tool.encoding.values import INT64_MAX, INT64_MIN, Json, Value
-from sync_tool.sandbox.decoding import decode_strictly
+from sync_tool.sandbox.functions.calls import decode_strictly
 from sync_tool.sandbox.imports.records import Record
 from sync_tool.sandbox.paths import is_identifier
 

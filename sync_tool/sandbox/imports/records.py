@@ -9,10 +9,9 @@ from typing import Any, BinaryIO, Final
 
 from sync_tool.encoding import canonical
 from sync_tool.encoding.ids import DocumentId, encode_id
+from sync_tool.sandbox.database.transaction import IMPORTS, Interval, Transaction, after
+from sync_tool.sandbox.database.writing import WriteTransaction
 from sync_tool.sandbox.faults import ServerError, bad_request
-from sync_tool.sandbox.intervals import IMPORTS, Interval, after
-from sync_tool.sandbox.transaction import Transaction
-from sync_tool.sandbox.writing import WriteTransaction
 
 Record = dict[str, Any]
 """A document of ``_snapshot_imports``."""

@@ -14,15 +14,14 @@ from typing import Final
 
 from sync_tool.encoding.ids import decode_id
 from sync_tool.encoding.values import Json, Value
-from sync_tool.sandbox.documents import new_id, next_time, whole_document
+from sync_tool.sandbox.database.documents import new_id, next_time, whole_document
+from sync_tool.sandbox.database.store import Table
+from sync_tool.sandbox.database.transaction import EVERYTHING, Transaction
+from sync_tool.sandbox.database.writing import WriteTransaction
 from sync_tool.sandbox.faults import FunctionError
 from sync_tool.sandbox.imports import records
 from sync_tool.sandbox.imports.reading import ImportFault, UploadedTable
 from sync_tool.sandbox.imports.records import Record
-from sync_tool.sandbox.intervals import EVERYTHING
-from sync_tool.sandbox.store import Table
-from sync_tool.sandbox.transaction import Transaction
-from sync_tool.sandbox.writing import WriteTransaction
 
 REPLACE: Final = "Replace"
 

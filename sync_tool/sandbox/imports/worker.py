@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import BinaryIO, Final, cast
 
-from sync_tool.sandbox.engine import Engine
+from sync_tool.sandbox.database.engine import Engine
 from sync_tool.sandbox.imports import records
 from sync_tool.sandbox.imports.reading import ImportFault, uploaded_tables
 from sync_tool.sandbox.imports.records import Record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from sync_tool.sandbox.engine import Change, Engine
+from sync_tool.sandbox.database.engine import Change, Engine
 
 Listener = Callable[[Change], None]
 

@@ -6,10 +6,10 @@ import hashlib
 from dataclasses import dataclass, field
 
 from sync_tool.encoding.values import Json
-from sync_tool.sandbox.calls import Outcome
-from sync_tool.sandbox.engine import Change
+from sync_tool.sandbox.database.engine import Change
+from sync_tool.sandbox.database.transaction import Interval
 from sync_tool.sandbox.faults import bad_request
-from sync_tool.sandbox.intervals import Interval
+from sync_tool.sandbox.functions.calls import Outcome
 from sync_tool.sandbox.paths import FunctionPath, parse_path
 from sync_tool.sandbox.sync.wire import Add, ModifyQuerySet, Remove
 

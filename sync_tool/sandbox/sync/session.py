@@ -14,15 +14,44 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from sync_tool.sandbox.calls import Call, Outcome
-from sync_tool.sandbox.engine import Change
+from sync_tool.sandbox.database.engine import Change
 from sync_tool.sandbox.faults import FunctionError, bad_request
+from sync_tool.sandbox.functions.calls import Call, Outcome
 from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.keys import is_admin
 from sync_tool.sandbox.paths import parse_path
 from sync_tool.sandbox.sync import wire
 from sync_tool.sandbox.sync.live import LiveQueries, LiveQuery, digest_of
-from sync_tool.sandbox.sync.once import run_once
+
+# Runs a mutation once, however often a client that lost its connection asks for it. Answers are kept under the
+# client's session and request, in the transaction of the mutation itself. Source: get-convex/convex-backend,
+# ``crates/model/src/session_requests``.
+
+
+def run_once(instance: Instance, client: str, request_id: int, call: Call) -> bytes:
+    """Run a mutation unless it was answered before; return the answer. For the writer's thread only.
+
+    Args:
+        instance: the deployment.
+        client: session id; empty if there is none.
+        request_id: the client's number of the request.
+        call: the mutation.
+    """
+    known = instance.engine.recall(client, request_id)
+    if known is not None:
+        return known
+    redact = instance.options.redacts
+
+    def answer(outcome: Outcome) -> bytes:
+        return wire.response("Mutation", request_id, outcome, call.path.module, redact=redact)
+
+    def record(connection: sqlite3.Connection, outcome: Outcome, ts: int) -> None:
+        outcome.ts = ts
+        row = (client, request_id, ts, answer(outcome))
+        connection.execute("INSERT INTO requests VALUES (?, ?, ?, ?)", row)
+
+    return answer(instance.caller.mutation(call, record if client else None))
+
 
 Send = Callable[[bytes], Awaitable[None]]
 

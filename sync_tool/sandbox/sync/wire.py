@@ -11,10 +11,10 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from sync_tool.encoding.values import Json
-from sync_tool.sandbox.calls import Outcome
 from sync_tool.sandbox.faults import NO_DATA, ServerError, bad_request
+from sync_tool.sandbox.functions.calls import Outcome
+from sync_tool.sandbox.functions.results import ENCODED, spell, to_json_bytes
 from sync_tool.sandbox.keys import NO_TOKEN, Token, without_type
-from sync_tool.sandbox.results import ENCODED, spell, to_json_bytes
 
 
 class Connect(msgspec.Struct, rename="camel", tag_field="type"):

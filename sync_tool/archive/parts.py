@@ -1,0 +1,174 @@
+"""Records, one a line: a row as it is, or ``{"_deleted":"<_id>"}``. What stands later is newer.
+
+No row can look like a deletion: fields of Convex documents do not begin with ``_``, but for the system's two.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+import msgspec
+import zstandard
+
+from sync_tool.archive.layout import Layout, make_folder, unreadable
+from sync_tool.archive.sealed_files import ArchivePart
+from sync_tool.errors import Damaged
+from sync_tool.files.bytes import ZstdStream, new_file
+
+_DELETED: Final = b'{"_deleted":'
+_CHUNK: Final = 1 << 20
+_LONGEST: Final = 16 << 20
+"""No row is so long."""
+
+_encode = msgspec.json.encode
+_decode = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def deletion(document_id: str) -> bytes:
+    """Return the record that says that a row is gone."""
+    return _encode({"_deleted": document_id})
+
+
+def deleted_id(record: bytes) -> str | None:
+    """Return the ``_id`` that a record says is gone; None if it is a row.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    return _decode(record)["_deleted"] if record.startswith(_DELETED) else None
+
+
+class PartWriter:
+    """A part in the making; it appears under its name with `finish`. It is compressed in a thread beside the caller.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+
+    def __init__(self, layout: Layout, run: str, number: int) -> None:
+        make_folder(layout.parts / run)
+        self._layout = layout
+        self._path = layout.part(run, number)
+        self._stack = ExitStack()
+        # An older run may have been cut off behind this part's rename: what it left does not count.
+        self._stream = self._stack.enter_context(new_file(self._path, overwrite=True))
+        self._thread = self._stack.enter_context(ThreadPoolExecutor(1, "part"))
+        self._writing: Future[int] | None = None
+        self.records = 0
+        self.bytes = 0
+        """Before compression."""
+
+    def write(self, records: list[bytes]) -> None:
+        """Append records."""
+        data = b"\n".join([*records, b""])
+        self._settle()
+        self._writing = self._thread.submit(self._stream.write, data)
+        self.records += len(records)
+        self.bytes += len(data)
+
+    def finish(self) -> ArchivePart:
+        """Make it durable and return what it is."""
+        self._settle()
+        self._stack.close()
+        return part_of(self._layout, self._path, self.records)
+
+    def _settle(self) -> None:
+        """Wait for what was given to the thread."""
+        if self._writing is not None:
+            self._writing.result()
+
+    def abandon(self) -> None:
+        """Leave nothing of it."""
+
+        def fail() -> None:
+            raise _AbandonedError
+
+        try:
+            with self._stack:
+                fail()
+        except _AbandonedError:
+            pass
+
+
+class _AbandonedError(Exception):
+    """Nobody wants the part any more."""
+
+
+def part_of(layout: Layout, path: Path, records: int) -> ArchivePart:
+    """Return a finished file as a part."""
+    digest, size = sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return ArchivePart(path.relative_to(layout.root).as_posix(), size, records, digest.hexdigest())
+
+
+def read_records(path: Path, part: ArchivePart | None = None) -> Iterator[bytes]:
+    """Yield the records of a part.
+
+    Args:
+        path: the file.
+        part: what the run's file says of it; checked at the end.
+
+    Raises:
+        Damaged: missing, cut off, or not what was written.
+        UsageError: this user may not read it.
+    """
+    try:
+        with path.open("rb") as raw:
+            watched = _Watched(raw)
+            number = 0
+            for record in _lines(ZstdStream(cast("BinaryIO", watched)), path):
+                number += 1
+                yield record
+            while watched.read(_CHUNK):
+                pass
+    except FileNotFoundError:
+        raise Damaged(f"{path} is missing.") from None
+    except PermissionError:
+        raise unreadable(path) from None
+    except (zstandard.ZstdError, EOFError) as error:
+        raise Damaged(f"{path} is damaged: {error}.") from None
+    except OSError as error:
+        raise Damaged(f"{path} cannot be read: {error.strerror or error}.") from None
+    if part is not None and (watched.size, watched.hexdigest, number) != (part.bytes, part.sha256, part.records):
+        raise Damaged(f"{path} is damaged: its sha256 is not what the run's file says.")
+
+
+class _Watched:
+    """A file whose bytes are counted and digested on the way."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = sha256()
+        self.size = 0
+
+    def read(self, count: int = -1) -> bytes:
+        """Read on."""
+        data = self._file.read(count)
+        self._digest.update(data)
+        self.size += len(data)
+        return data
+
+    @property
+    def hexdigest(self) -> str:
+        """The sha256 of what was read."""
+        return self._digest.hexdigest()
+
+
+def _lines(packed: ZstdStream, path: Path) -> Iterator[bytes]:
+    stream, rest = io.BufferedReader(packed, _CHUNK), b""
+    while chunk := stream.read(_CHUNK):
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > _LONGEST:
+            raise Damaged(f"{path} is damaged: it holds a line longer than any row.")
+        yield from lines
+    if rest:
+        raise Damaged(f"{path} is damaged: its last line is cut off.")

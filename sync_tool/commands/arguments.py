@@ -1,0 +1,128 @@
+"""Selections as people and programs write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from typing import Final, TypedDict
+
+from sync_tool.errors import UsageError
+from sync_tool.rows.model import Selection
+
+When = str | float | date | None
+"""A time: ISO text, a span back from now such as ``7d``, a datetime or date, or ms since 1970."""
+
+_SPAN = re.compile(r"^(\d+(?:\.\d+)?)\s*([smhdw])$")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_MOST_BYTES: Final = 2.0**63
+_SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(k|m|g|t)?(i?)b?$", re.IGNORECASE)
+
+
+Span = str | float | timedelta
+"""A stretch of time: text such as ``10m`` or ``7d``, seconds, or a timedelta."""
+
+
+class SelectionKeywords(TypedDict, total=False):
+    """The keywords that every job takes to select messages."""
+
+    sessions: str | Iterable[str]
+    match: str | Iterable[str]
+    exclude: str | Iterable[str]
+    after: When
+    before: When
+    active_after: When
+
+
+def make_selection(keywords: SelectionKeywords) -> Selection:
+    """Return the selection that keywords stand for.
+
+    Raises:
+        UsageError: a time that cannot be read, or an empty window.
+    """
+    selection = Selection(
+        sessions=_each(keywords.get("sessions", ())),
+        match=_each(keywords.get("match", ())),
+        exclude=_each(keywords.get("exclude", ())),
+        after=parse_when(keywords.get("after"), "--after"),
+        before=parse_when(keywords.get("before"), "--before"),
+        active_after=parse_when(keywords.get("active_after"), "--active-after"),
+    )
+    if selection.after is not None and selection.before is not None and selection.after >= selection.before:
+        raise UsageError("--after is not earlier than --before: no message can be in between.")
+    return selection
+
+
+def parse_when(when: When, name: str) -> float | None:
+    """Return a time as milliseconds since 1970; UTC where no zone is given.
+
+    Raises:
+        UsageError: it cannot be read; `name` says which one.
+    """
+    if when is None:
+        return None
+    if isinstance(when, str):
+        when = _parse_text(when.strip(), name)
+    if isinstance(when, date) and not isinstance(when, datetime):
+        when = datetime(when.year, when.month, when.day, tzinfo=UTC)
+    if isinstance(when, datetime):
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000
+    return float(when)
+
+
+def parse_span(span: Span, name: str) -> float:
+    """Return a stretch of time in seconds.
+
+    Raises:
+        UsageError: it cannot be read; `name` says which one.
+    """
+    if isinstance(span, timedelta):
+        return span.total_seconds()
+    if isinstance(span, int | float):
+        return float(span)
+    found = _SPAN.match(span.strip())
+    if not found:
+        raise UsageError(f"{name} {span!r} is not a stretch of time.", hint=[("like", "90s, 10m, 26h or 7d")])
+    return float(found[1]) * timedelta(**{_UNITS[found[2]]: 1}).total_seconds()
+
+
+def parse_size(text: str | float | None, name: str) -> int | None:
+    """Return a number of bytes: ``250MB`` (powers of 1,000), ``2MiB`` (powers of 1,024), or a number.
+
+    Raises:
+        UsageError: it cannot be read; `name` says which one.
+    """
+    if text is None or isinstance(text, int | float):
+        return None if text is None else int(text)
+    match = _SIZE.match(text.strip().removesuffix("/s"))
+    if not match:
+        raise UsageError(f"{name} {text!r} is not a size.", hint=[("like", "250MB or 2GiB")])
+    power = "kmgt".index(match[2].lower()) + 1 if match[2] else 0
+    size = float(match[1]) * (1024 if match[3] else 1000) ** power
+    if not size < _MOST_BYTES:
+        raise UsageError(f"{name} {text!r} is more than any deployment holds.")
+    return int(size)
+
+
+def _each(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Return several texts as a tuple; a single one is one, not its letters."""
+    texts = (given,) if isinstance(given, str) else tuple(given)
+    for text in texts:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise UsageError(f"{text!r} is not valid Unicode, so no session has it in its id.") from None
+    return texts
+
+
+def _parse_text(text: str, name: str) -> datetime:
+    span = _SPAN.match(text)
+    try:
+        if span:
+            return datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: float(span[1])})
+        return datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"{name} {text!r} is not a time.",
+            hint=[("like", "2026-08-01, 2026-08-01T10:00+02:00 or 7d (UTC without a zone)")],
+        ) from None

@@ -1,0 +1,159 @@
+"""``doctor``: can this deployment be reached and read, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from sync_tool.commands.history import History
+from sync_tool.deployment.catalog import DOCUMENTED, OTHER, check_names, schema_level
+from sync_tool.deployment.deployment import Deployment
+from sync_tool.errors import ConvexMsgsError, Exit, NoStreaming, Refused, UsageError, only_this_refused
+
+Verdict = Literal["ok", "--", "warn", "fail"]
+
+_VIEW: Final = "deployment:data:view"
+_COMFORTABLE_DAYS: Final = 3
+"""Convex asks that a stream is continued this often."""
+
+_OPERATIONS: Final = {"ViewData": _VIEW, "view_data": _VIEW}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    verdict: Verdict
+    """``ok``; ``--`` not there and not needed; ``warn``; ``fail``."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """What ``doctor`` found; the object that ``--json`` prints."""
+
+    deployment: str
+    url: str
+    findings: tuple[Check, ...]
+    exit_code: int
+    """0, or the code of the first failure."""
+
+
+def doctor(history: History) -> DoctorReport:
+    """Look at everything that reading and writing need.
+
+    Args:
+        history: what `connect` returned (which has already tried the URL and the key).
+
+    Raises:
+        UsageError: `history` is a file.
+        Unreachable: the deployment stopped answering.
+    """
+    deployment = history.source
+    if not isinstance(deployment, Deployment):
+        raise UsageError("doctor looks at deployments, not at files.")
+    findings = [_reach(deployment), _key(deployment)]
+    code = Exit.DONE
+    try:
+        if deployment.catalog is not None:
+            check_names(deployment.catalog, deployment.names)
+        findings += _table(deployment)
+    except ConvexMsgsError as error:
+        advice = "; ".join(f"{label}: {text}" for label, text in error.hint_lines)
+        findings.append(Check("fail", f"{error.message} {advice}".rstrip()))
+        code = error.exit_code
+    findings += _ways(deployment)
+    return DoctorReport(deployment.title, deployment.client.url, tuple(findings), int(code))
+
+
+def _reach(deployment: Deployment) -> Check:
+    try:
+        version = deployment.client.get("/version", text=True)
+    except ConvexMsgsError:
+        version = None
+    backend = f", backend {version}" if isinstance(version, str) and version.strip() not in ("", "unknown") else ""
+    identity = deployment.identity
+    who = identity.title if identity.cloud else identity.type
+    return Check("ok", f"{deployment.client.url}  {who}{backend}")
+
+
+def _key(deployment: Deployment) -> Check:
+    try:
+        answer = deployment.client.get("/api/check_admin_key")
+    except ConvexMsgsError as error:
+        return Check("fail", f"key: {error.message}")
+    allowed = answer.get("allowedOps") if isinstance(answer, dict) else None
+    if allowed:
+        names = ", ".join(_OPERATIONS.get(str(name), str(name)) for name in allowed)
+        return Check("ok", f"key: {names} (reading needs {_VIEW})")
+    if isinstance(answer, dict) and answer.get("isReadOnly"):
+        return Check("ok", "key: read-only")
+    return Check("ok", f"key: full rights (reading needs only {_VIEW})")
+
+
+def _table(deployment: Deployment) -> Iterator[Check]:
+    names = deployment.names
+    rows = deployment.count()
+    counted = "" if rows is None else f", {rows:,} rows (statistics)"
+    text = f"table {names.table}, index {names.index}{counted}"
+    if deployment.catalog is None:
+        yield Check("warn", f"{text}; the key may not look at the schema")
+        return
+    level = schema_level(deployment.catalog, names)
+    yield Check("ok", f"{text}, schema level {level}" if level != OTHER else f"{text}, a schema of your own")
+    if level == DOCUMENTED:
+        yield Check(
+            "warn",
+            "the schema takes only the four documented fields: every message of @langchain/core 0.1.46 or newer "
+            "is refused (data: v.any() takes all)",
+        )
+
+
+def _ways(deployment: Deployment) -> Iterator[Check]:
+    streams = _streaming(deployment)
+    yield streams
+    try:
+        deployment.client.query_value("_system/cli/tables", {"paginationOpts": {"numItems": 1.0, "cursor": None}})
+        yield Check("ok", "read: system queries (nothing needs to be deployed)")
+    except Refused as error:
+        if not only_this_refused(error):
+            raise
+        yield Check("--", f"read: system queries refused: {error.message}")
+    if deployment.has_functions:
+        yield Check("ok", "read: functions (convexMsgs is deployed)")
+    else:
+        yield Check("--", "read: functions not deployed; not needed for reading (to add them: convex-msgs init)")
+    if streams.verdict == "ok":
+        yield _retention(deployment)
+    if not deployment.identity.cloud:
+        return
+    if deployment.may_stream:
+        yield Check("ok", "plan: streaming export included; reading is not capped")
+    else:
+        yield Check("--", "plan: no streaming export; reading more than 200 MB needs --max-read")
+
+
+def _streaming(deployment: Deployment) -> Check:
+    try:
+        deployment.stream.check()
+    except Refused as error:
+        if not (isinstance(error, NoStreaming) or only_this_refused(error)):
+            raise
+        needed = "".join(f"; needed: {text}" for label, text in error.hint_lines if label == "needed")
+        return Check("--", f"read: no streaming: {error.message.rstrip('.')}{needed}")
+    return Check("ok", "read: streaming (edits and deletions seen, one moment)")
+
+
+def _retention(deployment: Deployment) -> Check:
+    """Say for how long a saved position stays good, which sets how often to sync."""
+    days = deployment.stream.kept_days()
+    setting = "" if deployment.identity.cloud else " (DOCUMENT_RETENTION_DELAY)"
+    if days is None:
+        text = f"how long changes are kept here is not told{setting}"
+        return Check("--", f"{text}: sync at least daily, else a full pass may follow")
+    if days >= _COMFORTABLE_DAYS:
+        return Check("ok", f"changes are kept at least {days} days here{setting}")
+    kept = "less than a day" if days == 0 else "1 day" if days == 1 else f"{days} days"
+    often = "at least daily" if days > 1 else "every few hours" if days else "more often than that"
+    return Check("warn", f"changes are kept {kept} here{setting}: sync {often}, else a full pass follows")

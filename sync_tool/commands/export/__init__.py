@@ -1,0 +1,1 @@
+"""TODO sync_tool/commands/export."""

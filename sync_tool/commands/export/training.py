@@ -1,0 +1,123 @@
+"""Fine-tuning sets: what was asked for, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypedDict, cast
+
+from sync_tool.commands.arguments import SelectionKeywords
+from sync_tool.encoding.order import sort_key
+from sync_tool.errors import UsageError
+from sync_tool.files.conversations import ConversationWriter, Counted, Training
+from sync_tool.files.formats import TRAINING_FORMATS
+from sync_tool.rows.model import Selection
+from sync_tool.rows.ports import Source
+from sync_tool.rows.selection import row_filter
+from sync_tool.rows.stored import StoredRows
+from sync_tool.text import moment, plural
+
+if TYPE_CHECKING:
+    from sync_tool.commands.export.export import ExportKeywords
+
+
+class TrainingKeywords(TypedDict, total=False):
+    """What the lines of formats for fine-tuning look like."""
+
+    system: str | Path | None
+    """A system message that stands first in each, in the place of its own: text, or a file that holds it."""
+    drop_tools: bool
+    """Leave out tool calls and their results."""
+    end_with: Literal["assistant"] | None
+    """Leave out sessions that end otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """What a fine-tuning set holds, and what it does not."""
+
+    conversations: int
+    sessions: int
+    """Sessions that there were to choose from."""
+    left_out: dict[str, Counted]
+    """Sessions that were left out, by reason; as many of them by id as the report lists."""
+    not_carried: dict[str, Counted]
+    """What the format cannot hold of the conversations that were written."""
+
+    def lines(self) -> list[str]:
+        """Return what people are told."""
+        lines = []
+        for title, found in (("left out", self.left_out), ("not carried", self.not_carried)):
+            if found:
+                listed = " · ".join(_said(title, what, one.count) for what, one in found.items())
+                lines.append(f"{title:<12}  {listed}")
+        if lines:
+            lines[-1] += " (sessions listed with --json)"
+        return lines
+
+
+def split_training(keywords: ExportKeywords, format_: str | None) -> tuple[Training | None, SelectionKeywords]:
+    """Part what is meant for the lines of fine-tuning sets, and the selection, of the keywords of an export.
+
+    Raises:
+        UsageError: such a keyword with another format, or a file that cannot be read.
+    """
+    rest = {name: value for name, value in keywords.items() if name != "processes"}
+    given = {name: rest.pop(name) for name in ("system", "drop_tools", "end_with") if name in rest}
+    selection = cast("SelectionKeywords", rest)
+    used = [name for name, value in given.items() if value]
+    if format_ not in TRAINING_FORMATS:
+        if used:
+            raise UsageError(
+                f"--{used[0].replace('_', '-')} is for formats for fine-tuning.",
+                hint=[("add", "-f openai or -f sharegpt")],
+            )
+        return None, selection
+    if given.get("end_with") not in (None, "assistant"):
+        raise UsageError("a conversation can be asked to end with 'assistant' only.")
+    system = _system_text(cast("str | Path | None", given.get("system")))
+    return Training(system, bool(given.get("drop_tools")), "assistant" if given.get("end_with") else None), selection
+
+
+def training_report(writer: ConversationWriter, source: Source, selection: Selection) -> TrainingReport:
+    """Say what became of the sessions; of files also how many were not active."""
+    left_out = writer.left_out.report()
+    considered = writer.written + sum(one.count for one in left_out.values())
+    if selection.active_after is not None and isinstance(source, StoredRows):
+        chosen = row_filter(replace(selection, active_after=None))
+        everyone = len({sort_key(row.session) for page in source.stored() for row in page.rows if chosen(row)})
+        since = moment(selection.active_after)
+        if everyone > considered:
+            left_out[f"not active since {since:%Y-%m-%d}" if since else "not active"] = Counted(
+                everyone - considered, ()
+            )
+            considered = everyone
+    return TrainingReport(writer.written, considered, left_out, writer.not_carried.report())
+
+
+def _system_text(given: str | Path | None) -> str | None:
+    """Return a system message that was given as text, or as the name of a file that holds it."""
+    if given is None or given == "":
+        return None
+    try:
+        if isinstance(given, Path) or Path(given).expanduser().is_file():
+            return Path(given).expanduser().read_text("utf-8").rstrip("\n")
+    except (OSError, ValueError) as error:
+        if isinstance(given, Path):
+            raise UsageError(f"cannot read {given}: {error}.") from None
+        # a text too long for a name, or with characters that no name has
+    text = str(given)
+    if "\n" not in text and " " not in text and text.endswith((".txt", ".md")):
+        raise UsageError(f"there is no file {text!r} to take the system message from.")
+    return text
+
+
+def _said(title: str, what: str, count: int) -> str:
+    if title == "left out":
+        return f"{count:,} {what}"
+    return f"{what} {count:,}"
+
+
+def conversations_of(report: TrainingReport) -> str:
+    """Say how many sessions became conversations."""
+    return f"{report.conversations:,} of {plural(report.sessions, 'session')}"

@@ -1,0 +1,196 @@
+"""A source of messages as programs and notebooks use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, Unpack
+
+from sync_tool.commands.arguments import SelectionKeywords, make_selection
+from sync_tool.encoding.order import MISSING
+from sync_tool.encoding.values import encode
+from sync_tool.errors import UsageError
+from sync_tool.rows.model import Names, Row, Selection, SessionInfo
+from sync_tool.rows.ports import Source
+from sync_tool.text import moment, one_line, padded, shortened
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from langchain_core.messages import BaseMessage
+
+_WIDEST_COLUMN = 40
+_WORDS_COLUMNS = 60
+
+
+class History:
+    """The messages of a deployment or a file. Also a context manager that closes its connections."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __repr__(self) -> str:
+        return repr(self.source)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def names(self) -> Names:
+        """How the table and its fields are called."""
+        return self.source.names
+
+    @property
+    def title(self) -> str:
+        """What a person calls the place."""
+        return self.source.title
+
+    def sessions(
+        self, recent: int | None = None, *, count: bool = False, **selection: Unpack[SelectionKeywords]
+    ) -> Sessions:
+        """List sessions.
+
+        Args:
+            recent: only this many, newest first, with their last human words.
+            count: also count their messages, which reads every one of them.
+            selection: which sessions; all without it.
+        """
+        if recent is not None:
+            if count or selection:
+                raise UsageError("the newest sessions of all are listed; that does not go with a selection or count.")
+            return Sessions(self.source.recent_sessions(recent), recent=True)
+        return Sessions(self.source.sessions(make_selection(selection), count=count))
+
+    def messages(self, session: str | None = None, **selection: Unpack[SelectionKeywords]) -> Messages:
+        """Return messages in session order; nothing is read before they are looked at.
+
+        Args:
+            session: only this session.
+            selection: ``after`` and ``before`` (ISO text, ``7d``, a datetime, or ms since 1970), and the other
+                keywords of a selection: sessions, match, exclude, active_after.
+        """
+        if session is not None:
+            selection["sessions"] = [session]
+        return Messages(self.source, make_selection(selection))
+
+    def close(self) -> None:
+        """Give back connections and files."""
+        self.source.close()
+
+
+class Messages:
+    """A lazy sequence of rows: read anew at each iteration, a few pages in memory at a time."""
+
+    def __init__(self, source: Source, selection: Selection) -> None:
+        self._source = source
+        self._selection = selection
+
+    def __repr__(self) -> str:
+        return f"<Messages of {self._source.title}>"
+
+    def __iter__(self) -> Iterator[Row]:
+        with closing(self._source.pages(self._selection)) as pages:  # type: ignore[type-var]
+            for page in pages:
+                yield from page.rows
+
+    def to_arrow(self) -> pa.Table:
+        """Read everything into an Arrow table, columns exactly as in the Parquet files."""
+        from sync_tool.files.parquet import to_table
+
+        return to_table(self._source.pages(self._selection), self._source.names, self._source.title)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Read everything into a pandas DataFrame (needs pandas), columns exactly as in the Parquet files."""
+        frame: pd.DataFrame = self.to_arrow().to_pandas()
+        return frame
+
+    def to_langchain(self) -> list[BaseMessage]:
+        """Read everything into LangChain's messages (needs the extra ``langchain``), in whatever form they are stored.
+
+        Raises:
+            Damaged: a row that holds no message that LangChain reads; names it.
+            UsageError: LangChain is not installed.
+        """
+        try:
+            from sync_tool.langchain import message_of
+        except ModuleNotFoundError as error:
+            raise UsageError(str(error), hint=[("install", "pip install 'convex-msgs[langchain]'")]) from None
+        return [message_of(row) for row in self]
+
+
+class Sessions(list[SessionInfo]):
+    """A list of sessions that prints as a table."""
+
+    def __init__(self, sessions: Iterable[SessionInfo], *, recent: bool = False) -> None:
+        super().__init__(sessions)
+        self._recent = recent
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    __repr__ = __str__
+
+    def lines(self, now: datetime | None = None) -> Iterator[str]:
+        """Yield the table's lines. Times are shown in the local time zone."""
+        now = now or datetime.now().astimezone()
+        columns = [("SESSION", [_shown(info) for info in self])]
+        recent = self._recent
+        if not recent:
+            columns.append(("FIRST", [_when(info.first, now) for info in self]))
+        columns.append(("LAST MESSAGE" if recent else "LAST", [_when(info.last, now) for info in self]))
+        if any(info.count is not None for info in self):
+            columns.append(("MESSAGES", [f"{info.count or 0:,}" for info in self]))
+        if recent:
+            columns.append(("LAST HUMAN WORDS", [shortened(info.words or "", _WORDS_COLUMNS) for info in self]))
+        return _table(columns)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the list as a pandas DataFrame (needs pandas); times as UTC timestamps."""
+        import pandas as pd
+
+        frame = pd.DataFrame([asdict(info) for info in self], columns=list(SessionInfo.__dataclass_fields__))
+        for name in ("first", "last"):
+            frame[name] = pd.to_datetime(frame[name], unit="ms", utc=True)
+        return frame
+
+
+def session_text(session: object) -> str:
+    """Return a session id of any kind as text: strings as they are, other values as JSON."""
+    if isinstance(session, str):
+        return session
+    return "(no id)" if session is MISSING else json.dumps(encode(session))
+
+
+def _shown(info: SessionInfo) -> str:
+    text = one_line(session_text(info.session))
+    return text if text.strip() else repr(text)
+
+
+def _when(milliseconds: float | None, now: datetime) -> str:
+    time = moment(milliseconds)
+    if time is None:
+        return "-"
+    time = time.astimezone(now.tzinfo)
+    if time.date() == now.date():
+        return f"today {time:%H:%M}"
+    if time.date() == (now - timedelta(days=1)).date():
+        return f"yesterday {time:%H:%M}"
+    return f"{time:%Y-%m-%d %H:%M}"
+
+
+def _table(columns: list[tuple[str, list[str]]]) -> Iterator[str]:
+    from sync_tool.text import columns as width_of
+
+    widths = [min(_WIDEST_COLUMN, max(width_of(text) for text in (title, *cells))) for title, cells in columns]
+    yield "  ".join(padded(title, width) for (title, _), width in zip(columns, widths, strict=True)).rstrip()
+    for cells in zip(*(cells for _, cells in columns), strict=True):
+        yield "  ".join(padded(text, width) for text, width in zip(cells, widths, strict=True)).rstrip()

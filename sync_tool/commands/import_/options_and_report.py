@@ -1,0 +1,286 @@
+"""What an import is going to do, and what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Literal, TypedDict
+
+from sync_tool.commands.arguments import SelectionKeywords
+from sync_tool.commands.validate.report import DamagedSource, RuleCount
+from sync_tool.errors import UsageError
+from sync_tool.messages.rules import LANGUAGES, LEVELS, Language, Level
+from sync_tool.rows.model import Names
+from sync_tool.rows.ports import Progress
+from sync_tool.text import duration, one_line, plural, shortened, size
+
+OnConflict = Literal["error", "skip", "replace"]
+"""What to do with a session whose history in the target parts from the one to be imported."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictFound:
+    """A session that is left as it is."""
+
+    session: str
+    reason: str
+    """Such as ``differs at message 14``."""
+    message: int | None = None
+    """The first message that differs, from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPlan:
+    """What an import is going to do; complete before the first write."""
+
+    sources: tuple[str, ...]
+    lost: tuple[str, ...]
+    """What another store had not kept when LangChain wrote into it."""
+    notes: tuple[str, ...]
+    """What else is worth knowing of another store."""
+    target: str
+    table: str
+    target_rows: int | None
+    """Rows in the table; None where the deployment does not say."""
+    schema_level: str
+    """What the deployment's own schema takes: ``langchain``, ``documented`` or ``other``."""
+    sessions: int
+    messages: int
+    """Good messages, and those that only wait for a bad one."""
+    bytes: int
+    new: int
+    """Sessions that the target does not have."""
+    up_to_date: int
+    """Sessions of which the target has everything already."""
+    ahead: int
+    """Those among them of which it has more."""
+    extend: int
+    """Sessions of which the target has the beginning."""
+    conflict: int
+    """Sessions of which the target has another history, and which are left as they are."""
+    replace: int
+    """Sessions of which the target has another history, and which are replaced."""
+    held: int
+    """Sessions that stop before a bad message."""
+    conflicts: tuple[ConflictFound, ...]
+    send_rows: int
+    send_sessions: int
+    send_bytes: int
+    rewritten: dict[str, int]
+    """Messages brought to today's form, by rewrite."""
+    bad_rows: int
+    bad_sessions: int
+    """Sessions that have a bad message, as far as messages tell their session."""
+    faults: tuple[RuleCount, ...]
+    warnings: tuple[RuleCount, ...]
+    damaged: tuple[DamagedSource, ...]
+    has_times: bool
+    """True if every message has a time of its own."""
+    timeless: tuple[str, ...]
+    """What keeps the messages, such as ``Redis``, where no source knows their times; else empty."""
+    bytes_per_second: int | None
+    concurrency: int
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the rate alone makes it take; None without a limit."""
+        return None if self.bytes_per_second is None else self.send_bytes / self.bytes_per_second
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import did; the object that ``--json`` prints."""
+
+    plan: ImportPlan
+    dry_run: bool
+    sent_rows: int
+    sent_bytes: int
+    new: int
+    """Sessions that were written whole (up to a bad message, if there is one)."""
+    extended: int
+    replaced: int
+    conflicts: tuple[ConflictFound, ...]
+    """Sessions left as they are: those of the plan, and those that changed meanwhile."""
+    bad_rows: int
+    """Messages set aside, those included that the deployment refused."""
+    held_rows: int
+    """Good messages that wait for a bad one before them."""
+    quarantine: str | None
+    """The file that they are in."""
+    saved: str | None
+    """The file that replaced rows were saved to."""
+    compared: Comparison | None
+    seconds: float
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Both sides read again after the import, session by session."""
+
+    equal: int
+    ahead: int
+    """Sessions of which the target has more."""
+    held: int
+    """Equal up to a bad message."""
+    different: int
+
+
+# What may be asked of an import.
+
+_POLICIES: Final = ("error", "skip", "replace")
+
+
+class ImportOptions(TypedDict, total=False):
+    """The keywords of `import_` beside those that select messages."""
+
+    level: Level
+    """What every message must be: ``langchain`` unless said otherwise."""
+    language: Language
+    """Who shall read the messages, ``js`` or ``python``: decides what a message with a free role is called."""
+    rewrite: bool
+    """False to set aside what would have to be brought to today's form."""
+    fixes: Sequence[str | Path]
+    """Quarantine files whose records were repaired: each takes its old place."""
+    skip_bad: bool
+    """Go on behind a bad message; without it the session waits there."""
+    quarantine: str | Path | None
+    """The file for what is set aside; ``quarantine.jsonl`` here, or the next free name, unless said otherwise."""
+    on_conflict: OnConflict
+    """What to do with a session of which the target has another history: ``error``, ``skip`` or ``replace``."""
+    save_replaced: str | Path | None
+    """The file that rows are saved to before they are replaced."""
+    keep_times: bool
+    """Keep each message's ``_creationTime``; into an empty table only."""
+    dry_run: bool
+    """Make the plan, and write nothing."""
+    yes: bool
+    """Go on without asking, where that is needed: a production deployment, or rows are replaced."""
+    rename: Sequence[str]
+    """``OLD=NEW``: what sessions are called in the target."""
+    rename_regex: Sequence[str]
+    """``PATTERN=REPLACEMENT``: the same for many, by regular expressions."""
+    as_of: str | datetime | None
+    """Of an archive, an older state: a run's name, a date, or a time."""
+    compare: bool
+    """Read both sides again at the end, and say whether they are equal."""
+    names: Names | None
+    """How files call their fields that do not say it; as the target does unless said otherwise."""
+    max_unpacked: str | int | None
+    """Most bytes that may come out of a compressed file; without it 4 GiB or 200 times its size."""
+    max_read: str | int | None
+    """Most bytes to read of a deployment that is the source."""
+    decide: Callable[[ImportPlan], bool] | None
+    """Asked about the plan where `yes` is needed and not given."""
+    progress: Progress | None
+    """Who is told how far it is."""
+
+
+class ImportKeywords(SelectionKeywords, ImportOptions, total=False):
+    """All keywords of `import_`."""
+
+
+def check_options(options: ImportOptions) -> None:
+    """Raise a UsageError for an unknown level, language or policy, or for options that exclude each other."""
+    for name, given, known in (
+        ("level", options.get("level", "langchain"), tuple(LEVELS)),
+        ("language", options.get("language", "js"), LANGUAGES),
+        ("on_conflict", options.get("on_conflict", "error"), _POLICIES),
+    ):
+        if given not in known:
+            raise UsageError(f"there is no {name} {given!r}.", hint=[("there is", ", ".join(known))])
+    if options.get("keep_times") and options.get("on_conflict") == "replace":
+        raise UsageError("--keep-times writes into an empty table, where there is nothing to replace.")
+
+
+# The plan of an import as people read it.
+
+_TITLES: Final = 3
+_ID_COLUMNS: Final = 40
+
+
+def plan_lines(plan: ImportPlan, *, keep_times: bool, quarantine: str) -> list[str]:
+    """Return the lines: what comes from where, what is done with it, what is left, how long it takes."""
+    lines = [f"from   {_titles(plan.sources)}"]
+    if plan.lost:
+        lines.append(f"lost   before this already: {one_line(' · '.join(plan.lost))}")
+    lines += [f"note   {one_line(note)}" for note in plan.notes]
+    lines.append(f"to     {_target(plan)}")
+    lines.append(f"plan   {plural(plan.sessions, 'session')}, {plural(plan.messages, 'message')}, {size(plan.bytes)}")
+    lines.append(f"       {_counts(plan)}")
+    if plan.replace:
+        lines.append(
+            f"       {plural(plan.replace, 'session')} replaced: saved to a file, erased, written anew, not in one step"
+        )
+    if plan.rewritten:
+        said = " · ".join(f"{name} {count:,}" for name, count in plan.rewritten.items())
+        lines.append(f"today  brought to today's form: {said}")
+    if plan.send_rows:
+        lines.append("order  inside every session kept. Between sessions: not kept")
+        lines.append(f"times  {_times(plan, keep_times=keep_times)}")
+    lines += [f"bad    {line}" for line in _bad(plan, quarantine)]
+    if plan.seconds is not None and plan.send_rows:
+        lines.append(
+            f"speed  {_rate(plan)}, {plan.concurrency} calls at a time, so that the app keeps its share: "
+            f"about {duration(plan.seconds)} (--rate to change)"
+        )
+    return lines
+
+
+def _titles(titles: tuple[str, ...]) -> str:
+    shown = ", ".join(map(one_line, titles[:_TITLES]))
+    return shown if len(titles) <= _TITLES else f"{shown} and {len(titles) - _TITLES:,} more"
+
+
+def _target(plan: ImportPlan) -> str:
+    rows = "" if plan.target_rows is None else f", {plural(plan.target_rows, 'row')}"
+    level = f"takes level {plan.schema_level}" if plan.schema_level in LEVELS else "is of its own kind"
+    return f"{plan.target}, table {plan.table}{rows}, schema {level}"
+
+
+def _counts(plan: ImportPlan) -> str:
+    counts = f"new {plan.new:,} · up to date {plan.up_to_date:,} · extend {plan.extend:,} · conflict {plan.conflict:,}"
+    if plan.conflicts:
+        first = plan.conflicts[0]
+        counts += f" (first: {shortened(first.session, _ID_COLUMNS)!r} {first.reason}; all: --json)"
+    begun_badly = plan.sessions - plan.new - plan.up_to_date - plan.extend - plan.conflict - plan.replace
+    if begun_badly:
+        counts += f" · {begun_badly:,} begin with a bad message"
+    if plan.ahead:
+        counts += f" · {plan.ahead:,} of those up to date have more there"
+    return counts
+
+
+def _times(plan: ImportPlan, *, keep_times: bool) -> str:
+    if keep_times and plan.held:  # --keep-times goes into an empty table, which it is no more then
+        return (
+            "every message that goes in keeps its _creationTime: one atomic import, new _id. What waits for a bad "
+            "message cannot keep its own later: repair first (validate), or --skip-bad"
+        )
+    if keep_times:
+        return "every message keeps its _creationTime: one atomic import, new _id"
+    if plan.has_times:
+        return "rows get today's _creationTime. With an empty table: --keep-times"
+    why = f"{plan.timeless[0]} has none" if len(plan.timeless) == 1 else "not all messages have one of their own"
+    return f"rows get today's _creationTime ({why})"
+
+
+def _bad(plan: ImportPlan, quarantine: str) -> list[str]:
+    if not plan.bad_rows:
+        return []
+    rules = " · ".join(f"{count.rule} {count.records:,}" for count in plan.faults[:_TITLES])
+    where = f" in {plural(plan.bad_sessions, 'session')}" if plan.bad_sessions else ""
+    if plan.held:
+        those = "that session stops" if plan.held == 1 else "those sessions stop"
+        what = f"{those} before the bad message"
+    else:
+        what = "they are left out"
+    return [f"{plural(plan.bad_rows, 'message')}{where} refused ({rules}); {what} -> {quarantine}"]
+
+
+def _rate(plan: ImportPlan) -> str:
+    rate = plan.bytes_per_second or 0
+    mebibytes = rate / (1 << 20)
+    return f"{mebibytes:g} MiB/s" if mebibytes >= 1 and mebibytes == round(mebibytes, 1) else f"{size(rate)}/s"

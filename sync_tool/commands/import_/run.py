@@ -1,0 +1,337 @@
+"""``import``: messages of files, folders or another deployment into a deployment, none lost and none doubled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Unpack
+
+from sync_tool.commands.arguments import make_selection, parse_size
+from sync_tool.commands.history import History
+from sync_tool.commands.import_.journal import ImportJournal
+from sync_tool.commands.import_.keep_times import TimesKept
+from sync_tool.commands.import_.options_and_report import (
+    Comparison,
+    ConflictFound,
+    ImportKeywords,
+    ImportPlan,
+    ImportReport,
+    check_options,
+    plan_lines,
+)
+from sync_tool.commands.import_.planning import (
+    SENT,
+    Planner,
+    Plans,
+    SessionPlan,
+    Status,
+    Taken,
+    TargetTable,
+    compare,
+    make_plan,
+)
+from sync_tool.commands.import_.quarantine import Fixes, count_set_aside, require_place, write_quarantine
+from sync_tool.commands.import_.reading import Demand, Intake, Renaming
+from sync_tool.commands.import_.sending import Sender, Sent, replace_sessions
+from sync_tool.commands.import_.staging import Staged
+from sync_tool.commands.metering import Meter, estimate_all, read_cap
+from sync_tool.commands.opening import InputPart, is_opened, open_address, parts_of
+from sync_tool.commands.validate.report import DamagedSource, Tally
+from sync_tool.deployment.deployment import Deployment
+from sync_tool.encoding.validators import ANY, from_json
+from sync_tool.errors import Conflict, Damaged, Exit, UsageError
+from sync_tool.files.bytes import check_output
+from sync_tool.rows.model import Page
+from sync_tool.rows.ports import SILENT, Progress, Source
+from sync_tool.rows.selection import unknown_session
+from sync_tool.stores.rows import StoreRows
+from sync_tool.text import plural
+
+DEFAULT_RATE: Final = 2 << 20
+"""Bytes a second into a deployment that real users may depend on."""
+_PROD: Final = "prod"
+_LISTED: Final = 100
+One = History | str | Path
+Sources = One | Iterable[One]
+
+
+def import_(source: Sources, target: Source | History, **keywords: Unpack[ImportKeywords]) -> ImportReport:
+    """Bring messages into a deployment: only what it does not have, each session in order.
+
+    Killed at any point and called again, it ends as if it had not been killed. Whatever is not written is named
+    in the report, and bad messages are in its quarantine file.
+
+    Args:
+        source: a file, a folder that an export wrote, an archive, ``-`` (JSONL on standard input), what `open` or
+            `connect` returned, or several of them.
+        target: what `connect` or `open` returned for a deployment.
+        keywords: `ImportOptions`, and those of a selection.
+
+    Raises:
+        Conflict: sessions were left as they are, because the target has another history of them, and `on_conflict`
+            is ``error``; its ``report`` says what was done with all others.
+        UsageError: a missing `yes`, an unknown session, two rows with one ``_id``, a table that is not empty.
+        Refused: the deployment refused the key, or cannot be written to.
+        Unreachable: no usable answer; what was written stays, and the same call goes on.
+        OutputError: no room for temporary files, or for what is set aside.
+    """
+    check_options(keywords)
+    deployment: Any = getattr(target, "source", target)
+    if not isinstance(deployment, Deployment):
+        raise UsageError("import writes into a deployment.", hint=[("give", "--to @FILE, --to URL or --to live")])
+    with ExitStack() as stack:
+        report = _Import(deployment, keywords, stack).run(_each(source))
+    if report.conflicts and keywords.get("on_conflict", "error") == "error" and not report.dry_run:
+        first = report.conflicts[0]
+        raise Conflict(
+            f"left as they are: {plural(len(report.conflicts), 'session')} (first: {first.session!r} {first.reason}).",
+            report,
+            hint=[("look", "convex-msgs diff, report.conflicts"), ("go on", "on_conflict='skip' or 'replace'")],
+        )
+    return report
+
+
+class _Import:
+    """One import under way."""
+
+    def __init__(self, deployment: Deployment, options: ImportKeywords, stack: ExitStack) -> None:
+        self._deployment = deployment
+        self._options = options
+        self._stack = stack
+        self._chosen = make_selection(options)
+        self._progress: Progress = options.get("progress") or SILENT
+        self._skip_bad = options.get("skip_bad", False)
+        self._staged = stack.enter_context(closing(Staged(deployment.names)))
+        self._plans = stack.enter_context(closing(Plans()))
+        self._tally = Tally(_LISTED)
+        self._rate = deployment.patience.bytes_per_second or (None if deployment.on_this_machine else DEFAULT_RATE)
+        place = f"{deployment.client.url} {deployment.title} {deployment.names}"
+        self._target = TargetTable(
+            names=deployment.names,
+            read=deployment.pages,
+            door=deployment.appending(self._rate),
+            journal=stack.enter_context(closing(ImportJournal(place))),
+            rows=deployment.count(),
+            workers=deployment.patience.writers,
+        )
+        given = options.get("quarantine")
+        self._quarantine = None if given is None else Path(given)
+        if self._quarantine is not None:
+            check_output(self._quarantine, overwrite=True)
+        self._clock = time.monotonic()
+
+    def run(self, sources: Iterable[One]) -> ImportReport:
+        """Do it."""
+        parts = [part for source in sources for part in self._opened(source)]
+        if not parts:
+            raise UsageError("nothing to import.", hint=[("give", "files, folders, or - for standard input")])
+        self._progress.begin(f"{self._deployment.title} · table {self._deployment.names.table}", None)
+        keeper = TimesKept(self._deployment, self._staged, self._progress) if self._options.get("keep_times") else None
+        if keeper is not None:
+            keeper.await_earlier()
+            self._target = replace(self._target, rows=self._deployment.count())
+        rewritten = self._take(parts)
+        for found in self._planner(self._target).sessions():
+            self._plans.add(self._planned(found))
+        taken = Taken(tuple(parts), self._staged, self._tally, rewritten)
+        plan = make_plan(taken, self._plans, self._deployment, self._rate)
+        quarantine = str(self._quarantine or "quarantine.jsonl")
+        for line in plan_lines(plan, keep_times=keeper is not None, quarantine=quarantine):
+            self._progress.note(line)
+        if keeper is not None and plan.send_rows:
+            self._require_empty()
+            keeper.require_times()
+        if self._options.get("dry_run"):
+            return self._report(plan, Sent(), None)
+        require_place(self._staged, self._quarantine, skip_bad=self._skip_bad)
+        self._agree(plan)
+        return self._write(plan, keeper)
+
+    def _opened(self, source: One) -> Iterator[InputPart]:
+        names = self._options.get("names") or self._deployment.names
+        as_of = self._options.get("as_of")
+        if not isinstance(source, History) and (as_of is not None or is_opened(source)):
+            source = self._stack.enter_context(open_address(source, as_of=as_of, names=names))
+        return parts_of(source, names, self._metered, parse_size(self._options.get("max_unpacked"), "--max-unpacked"))
+
+    def _metered(self, source: Source) -> Iterator[Page]:
+        cap = read_cap(source, parse_size(self._options.get("max_read"), "--max-read"))
+        return Meter(cap, estimate_all(source) if self._chosen.everything else None).watch(source.pages(self._chosen))
+
+    def _take(self, parts: list[InputPart]) -> dict[str, int]:
+        """Read everything into the staging file; return how many messages were rewritten, by rewrite."""
+        fixes = Fixes(tuple(self._options.get("fixes", ())))
+        intake = Intake(self._staged, self._demand(), self._chosen, fixes, self._tally)
+        for part in parts:
+            try:
+                intake.take(part, self._progress)
+            except Damaged as error:
+                self._tally.damaged.append(DamagedSource(part.title, error.message))
+                self._progress.note(f"damaged: {error.message}")
+        missing = sorted(set(self._chosen.sessions) - intake.met)
+        if missing and not self._tally.damaged:
+            raise unknown_session(missing[0], self._staged.met())
+        fixes.require_used()
+        self._staged.arrange()
+        if self._chosen.active_after is not None:
+            self._staged.keep_active(self._chosen.active_after)
+        return dict(sorted(intake.rewritten.items()))
+
+    def _demand(self) -> Demand:
+        catalog = self._deployment.catalog
+        declared = None if catalog is None else catalog.declared(self._deployment.names.table)
+        document = (declared or {}).get("documentType")
+        checks = catalog is not None and bool((catalog.schema or {}).get("schemaValidation", True)) and document
+        return Demand(
+            level=self._options.get("level", "langchain"),
+            language=self._options.get("language", "js"),
+            names=self._deployment.names,
+            rewriting=self._options.get("rewrite", True),
+            validator=from_json(document) if checks else ANY,
+            renaming=Renaming(self._options.get("rename", ()), self._options.get("rename_regex", ())) or None,
+        )
+
+    def _planner(self, target: TargetTable) -> Planner:
+        return Planner(self._staged, target, self._options.get("language", "js"), skip_bad=self._skip_bad)
+
+    def _planned(self, plan: SessionPlan) -> SessionPlan:
+        """Return the plan of a session as it will be carried out; one that a bad message stops is not replaced."""
+        replacing = self._options.get("on_conflict") == "replace"
+        if plan.status is Status.CONFLICT and replacing and not plan.held:
+            return replace(plan, status=Status.REPLACE)
+        return plan
+
+    def _require_empty(self) -> None:
+        if self._target.rows != 0:
+            there = "rows" if self._target.rows is None else plural(self._target.rows, "row")
+            raise UsageError(
+                f"--keep-times needs an empty table: {self._deployment.names.table} on {self._deployment.title} "
+                f"holds {there}.",
+                hint=[("without it", "rows get the time at which they are written")],
+            )
+
+    def _agree(self, plan: ImportPlan) -> None:
+        """See that whoever must agree does."""
+        needed = plan.replace > 0 or (self._deployment.identity.type == _PROD and plan.send_rows > 0)
+        if not needed or self._options.get("yes"):
+            return
+        decide = self._options.get("decide")
+        if decide is None:
+            why = "sessions would be replaced" if plan.replace else f"{plan.target} is a production deployment"
+            raise UsageError(f"{why}, which needs --yes; nothing was written.", hint=[("see first", "--dry-run")])
+        if not decide(plan):
+            raise UsageError("not confirmed; nothing was written.")
+
+    def _write(self, plan: ImportPlan, keeper: TimesKept | None) -> ImportReport:
+        if plan.send_rows:
+            self._progress.begin(f"sending to {plan.target}", plan.send_rows)
+        sender = Sender(
+            self._staged,
+            self._target,
+            self._options.get("language", "js"),
+            self._deployment.patience.attempts,
+            skip_bad=self._skip_bad,
+        )
+        saved: Path | None = None
+        if keeper is not None and plan.send_rows:
+            sender.sent.rows, sender.sent.bytes = keeper.write(self._plans.of(Status.NEW))
+            sender.sent.sessions[Status.NEW] = plan.new
+        elif plan.send_rows:
+            saved = self._replace(plan)
+            sender.send(self._plans.of(*SENT), self._progress.advance)
+        return self._report(plan, sender.sent, saved)
+
+    def _replace(self, plan: ImportPlan) -> Path | None:
+        if not plan.replace:
+            return None
+        given = self._options.get("save_replaced")
+        path = replace_sessions(self._plans, self._target, None if given is None else Path(given))
+        self._progress.note(f"the rows that are replaced are saved in {path}")
+        return path
+
+    def _report(self, plan: ImportPlan, sent: Sent, saved: Path | None) -> ImportReport:
+        dry_run = bool(self._options.get("dry_run"))
+        bad, held = count_set_aside(self._staged, skip_bad=self._skip_bad)
+        quarantine = None
+        if (bad or held) and not dry_run:
+            quarantine = write_quarantine(self._staged, self._quarantine, skip_bad=self._skip_bad)
+        conflicts = (*plan.conflicts, *(ConflictFound(session, why, at) for session, why, at in sent.left))
+        skips = self._options.get("on_conflict") == "skip"
+        return ImportReport(
+            plan=plan,
+            dry_run=dry_run,
+            sent_rows=sent.rows,
+            sent_bytes=sent.bytes,
+            new=sent.sessions[Status.NEW],
+            extended=sent.sessions[Status.EXTEND],
+            replaced=sent.sessions[Status.REPLACE],
+            conflicts=conflicts,
+            bad_rows=bad,
+            held_rows=held,
+            quarantine=None if quarantine is None else str(quarantine),
+            saved=None if saved is None else str(saved),
+            compared=self._compare() if self._options.get("compare") and not dry_run else None,
+            seconds=time.monotonic() - self._clock,
+            exit_code=int(
+                _exit_code(plan, aside=0 if dry_run else bad + held + len(sent.left if skips else conflicts))
+            ),
+        )
+
+    def _compare(self) -> Comparison:
+        """Read the target again, without notes, and compare every session."""
+        target = replace(self._target, journal=None, rows=self._deployment.count())
+        return compare(self._planner(target).sessions())
+
+
+def _exit_code(plan: ImportPlan, *, aside: int) -> Exit:
+    if plan.damaged:
+        return Exit.DAMAGED
+    return Exit.SET_ASIDE if aside else Exit.DONE
+
+
+def _each(source: Sources) -> Iterable[One]:
+    return (source,) if isinstance(source, History | str | Path) else source
+
+
+# ``migrate``: an import whose source is a deployment or another store, with both sides compared at the end.
+
+
+def migrate(source: History | str | Path, target: Source | History, **keywords: Unpack[ImportKeywords]) -> ImportReport:
+    """Bring the messages of a deployment, or of another store of LangChain's, into a deployment.
+
+    Args:
+        source: what `connect` or `open` returned for a deployment, or an address: of a deployment, or of a store
+            (``redis://host:6379/0``, ``env:NAME``, the path of a JSON file that LangChain wrote).
+        target: what `connect` or `open` returned for a deployment.
+        keywords: those of `import_`; `compare` is on unless it is turned off.
+
+    Raises:
+        UsageError: source and target are one table, the source is a file of messages, a package is not installed,
+            or as `import_`.
+        Conflict: as `import_`.
+        Refused: source or target refused the key, user or password, or the target cannot be written to.
+        Unreachable: no usable answer; the same call goes on.
+    """
+    keywords.setdefault("compare", True)
+    if isinstance(source, History):
+        _refuse_same(source, target)
+        return import_(source, target, **keywords)
+    with open_address(source, names=keywords.get("names")) as opened:
+        _refuse_same(opened, target)
+        return import_(opened, target, **keywords)
+
+
+def _refuse_same(source: History, target: Source | History) -> None:
+    one, other = source.source, getattr(target, "source", target)
+    if isinstance(one, StoreRows):
+        return
+    if not isinstance(one, Deployment):
+        raise UsageError(
+            f"{source.title} is a file; migrate reads deployments and LangChain's other stores.",
+            hint=[("files", "convex-msgs import FILE…")],
+        )
+    if isinstance(other, Deployment) and one.client.url == other.client.url and one.names == other.names:
+        raise UsageError(f"source and target are the same table of {one.title}.")

@@ -1,0 +1,85 @@
+"""``init``: one new file of functions in a Convex project; everything else is only said."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sync_tool.assets import asset
+from sync_tool.errors import OutputError, UsageError
+from sync_tool.files.bytes import new_file
+from sync_tool.rows.model import Names
+
+_FILE: Final = "convexMsgs.ts"
+_MARK: Final = "// convex-msgs functions"
+_WRITING = re.compile(
+    r"^// --- writing functions \(left out by --read-only\) ---\n.*?^// --- end of writing functions ---\n",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InitReport:
+    """What ``init`` did; the object that ``--json`` prints."""
+
+    path: str
+    written: bool
+    """False if the file was already there as it should be."""
+    schema: str
+    """The lines that belong into the schema, where they are not there yet. They are never written."""
+
+
+def init(project: str | Path = ".", *, read_only: bool = False, names: Names | None = None) -> InitReport:
+    """Write ``convexMsgs.ts`` into the functions folder of a Convex project.
+
+    Args:
+        project: the folder that holds ``convex.json`` or the ``convex`` folder.
+        read_only: leave out the functions that append and erase.
+        names: table, index and field names, for the schema lines.
+
+    Raises:
+        UsageError: there is no Convex project.
+        OutputError: a file of that name is there that this tool did not write, or it cannot be written.
+    """
+    folder = _functions_folder(Path(project))
+    path = folder / _FILE
+    text = asset(_FILE).read_text(encoding="utf-8")
+    if read_only:
+        text = _WRITING.sub("", text)
+    there = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+    if there is not None and not there.startswith(_MARK):
+        raise OutputError(f"{path} exists and was not written by convex-msgs; nothing was changed.")
+    if there != text:
+        with new_file(path, overwrite=True) as stream:
+            stream.write(text.encode())
+        path.chmod(0o644)  # source code, not somebody's chats
+    return InitReport(str(path), there != text, _schema_lines(names or Names()))
+
+
+def _functions_folder(project: Path) -> Path:
+    config = project / "convex.json"
+    folder = project / "convex"
+    if config.is_file():
+        try:
+            settings = json.loads(config.read_text(encoding="utf-8"))
+            folder = project / str(settings.get("functions") or "convex")
+        except (OSError, ValueError, AttributeError) as error:
+            raise UsageError(f"{config} cannot be read: {error}.") from None
+    if not folder.is_dir():
+        raise UsageError(
+            f"no Convex project here: there is no folder {folder}.",
+            hint=[("go to", "the project's folder, or name it: convex-msgs init FOLDER")],
+        )
+    return folder
+
+
+def _schema_lines(names: Names) -> str:
+    return "\n".join([
+        f"{names.table}: defineTable({{",
+        f"  {names.session_field}: v.string(),",
+        f"  {names.message_field}: v.object({{ type: v.string(), data: v.any() }}),",
+        f'}}).index("{names.index}", ["{names.session_field}"]),',
+    ])  # fmt: skip

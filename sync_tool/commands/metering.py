@@ -1,0 +1,102 @@
+"""What a read will cost, said before it is large, and a cap that it may not pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from sync_tool.errors import UsageError
+from sync_tool.rows.model import Page
+from sync_tool.rows.ports import Source
+from sync_tool.text import size
+
+_FREE_MONTH: Final = 1_000_000_000
+"""Database bandwidth that Convex's Free plan includes a month, in bytes."""
+_FREE_READ: Final = 200_000_000
+"""What may be read without being asked where that plan may be in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How much a read will be."""
+
+    rows: int
+    bytes: int
+
+    def __str__(self) -> str:
+        return f"about {_rounded(self.rows):,} rows, {size(self.bytes)}"
+
+
+def read_cap(source: Source, asked: int | None) -> int | None:
+    """Return how many bytes may be read: what was asked, else 200 MB on a cloud plan without streaming."""
+    if asked is not None:
+        return asked
+    from sync_tool.deployment.deployment import Deployment
+
+    if isinstance(source, Deployment) and source.identity.cloud and not source.may_stream:
+        return _FREE_READ
+    return None
+
+
+def estimate_all(source: Source) -> Estimate | None:
+    """Say what reading the whole table will be, judging by a few rows; None where the count is unknown."""
+    rows = source.count()
+    if rows is None:
+        return None
+    sample = source.sample()
+    mean = sample.bytes / len(sample.rows) if sample.rows else 0.0
+    return Estimate(rows, round(rows * mean))
+
+
+class Meter:
+    """Counts what a job reads, over all its readings, and stops it where that is too much.
+
+    Args:
+        cap: most bytes to read; None for no limit.
+        estimate: what everything will be, where that is known before.
+
+    Raises:
+        UsageError: the estimate is more than the cap.
+    """
+
+    def __init__(self, cap: int | None, estimate: Estimate | None) -> None:
+        self._cap = cap
+        self._read = 0
+        if cap is not None and estimate is not None and estimate.bytes > cap:
+            raise _too_much(estimate.bytes, cap, "nothing was read but one page.")
+
+    def watch(self, pages: Iterator[Page]) -> Iterator[Page]:
+        """Pass pages on until they are more than the cap.
+
+        Raises:
+            UsageError: they are.
+        """
+        for page in pages:
+            self._read += page.bytes
+            if self._cap is not None and self._read > self._cap:
+                raise _too_much(self._read, self._cap, f"stopped after {size(self._read)}.")
+            yield page
+
+
+def _too_much(count: int, cap: int, done: str) -> UsageError:
+    share = f"{count / _FREE_MONTH:.0%}".replace("%", " %")
+    why = f"is {share} of the Free plan's 1 GB a month, and the app may stop answering when it is used up."
+    month = datetime.now(UTC).strftime("%Y-%m-01")
+    message = f"reading {size(count)} {why}" if cap == _FREE_READ else f"reading {size(count)} is more than --max-read."
+    go_on = f"--max-read {_generous(count)}            smaller: --after {month}     {done}"
+    return UsageError(message, hint=[("go on", go_on)])
+
+
+def _generous(count: int) -> str:
+    """Return a round size a little above `count`, as a value of ``--max-read``."""
+    megabytes = max(1.0, count * 1.1 / 1_000_000)
+    step = 10 ** math.floor(math.log10(megabytes)) / 2
+    return f"{math.ceil(megabytes / step) * step:.0f}MB"
+
+
+def _rounded(count: int) -> int:
+    """Round to three significant digits."""
+    return count if count < 1000 else round(count, 3 - len(str(count)))

@@ -1,0 +1,156 @@
+"""From a source to the zip that a deployment takes: every row looked at, for what would stop the import there."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, BinaryIO, Final, cast
+
+from sync_tool.encoding.ids import decode_id
+from sync_tool.errors import Exit, OutputError, UsageError
+from sync_tool.files.zip import ZipWriter
+from sync_tool.rows.model import Names, Page, Row, Selection
+from sync_tool.rows.ports import Progress, Source, run
+from sync_tool.text import plural
+
+_MAX_TIME: Final = float(2**53)
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A table as it is uploaded."""
+
+    file: BinaryIO
+    bytes: int
+    digest: str
+    """sha256 of the bytes; the same rows give the same."""
+    rows: int
+    sessions: int
+    table_number: int | None
+    """The table number that all ids carry; None without rows."""
+
+
+@contextmanager
+def packed(source: Source, selection: Selection, names: Names, progress: Progress) -> Iterator[Package]:
+    """Write the selected rows of `source` into a temporary zip, gone after the block.
+
+    Args:
+        source: rows with their ids and times.
+        selection: which ones.
+        names: how the target calls its table.
+        progress: is told of every page.
+
+    Raises:
+        UsageError: a row without ``_id`` or ``_creationTime``, or ids of different tables; says which row.
+        OutputError: no room in the temporary folder.
+    """
+    with ExitStack() as stack:
+        try:
+            file = cast("BinaryIO", stack.enter_context(tempfile.TemporaryFile()))
+            package = _pack(source.pages(selection), names, file, progress)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write into the temporary folder: {error.strerror or error}.",
+                hint=[("another", "TMPDIR=/folder/with/space")],
+            ) from None
+        yield package
+
+
+def _pack(pages: Iterator[Page], names: Names, file: BinaryIO, progress: Progress) -> Package:
+    check = _Check()
+    with closing(ZipWriter(file, names)) as writer:
+        totals = run(check.pages(pages), writer, progress)
+    file.flush()
+    size = file.tell()
+    file.seek(0)
+    digest = hashlib.file_digest(cast("Any", file), "sha256").hexdigest()
+    return Package(file, size, digest, totals.rows, totals.sessions, check.table_number)
+
+
+class _Check:
+    """Looks at ids and times on the way."""
+
+    def __init__(self) -> None:
+        self.table_number: int | None = None
+
+    def pages(self, pages: Iterator[Page]) -> Iterator[Page]:
+        for page in pages:
+            for row in page.rows:
+                self._row(row)
+            yield page
+
+    def _row(self, row: Row) -> None:
+        time = row.value.get("_creationTime")
+        if not row.id or type(time) is not float or not 0.0 < time < _MAX_TIME:
+            what = "_id" if not row.id else "_creationTime"
+            raise UsageError(
+                f"message {row.n} of session {row.session!r} has no {what} that a deployment gives.",
+                hint=[("", "restore puts back whole rows, as `export` or `npx convex export` wrote them")],
+            )
+        try:
+            number = decode_id(row.id).table_number
+        except ValueError as error:
+            raise UsageError(f"message {row.n} of session {row.session!r}: {error}.") from None
+        if self.table_number not in (None, number):
+            raise UsageError(
+                f"message {row.n} of session {row.session!r}: its _id is of table number {number}, "
+                f"those before it are of {self.table_number}.",
+                hint=[("", "rows of two tables do not go into one: restore the source of each by itself")],
+            )
+        self.table_number = number
+
+
+# What a restore will do, and what it did.
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePlan:
+    """What a restore will do, as the deployment itself counted it."""
+
+    target: str
+    table: str
+    existing: int
+    """Rows that the table holds now."""
+    deletes: int
+    writes: int
+
+    def __str__(self) -> str:
+        how = "replaced" if self.deletes else "filled"
+        gone = f"delete {self.deletes:,}, " if self.deletes else ""
+        return (
+            f"target  {self.target}, {self.table} holds {plural(self.existing, 'row')}\n"
+            f"plan    table {how} in one step: {gone}write {self.writes:,} with their own _id and _creationTime"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport:
+    """What a restore did; the object that ``--json`` prints."""
+
+    source: str
+    target: str
+    table: str
+    dry_run: bool
+    """True if nothing was changed, only planned."""
+    joined: bool
+    """True if the import had been started by an earlier call, which was cut off."""
+    rows: int
+    """Rows written; with `dry_run`, those that would be."""
+    deleted: int
+    rows_after: int | None
+    """Rows that the deployment's statistics say the table holds now; None where they do not say."""
+    uploaded_bytes: int
+    import_id: str
+    started: datetime
+    ended: datetime
+    seconds: float
+
+    @property
+    def exit_code(self) -> Exit:
+        """0, or 4 where the table holds fewer rows than were written."""
+        missing = not self.dry_run and self.rows_after is not None and self.rows_after < self.rows
+        return Exit.DIFFERS if missing else Exit.DONE

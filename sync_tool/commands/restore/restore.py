@@ -1,0 +1,269 @@
+"""``restore``: a whole table back with its ids and times, in one step of the deployment's snapshot import."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Unpack
+
+from sync_tool.commands.arguments import SelectionKeywords, make_selection
+from sync_tool.commands.history import History
+from sync_tool.commands.restore.package import Package, RestorePlan, RestoreReport, packed
+from sync_tool.commands.restore.snapshot_import import (
+    Begun,
+    CancelledByInterrupt,
+    RestoreJournal,
+    let_go,
+    number_taken,
+    refused_import,
+)
+from sync_tool.deployment.catalog import table_numbers
+from sync_tool.deployment.deployment import Deployment
+from sync_tool.deployment.snapshot import COMPLETED, RUNNING, WAITING, ImportStatus, Mode, SnapshotDoor
+from sync_tool.errors import Differs, Locked, OutputError, UsageError
+from sync_tool.rows.model import Selection
+from sync_tool.rows.ports import SILENT, Progress, Source
+from sync_tool.text import moment, plural, size
+
+_PROD: Final = "prod"
+
+
+def restore(
+    source: Source | History,
+    target: Source | History,
+    *,
+    replace: bool = False,
+    yes: bool = False,
+    dry_run: bool = False,
+    decide: Callable[[RestorePlan], bool] | None = None,
+    progress: Progress | None = None,
+    **selection: Unpack[SelectionKeywords],
+) -> RestoreReport:
+    """Write the rows of a file into the table of a deployment, with their own ``_id`` and ``_creationTime``.
+
+    The table changes in one step or not at all. A call that was cut off after its plan was confirmed goes on
+    in the deployment; the same call again joins it.
+
+    Args:
+        source: what `open` returned for a file.
+        target: what `connect` or `open` returned for a deployment.
+        replace: the table may hold rows, which are deleted in the same step.
+        yes: go on without asking, where that is needed: rows are deleted, or it is a production deployment.
+        dry_run: upload, plan, cancel.
+        decide: asked about the plan where `yes` is needed and not given.
+        progress: who is told how far it is.
+        selection: only some rows, into an empty table.
+
+    Raises:
+        UsageError: the table is not empty, a missing `yes`, rows without ids, ids of another table's number.
+        Refused: the deployment refused the key or the rows.
+        Unreachable: no answer; safe to call again.
+        Locked: another import is at work in the deployment.
+        Differs: less arrived than was sent.
+    """
+    deployment: Any = getattr(target, "source", target)
+    origin: Any = getattr(source, "source", source)
+    if not isinstance(deployment, Deployment):
+        raise UsageError("restore writes into a deployment.", hint=[("give", "--to @FILE, --to URL or --to live")])
+    if isinstance(origin, Deployment):
+        raise UsageError(
+            "restore puts back what a file holds, not what another deployment does.",
+            hint=[("first", "convex-msgs export -o messages.jsonl")],
+        )
+    asked = RestoreOptions(replace, yes, dry_run, decide)
+    return _Restore(origin, deployment, asked, progress or SILENT).run(make_selection(selection))
+
+
+class TableNotEmpty(UsageError):
+    """The table holds rows, and nothing was said of replacing them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOptions:
+    """What the caller allows."""
+
+    replace: bool
+    yes: bool
+    dry_run: bool
+    decide: Callable[[RestorePlan], bool] | None
+
+
+class _Restore:
+    """One restore under way."""
+
+    def __init__(self, source: Source, target: Deployment, asked: RestoreOptions, progress: Progress) -> None:
+        self._source = source
+        self._target = target
+        self._asked = asked
+        self._progress = progress
+        self._door = SnapshotDoor(target.client, progress.note)
+        self._table = target.names.table
+        self._journal = RestoreJournal(f"{target.client.url} {target.identity.title} {self._table}")
+        self._started, self._clock = datetime.now(UTC), time.monotonic()
+
+    def run(self, chosen: Selection) -> RestoreReport:
+        """Do it."""
+        self._progress.begin(f"{self._source.title} -> {self._target.title} · table {self._table}", None)
+        self._note_new_table()
+        begun = None if self._asked.dry_run else self._journal.read()
+        existing = self._target.count() or 0
+        if begun is None:
+            self._refuse_early(existing, chosen)
+        with packed(self._source, chosen, self._target.names, self._progress) as package:
+            earlier = self._begun_before(begun, package)
+            if earlier is not None:
+                with self._cancelling(earlier.import_id):
+                    status = self._ended(self._door.settled(earlier.import_id))
+                return self._report(status, package, earlier.deleted, joined=True)
+            if begun is not None:
+                existing = self._target.count() or 0  # it may have ended meanwhile
+                self._refuse_early(existing, chosen)
+            self._refuse_number(package)
+            self._refuse_company()
+            return self._import(package, existing)
+
+    def _import(self, package: Package, existing: int) -> RestoreReport:
+        mode: Mode = "replace" if self._asked.replace or (self._asked.dry_run and existing) else "requireEmpty"
+        self._progress.detail(f"uploading {size(package.bytes)}")
+        import_id = self._door.upload(package.file, package.bytes, mode)
+        with ExitStack() as undo:
+            undo.callback(let_go, self._door, import_id, self._progress)
+            status = self._door.settled(import_id)
+            if status.state != WAITING:
+                raise refused_import(status, self._target.title)
+            plan = self._plan(status, package)
+            self._progress.note(str(plan))
+            if self._asked.dry_run:
+                return self._report(status, package, plan.deletes)
+            self._agree(plan)
+            self._remember(Begun(import_id, package.digest, plan.deletes))
+            undo.pop_all()
+        with self._cancelling(import_id):
+            return self._report(self._ended(self._door.performed(import_id)), package, plan.deletes)
+
+    def _cancelling(self, import_id: str) -> CancelledByInterrupt:
+        return CancelledByInterrupt(self._door, import_id, self._progress, self._journal.clear)
+
+    def _plan(self, status: ImportStatus, package: Package) -> RestorePlan:
+        found = next((table for table in status.tables if table.table == self._table), None)
+        if found is None or found.rows != package.rows or len(status.tables) != 1:
+            raise Differs(
+                f"{package.rows:,} rows were sent, {found.rows if found else 0:,} arrived; nothing was written.",
+                hint=[("", "run it again")],
+            )
+        return RestorePlan(self._target.title, self._table, found.existing, found.deleted, found.rows)
+
+    def _ended(self, status: ImportStatus) -> ImportStatus:
+        """Refuse an import that was confirmed and failed."""
+        if status.state != COMPLETED:
+            self._journal.clear()
+            raise refused_import(status, self._target.title)
+        return status
+
+    def _refuse_early(self, existing: int, chosen: Selection) -> None:
+        """Refuse what needs no upload to be refused."""
+        where = f"{self._table} on {self._target.title} holds {plural(existing, 'row')}"
+        if existing and (not chosen.everything or getattr(self._source, "partial", False)):
+            raise UsageError(
+                f"{where}, and only some messages were selected: the others would be lost.",
+                hint=[("restore", "everything (--replace), or into an empty table")],
+            )
+        if self._asked.dry_run:
+            return
+        if existing and not self._asked.replace:
+            raise TableNotEmpty(
+                f"{where}; nothing was written.",
+                hint=[("see first", "--dry-run"), ("replace them", "--replace --yes")],
+            )
+        if self._needs_yes(existing) and self._asked.decide is None:
+            what = "its rows would be deleted" if existing else "it is a production deployment"
+            raise UsageError(f"{where}: {what}, which needs --yes.", hint=[("see first", "--dry-run")])
+
+    def _needs_yes(self, deletes: int) -> bool:
+        return not self._asked.yes and (deletes > 0 or self._target.identity.type == _PROD)
+
+    def _agree(self, plan: RestorePlan) -> None:
+        if not self._needs_yes(plan.deletes):
+            return
+        if self._asked.decide is None:  # rows came while it was uploaded
+            raise UsageError(f"{plan.table} is not empty any more; deleting rows needs --yes. Nothing was written.")
+        if not self._asked.decide(plan):
+            raise UsageError("not confirmed; nothing was written.")
+
+    def _note_new_table(self) -> None:
+        """Say that there is no such table: the import makes one, and the name may be a slip."""
+        catalog = self._target.catalog
+        if catalog is not None and self._table not in catalog.tables and catalog.declared(self._table) is None:
+            there = f" (there: {', '.join(catalog.tables[:12])})" if catalog.tables else ""
+            self._progress.note(f"no table {self._table!r} is there yet{there}; it will be made, without an index.")
+
+    def _refuse_number(self, package: Package) -> None:
+        """See that no other table of the target owns the table number that the ids carry."""
+        owners = table_numbers(self._target.client) or {}
+        owner = owners.get(package.table_number or 0, self._table)
+        if owner != self._table:
+            raise number_taken(package.table_number or 0, owner, self._table, self._target.title)
+
+    def _refuse_company(self) -> None:
+        """Refuse to begin beside an import that is being written: which of the two wins would be chance."""
+        other = next((status for status in self._door.newest() if status.state == RUNNING), None)
+        if other is not None:
+            since = moment(other.created)
+            raise Locked(
+                f"{self._target.title} is writing another import since {since:%Y-%m-%d %H:%M} UTC ({other.id}).",
+                hint=[("", "wait for its end, or cancel it in the dashboard; nothing was written")],
+            )
+
+    def _begun_before(self, begun: Begun | None, package: Package) -> Begun | None:
+        """Return the import of an earlier call that was cut off, if it was of the same rows and is to be joined.
+
+        One that has ended counts only while the table holds as many rows as it wrote, and not where rows may be
+        replaced: then the table is written again, as somebody may have changed it since.
+        """
+        status = self._door.status(begun.import_id) if begun is not None and begun.digest == package.digest else None
+        running = status is not None and status.state == RUNNING
+        done = status is not None and status.state == COMPLETED and status.rows == self._target.count()
+        if status is None or not (running or (done and not self._asked.replace)):
+            self._drop(begun)
+            return None
+        self._progress.note(f"an earlier call began this import ({status.id}); waiting for its end")
+        return begun
+
+    def _drop(self, begun: Begun | None) -> None:
+        """Let go of what an earlier call left waiting for a confirmation that will not come."""
+        if begun is None:
+            return
+        status = self._door.status(begun.import_id)
+        if status is not None and status.state == WAITING:
+            self._door.cancel(begun.import_id)
+        if status is None or status.state != RUNNING:
+            self._journal.clear()
+
+    def _remember(self, begun: Begun) -> None:
+        try:
+            self._journal.write(begun)
+        except OutputError as error:
+            self._progress.note(f"if this call is cut off, it cannot be joined later: {error.message}")
+
+    def _report(self, status: ImportStatus, package: Package, deleted: int, *, joined: bool = False) -> RestoreReport:
+        report = RestoreReport(
+            source=self._source.title,
+            target=self._target.title,
+            table=self._table,
+            dry_run=self._asked.dry_run,
+            joined=joined,
+            rows=package.rows if self._asked.dry_run else status.rows,
+            deleted=deleted,
+            rows_after=self._target.count(),
+            uploaded_bytes=package.bytes,
+            import_id=status.id,
+            started=self._started,
+            ended=datetime.now(UTC),
+            seconds=time.monotonic() - self._clock,
+        )
+        if not self._asked.dry_run:
+            self._journal.clear()
+        return report

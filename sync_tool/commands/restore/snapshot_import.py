@@ -1,0 +1,156 @@
+"""A snapshot import under way in a deployment, stopped when the person who began it stops waiting."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Final
+
+from sync_tool.commands.import_.journal import note_path
+from sync_tool.deployment.snapshot import ImportStatus, SnapshotDoor
+from sync_tool.errors import ConvexMsgsError, Hint, Refused, Unreachable, UsageError
+from sync_tool.files.bytes import new_file, translate
+from sync_tool.rows.ports import Progress
+from sync_tool.text import one_line
+
+
+class CancelledByInterrupt:
+    """Cancels an import when the block is left by Ctrl-C or SIGTERM; other errors leave it running, to be joined.
+
+    Args:
+        door: to the deployment.
+        import_id: the import.
+        progress: is told what came of it.
+        forget: called when the import has ended.
+    """
+
+    def __init__(
+        self, door: SnapshotDoor, import_id: str, progress: Progress, forget: Callable[[], None] = lambda: None
+    ) -> None:
+        self._door = door
+        self._import_id = import_id
+        self._progress = progress
+        self._forget = forget
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, ConvexMsgsError):
+            return
+        cancelled = let_go(self._door, self._import_id, self._progress)
+        if cancelled is None:
+            return
+        self._forget()
+        said = "the import was cancelled; the table is as it was." if cancelled else "too late: the import has ended."
+        self._progress.note(said)
+
+
+def let_go(door: SnapshotDoor, import_id: str, progress: Progress) -> bool | None:
+    """Cancel an import; False if it had ended, None if nobody answered."""
+    try:
+        return door.cancel(import_id)
+    except Unreachable as error:
+        progress.note(f"the import {import_id} could not be cancelled: {error.message}")
+        return None
+
+
+# What a deployment says when it does not take an import, in our words and with what to do about it. Its texts: get-
+# convex/convex-backend, ``crates/application/src/snapshot_import/import_error.rs``,
+# ``crates/database/src/bootstrap_model/{import_facing,table}.rs``. Only the text is told, no code.
+
+_HEAD: Final = re.compile(r"^hit an error while importing:\s*", re.IGNORECASE)
+
+_OWN_NUMBER: Final = (
+    ("1", "restore into a deployment where no other table has that number, such as a new one"),
+    ("2", "without _id: take it out of the rows and run `npx convex import`; ids are new then, times are kept"),
+    ("3", "if the other tables there may go: `npx convex import --replace-all` of a zip, which clears them"),
+)
+"""The ways out where ids carry the number of another table."""
+
+_KNOWN: Final[tuple[tuple[str, type[ConvexMsgsError], Hint], ...]] = (
+    (r"already exists\. Please choose", UsageError, (("replace it", "--replace --yes"),)),
+    (r"IDs that conflict with existing|came from a\s+different deployment|conflict between", UsageError, _OWN_NUMBER),
+    (r"duplicate _id", UsageError, (("", "the source holds a row twice"),)),
+    (r"does not match the\s+schema", Refused, (("either", "deploy a schema that takes these rows"), ("or", "restore \
+elsewhere; `convex-msgs doctor` says which level is in force"))),
+    (r"Import canceled", Refused, (("", "someone cancelled it; the table is as it was"),)),
+    (r"took too long", Refused, (("", "it waited for more than seven days; run it again"),)),
+    (r"Uniform|generated.schema|GeneratedSchema", Refused, (("", "the backend is older than March 2026; update it"),)),
+)  # fmt: skip
+
+
+def refused_import(status: ImportStatus, target: str) -> ConvexMsgsError:
+    """Return the error for an import that failed; the table is as it was."""
+    said = one_line(_HEAD.sub("", status.error).strip()) or f"the import is {status.state}"
+    for pattern, kind, hint in _KNOWN:
+        if re.search(pattern, said, re.IGNORECASE):
+            return kind(f"{target} did not take the rows: {said}", hint=hint)
+    return Refused(f"{target} did not take the rows: {said}", hint=[("", "nothing was changed")])
+
+
+def number_taken(number: int, owner: str, table: str, target: str) -> UsageError:
+    """Return the error for ids that another table of the target would own."""
+    return UsageError(
+        f"the _id of these rows carry table number {number}, which on {target} belongs to the table {owner!r}, "
+        f"not to {table!r}; nothing was written.",
+        hint=_OWN_NUMBER,
+    )
+
+
+# What a restore that was cut off had begun, so that the same call joins it instead of starting another. A deployment
+# does not say what an import was made of. So the id of a confirmed import is kept on this machine, beside the digest
+# of what was uploaded, until its end was seen.
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An import that was confirmed."""
+
+    import_id: str
+    digest: str
+    """sha256 of the upload."""
+    deleted: int
+    """How many rows it replaces."""
+
+
+class RestoreJournal:
+    """The note about one table of one deployment.
+
+    Args:
+        place: deployment and table, as text.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._path = note_path("restore", place, ".json")
+
+    def read(self) -> Begun | None:
+        """Return what was begun; None where there is nothing, or nothing readable."""
+        try:
+            return Begun(**json.loads(self._path.read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, begun: Begun) -> None:
+        """Keep it, safe on disk.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise translate(error, self._path) from None
+        with new_file(self._path, overwrite=True) as stream:
+            stream.write(json.dumps(asdict(begun)).encode())
+
+    def clear(self) -> None:
+        """Forget it: its end was seen."""
+        with suppress(OSError):  # also where it could not be written
+            self._path.unlink()

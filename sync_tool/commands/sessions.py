@@ -1,0 +1,36 @@
+"""``sessions``: which sessions there are."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from sync_tool.commands.arguments import SelectionKeywords, make_selection
+from sync_tool.commands.history import History, Sessions
+from sync_tool.deployment.deployment import Deployment
+from sync_tool.errors import UsageError
+from sync_tool.rows.model import Selection
+from sync_tool.rows.ports import Progress
+
+
+def list_sessions(
+    history: History,
+    progress: Progress,
+    *,
+    recent: int | None = None,
+    count: bool = False,
+    **selection: Unpack[SelectionKeywords],
+) -> Sessions:
+    """Return the selected sessions, or the `recent` newest ones.
+
+    Raises:
+        UsageError: `recent` together with a selection, or an unknown session.
+    """
+    if recent is not None and (count or make_selection(selection) != Selection()):
+        raise UsageError("--recent lists the newest sessions of all; it does not go with a selection or --count.")
+    source = history.source
+    title = f"{source.title} · table {source.names.table}"
+    if isinstance(source, Deployment) and source.door.name == "system":
+        title += " · nothing deployed there is needed or changed"
+    progress.begin(title, None)
+    progress.detail(source.way)
+    return history.sessions(recent) if recent is not None else history.sessions(count=count, **selection)

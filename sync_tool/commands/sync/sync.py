@@ -1,0 +1,350 @@
+"""``sync``: what is new in a deployment into an archive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal, TypedDict, Unpack
+
+from sync_tool.archive.index import IndexCounts
+from sync_tool.archive.layout import Layout, is_archive, make_folder, run_name
+from sync_tool.archive.opening import Opened, create, opened
+from sync_tool.archive.recorder import STEP_BYTES, Recorder
+from sync_tool.archive.sealed_files import Manifest, OpenRun, PassPosition, Run
+from sync_tool.commands.arguments import SelectionKeywords, Span, make_selection, parse_size, parse_span
+from sync_tool.commands.history import History
+from sync_tool.commands.sync.by_stream import Outcome, PassReader, StreamReading
+from sync_tool.commands.sync.by_time import TimeOptions, TimeReading
+from sync_tool.commands.sync.report import SyncReport, Telling
+from sync_tool.deployment.client import instance_name
+from sync_tool.deployment.deployment import Deployment
+from sync_tool.deployment.stream import StreamDoor
+from sync_tool.errors import (
+    Damaged,
+    Differs,
+    NoArchive,
+    NoStreaming,
+    OutputError,
+    Refused,
+    UsageError,
+    only_this_refused,
+)
+from sync_tool.rows.model import Selection
+from sync_tool.rows.ports import SILENT, Progress, Source
+from sync_tool.rows.selection import row_filter
+from sync_tool.text import plural
+
+# By which way an archive's deployment is read.
+
+SyncVia = Literal["auto", "stream", "functions", "system"]
+VIAS: Final = ("auto", "stream", "functions", "system")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What was asked for."""
+
+    via: SyncVia
+    full: bool
+    """Read everything."""
+    time: TimeOptions
+    """How, without the stream."""
+
+
+def choose_reading(deployment: Deployment, position: PassPosition, way: Way, progress: Progress) -> PassReader:
+    """Return how to read: what was asked for, else stream, functions, system, whichever is open first.
+
+    Raises:
+        UsageError: there is no such way, or `deployment` was opened for another one.
+        Refused: the way asked for is not open.
+        Unreachable: no answer.
+    """
+    if way.via not in VIAS:
+        raise UsageError(f"there is no way {way.via!r}.", hint=[("ways", ", ".join(VIAS))])
+    if way.via in ("auto", "stream"):
+        door = StreamDoor(deployment.client, deployment.names, deployment.patience.bytes_per_second)
+        try:
+            door.check()
+        except Refused as error:
+            if way.via == "stream" or not (isinstance(error, NoStreaming) or only_this_refused(error)):
+                raise
+            progress.detail(f"not by the stream of changes: {error.message}")
+        else:
+            progress.detail("reading the stream of changes: edits and deletions are seen, up to one moment")
+            return StreamReading(door, position, full=way.full, progress=progress)
+    if way.via in ("functions", "system"):
+        deployment = deployment.through(way.via)
+    progress.detail(deployment.way)
+    return TimeReading(deployment, position, way.time, progress)
+
+
+# One run of ``sync``: the archive opened, the deployment checked against it, read, recorded.
+
+_FEW_DELETED: Final = 100
+_SMALL_SHARE: Final = 0.1
+_OURS: Final = frozenset({".lock", "parts", "runs", "state.json", ".state.json.part", ".convex-msgs.json.part"})
+"""What making an archive may have left when it was cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRequest:
+    """What the caller asked for; see `sync_tool.commands.sync.sync.SyncOptions`."""
+
+    via: SyncVia
+    create: bool
+    full: bool
+    allow_shrink: bool
+    rebind: bool
+    full_every: Span
+    lookback: Span
+    lock_wait: Span
+    max_read: str | int | None
+    step_size: str | int | None
+    selection: SelectionKeywords
+
+
+class SyncRun:
+    """One run under way."""
+
+    def __init__(self, source: Source, path: Path, asked: SyncRequest, progress: Progress) -> None:
+        if not isinstance(source, Deployment):
+            raise UsageError("sync reads deployments, not files.", hint=[("for files", "convert")])
+        self._deployment = source
+        self._layout = Layout(path)
+        self._asked = asked
+        self._progress = progress
+        self._chosen = _selection(asked.selection)
+        self._full_every = parse_span(asked.full_every, "--full-every")
+        self._lookback = parse_span(asked.lookback, "--lookback")
+        self._lock_wait = parse_span(asked.lock_wait, "--lock-wait")
+        self._max_read = parse_size(asked.max_read, "--max-read")
+        self._step_bytes = parse_size(asked.step_size, "--step-size") or STEP_BYTES
+        self._started, self._clock = datetime.now(UTC), time.monotonic()
+        self._instance = ""
+
+    def run(self) -> SyncReport:
+        """Do it."""
+        self._require_archive()
+        _ = self._deployment.door  # checks the names: a table that is not there would look like an empty one
+        self._instance = instance_name(self._deployment.client, self._deployment.identity.name)
+        table = self._deployment.names.table
+        self._progress.begin(f"{self._deployment.title} · table {table}", self._deployment.count())
+        with self._layout.locked(self._lock_wait):
+            if not is_archive(self._layout.root):
+                self._create()
+            with opened(self._layout, self._progress.note) as archive:
+                return self._record(archive)
+
+    def _require_archive(self) -> None:
+        if self._asked.create and not is_archive(self._layout.root):
+            make_folder(self._layout.root)
+            return
+        try:
+            self._layout.require()
+        except NoArchive as error:
+            raise NoArchive(f"{error.message} Is the disk mounted? First run: --create.") from None
+
+    def _create(self) -> None:
+        other = next((path.name for path in self._layout.root.iterdir() if path.name not in _OURS), None)
+        if other is not None:
+            raise OutputError(
+                f"{self._layout.root} is not empty (it holds {other}).", hint=[("give", "a new or empty folder")]
+            )
+        names = self._deployment.names
+        create(self._layout, Manifest(self._instance, names, self._chosen, self._started.isoformat()))
+
+    def _record(self, archive: Opened) -> SyncReport:
+        bound = self._check_bound(archive)
+        reading = self._reading(archive, archive.state.position if bound else PassPosition())
+        open_run = archive.state.open_run
+        if open_run is not None and (open_run.progress.way != reading.kind or open_run.deployment != self._instance):
+            archive.drop_open()
+        recorder = self._recorder(archive)
+        resumed = recorder.open.steps > 0
+        with closing(recorder):
+            outcome = reading.read(recorder)
+            counts = recorder.settle()
+            self._guard(counts, recorder)
+            run = recorder.complete(
+                counts, outcome.position, way=reading.way, full=outcome.full, consistent=outcome.consistent
+            )
+        return self._report(run, outcome, resumed=resumed)
+
+    def _recorder(self, archive: Opened) -> Recorder:
+        """Go on with the run that was cut off, or begin one."""
+        open_run = archive.state.open_run
+        if open_run is None:
+            name = run_name(self._started, archive.state.run)
+            state = replace(archive.state, open_run=OpenRun(name, self._started.isoformat(), self._instance))
+        else:
+            self._progress.note(f"going on with run {open_run.run}, which was cut off")
+            state = archive.state
+        selection = archive.manifest.selection
+        keep = None if selection.everything else row_filter(selection)
+        try:
+            return Recorder(self._layout, archive.index, state, archive.before, keep=keep, step_bytes=self._step_bytes)
+        except Damaged as error:
+            self._progress.note(f"{error.message} That run begins again.")
+            archive.drop_open()
+            return self._recorder(archive)
+
+    def _reading(self, archive: Opened, position: PassPosition) -> PassReader:
+        due = position.full is None or self._age(position.full) >= self._full_every
+        options = TimeOptions(
+            lookback=self._lookback * 1000,
+            full=self._asked.full or due,
+            max_read=self._max_read,
+            counts_compare=archive.manifest.selection.everything,
+        )
+        way = Way(self._asked.via, self._asked.full, options)
+        return choose_reading(self._deployment, position, way, self._progress)
+
+    def _age(self, moment: str) -> float:
+        return (self._started - datetime.fromisoformat(moment)).total_seconds()
+
+    def _check_bound(self, archive: Opened) -> bool:
+        """Refuse another table, selection or deployment; False if it is another deployment and may be."""
+        manifest, names = archive.manifest, self._deployment.names
+        if names != manifest.names:
+            raise UsageError(f"{self._layout.root} is of {manifest.names}, but asked for is {names}.")
+        if not self._chosen.everything and self._chosen != manifest.selection:
+            raise UsageError(
+                f"{self._layout.root} is of another selection; its own is taken where none is given.",
+                hint=[("for another", "another archive")],
+            )
+        known = archive.before.deployment if archive.before else manifest.deployment
+        if known == self._instance:
+            return True
+        if not self._asked.rebind:
+            raise UsageError(
+                f"{self._layout.root} is of the deployment {known}, this one is {self._instance}; nothing was read.",
+                hint=[("after a restore into it", "--rebind"), ("else", "another archive")],
+            )
+        self._progress.note(f"the archive was of {known}; from now on it is of {self._instance}")
+        return False
+
+    def _guard(self, counts: IndexCounts, recorder: Recorder) -> None:
+        """Record nothing where too much is gone."""
+        before = recorder.before.totals.rows if recorder.before else 0
+        few = counts.deleted <= max(_FEW_DELETED, before * _SMALL_SHARE)
+        if few or self._asked.allow_shrink:
+            return
+        recorder.discard()
+        holds = self._deployment.count()
+        says = f"(it now says {plural(holds, 'row')})" if holds is not None else ""
+        last = f"restore --as-of {recorder.before.run}" if recorder.before else ""
+        raise Differs(
+            f"this run would record {counts.deleted:,} of {before:,} rows as deleted. Nothing recorded.",
+            hint=[("same deployment?", f"{says}   meant it: --allow-shrink   older state: {last}")],
+        )
+
+    def _report(self, run: Run, outcome: Outcome, *, resumed: bool) -> SyncReport:
+        return SyncReport(
+            archive=str(self._layout.root),
+            run=run.run,
+            source=self._deployment.title,
+            way=run.way,
+            full=run.full,
+            resumed=resumed,
+            rows=run.totals.rows,
+            sessions=run.totals.sessions,
+            new=run.new,
+            changed=run.changed,
+            deleted=run.deleted,
+            archive_bytes=run.totals.bytes,
+            read_bytes=outcome.read_bytes,
+            consistent=None if run.consistent is None else datetime.fromisoformat(run.consistent),
+            started=datetime.fromisoformat(run.started),
+            ended=datetime.fromisoformat(run.ended),
+            seconds=time.monotonic() - self._clock,
+        )
+
+
+def _selection(keywords: SelectionKeywords) -> Selection:
+    chosen = make_selection(keywords)
+    if chosen.active_after is not None:
+        raise UsageError(
+            "--active-after does not go with sync: what it selects changes with time.", hint=[("instead", "--after")]
+        )
+    return chosen
+
+
+class SyncOptions(TypedDict, total=False):
+    """The keywords of `sync` beside the selection. Spans are text such as ``10m``, seconds, or a timedelta."""
+
+    create: bool
+    """Make the archive if there is none."""
+    via: SyncVia
+    """``auto`` (stream, else functions, else system), or one of them."""
+    full: bool
+    """Read everything and compare it."""
+    full_every: Span
+    """Without the stream: read everything when it was not read for so long; ``7d``."""
+    lookback: Span
+    """Without the stream: how far before the end of the last pass to begin; ``10m``."""
+    allow_shrink: bool
+    """Record also that more than 10 % and more than 100 rows were deleted."""
+    rebind: bool
+    """Go on with a deployment of another instance name."""
+    lock_wait: Span
+    """How long to wait for another run's end; not at all without it."""
+    max_read: str | int | None
+    """Most bytes to read, such as ``250MB``; without it 200 MB on a cloud plan without streaming."""
+    step_size: str | int | None
+    """Bytes of rows between two points from which a run that is cut off can go on; ``32MiB``."""
+    ping_url: str | None
+    """A watchdog that is told of start, success and failure, as healthchecks.io takes it."""
+    metrics_file: str | Path | None
+    """Where to write metrics in Prometheus' text format."""
+    progress: Progress | None
+    """Who is told how far it is."""
+
+
+class SyncKeywords(SelectionKeywords, SyncOptions, total=False):
+    """All keywords of `sync`."""
+
+
+def sync(source: History | Callable[[], History], archive: str | Path, **keywords: Unpack[SyncKeywords]) -> SyncReport:
+    """Record in an archive what is new, changed and deleted in a deployment since the last run.
+
+    A run that is cut off at any point is gone on with by the same call; nothing is lost or doubled.
+
+    Args:
+        source: what `connect` returned, or what connects: then `ping_url` is told also if that fails.
+        archive: the archive's folder.
+        keywords: `SyncOptions`, and those of a selection, which belongs to the archive from its first run on.
+
+    Raises:
+        NoArchive: there is none, and `create` was not given.
+        Locked: another run is at work there.
+        Differs: too much would be recorded as deleted; nothing was recorded.
+        UsageError: the archive is of another deployment, table or selection; more to read than allowed.
+        Refused: the deployment refused.
+        Unreachable: no answer; calling again goes on.
+        Damaged: a file of the archive is.
+    """
+    progress = keywords.get("progress") or SILENT
+    metrics = keywords.get("metrics_file")
+    telling = Telling(keywords.get("ping_url"), Path(metrics) if metrics else None, str(archive), progress)
+    with telling:
+        asked = SyncRequest(
+            via=keywords.get("via", "auto"),
+            create=keywords.get("create", False),
+            full=keywords.get("full", False),
+            allow_shrink=keywords.get("allow_shrink", False),
+            rebind=keywords.get("rebind", False),
+            full_every=keywords.get("full_every", "7d"),
+            lookback=keywords.get("lookback", "10m"),
+            lock_wait=keywords.get("lock_wait", 0),
+            max_read=keywords.get("max_read"),
+            step_size=keywords.get("step_size"),
+            selection=keywords,
+        )
+        history = source if isinstance(source, History) else source()
+        report = SyncRun(history.source, Path(archive).expanduser(), asked, progress).run()
+        telling.report = report
+    return report

@@ -1,0 +1,66 @@
+"""``tail``: follows a session live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sync_tool.commands.history import History
+from sync_tool.deployment.deployment import Deployment
+from sync_tool.deployment.functions import MODULE
+from sync_tool.errors import Refused, UsageError
+from sync_tool.rows.model import Row
+from sync_tool.rows.ports import SILENT, Progress
+from sync_tool.text import one_line
+
+SILENCE = 60.0
+
+
+def tail(
+    source: History,
+    session: str,
+    *,
+    last: int = 0,
+    wait: bool = False,
+    silence: float = SILENCE,
+    progress: Progress | None = None,
+) -> Iterator[Row]:
+    """Yield the messages of a session as they come, each once, in the order in which they become visible.
+
+    Never ends by itself. Survives a restart of the deployment.
+
+    Args:
+        source: a deployment, from `connect`; it must have `convexMsgs.ts`.
+        session: its id.
+        last: begin with so many of those that are there already.
+        wait: the session need not exist yet.
+        silence: seconds without a message after which key and functions are checked over HTTP.
+        progress: who is told when the deployment cannot be reached, or the live connection fails.
+
+    Raises:
+        UsageError: no such session, or not a deployment.
+        Refused: the functions are not deployed, or the key was refused, also later on.
+        Unreachable: no answer at the start.
+    """
+    from sync_tool.deployment.live import Follower
+    from sync_tool.rows.selection import unknown_session
+
+    deployment = source.source
+    progress = progress or SILENT
+    if not isinstance(deployment, Deployment):
+        raise UsageError(f"{source.title} is a file: only a deployment can be followed.")
+    if last < 0 or silence <= 0:
+        raise UsageError("the number of messages to begin with, and the seconds of silence, are not negative.")
+    progress.note(f"{deployment.title} · table {deployment.names.table} · session {one_line(session)}")
+    if not deployment.has_functions:
+        raise Refused(
+            f"{MODULE} is not deployed on {deployment.title}, or not for this key: there is nothing to subscribe to.",
+            hint=[("to add it", "convex-msgs init"), ("without it", f"convex-msgs export -s {session!r} --after 1h")],
+        )
+    if not wait and not deployment.door.has_session(session):
+        error = unknown_session(session, deployment.door.neighbours(session))
+        raise UsageError(error.message, hint=[("not begun yet?", "--wait")])
+    follower = Follower(deployment.client, deployment.key.secret, deployment.names, session)
+    newest = follower.begin(last)
+    progress.note("following; Ctrl-C ends it.")
+    yield from newest
+    yield from follower.follow(silence, progress)

@@ -1,0 +1,292 @@
+"""Reads the change log and earlier states of tables: what streaming export is made of.
+
+Every version of a document is either in ``documents`` (the newest) or in ``revisions`` (all earlier ones, and
+that it was deleted), each with the number of its commit.
+Source of what is read in which order: get-convex/convex-backend, ``crates/table_iteration/src/data_sync.rs``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from heapq import merge
+from itertools import chain, groupby
+from operator import attrgetter, itemgetter
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from sync_tool.sandbox import limits
+from sync_tool.sandbox.database.store import Table
+from sync_tool.sandbox.database.transaction import after, key_of
+from sync_tool.sandbox.faults import bad_request
+
+_LOG: Final = """
+SELECT commit_number, ts, table_number, NULL, body
+FROM documents INDEXED BY documents_by_commit JOIN commits ON number = commit_number WHERE {where}
+UNION ALL
+SELECT commit_number, ts, table_number, id, body
+FROM revisions JOIN commits ON number = commit_number WHERE {where}
+ORDER BY commit_number
+"""
+
+_NOW: Final = """
+SELECT entries.key, commit_number, body
+FROM entries CROSS JOIN documents ON table_number = ? AND documents.key = home
+WHERE index_number = ? AND entries.key >= ? AND commit_number <= ? ORDER BY entries.key
+"""
+
+_BEFORE: Final = """
+SELECT id, commit_number, body FROM revisions INDEXED BY revisions_by_id
+WHERE table_number = ? AND id > ? AND commit_number <= ? ORDER BY id, commit_number
+"""
+
+
+class _Named(msgspec.Struct, rename={"id": "_id"}):
+    id: str
+
+
+_named = msgspec.json.Decoder(_Named).decode
+
+
+class Revision(NamedTuple):
+    """One version of a document."""
+
+    ts: int
+    """When it was committed, nanoseconds since the epoch."""
+    table_number: int
+    id: str
+    body: bytes | None
+    """Canonical ``convex_encoded_json``; None if this is its deletion."""
+
+
+def log_after(connection: sqlite3.Connection, ts: int, table: Table | None) -> Iterator[Revision]:
+    """Yield every version committed after a moment, commit by commit; of one table, or of all."""
+    only = "" if table is None else f" AND table_number = {table.number}"
+    query = _LOG.format(where=f"commit_number > {_commit_at(connection, ts)}{only}")
+    for _, committed, number, document_id, body in connection.execute(query):
+        yield Revision(committed, number, document_id or _named(body).id, body)
+
+
+def table_at(connection: sqlite3.Connection, table: Table, ts: int, after_id: str) -> Iterator[Revision]:
+    """Yield the documents that a table held at a moment, in the order of their ids, after one of these."""
+    number, moments = _commit_at(connection, ts), _Moments(connection)
+    start = after(key_of([after_id])) if after_id else b""
+    now = connection.execute(_NOW, (table.number, table.by_id, start, number))
+    before = connection.execute(_BEFORE, (table.number, after_id, number))
+    first = before.fetchone()
+    if first is None:  # of these nothing was ever replaced or deleted
+        for key, commit, body in now:
+            yield Revision(moments[commit], table.number, _id_of(key), body)
+        return
+    versions_of = groupby(merge(chain([first], before), _by_name(now), key=itemgetter(0, 1)), itemgetter(0))
+    for document_id, versions in versions_of:
+        *_, (_, commit, body) = versions
+        if body is not None:
+            yield Revision(moments[commit], table.number, document_id, body)
+
+
+def _by_name(rows: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+    return ((_id_of(key), *rest) for key, *rest in rows)
+
+
+def _id_of(key: bytes) -> str:
+    """Return the id that a key of the index on ids stands for: it is between the marks of a string (`key_of`)."""
+    return key[1:-1].decode()
+
+
+class _Moments(dict[int, int]):
+    """When commits were made, by their number; each is looked up once."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def __missing__(self, number: int) -> int:
+        (ts,) = self._connection.execute("SELECT ts FROM commits WHERE number = ?", (number,)).fetchone()
+        self[number] = found = int(ts)
+        return found
+
+
+def _commit_at(connection: sqlite3.Connection, ts: int) -> int:
+    """Return the number of the last commit at or before a moment; 0 if it lies before all of them."""
+    row = connection.execute("SELECT number FROM commits WHERE ts <= ? ORDER BY number DESC LIMIT 1", (ts,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+# Pages of a data sync: first the tables by id, each at a moment that moves on, then every commit. Source: get-
+# convex/convex-backend, ``crates/table_iteration/src/data_sync.rs`` (which page comes next) and
+# ``crates/streaming_export/src/lib.rs`` (truncates); the limits are those of ``crates/common/src/knobs.rs``.
+
+INVALID: Final = "InvalidDataSyncCursor"
+
+_FRESH_NS: Final = 30 * 10**9
+"""A table is gone through by id only at a moment as recent as this; before that, commits are caught up with."""
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Where a sync stands; what its cursor holds."""
+
+    sync_id: str
+    synced_ts: int
+    """The moment at which everything given so far was true."""
+    synced: dict[str, str]
+    """Tables that were gone through from end to end: tablet to name."""
+    current: str | None
+    """Tablet of the table that is being gone through; None once all have been."""
+    current_id: str = ""
+    """The last id of that table that was given."""
+
+    @property
+    def tracked(self) -> set[str]:
+        """The tablets that were begun."""
+        return {*self.synced, *([] if self.current is None else [self.current])}
+
+    def captures(self, revision: Revision, tablet: str | None) -> bool:
+        """Whether an earlier version of this document was given, or it is new in a table that was gone through."""
+        return tablet in self.synced or (tablet == self.current is not None and revision.id <= self.current_id)
+
+
+@dataclass(frozen=True)
+class SyncPage:
+    """What one call answers."""
+
+    revisions: list[Revision]
+    truncated: list[str]
+    """Names of the tables whose first page this is."""
+    position: Position
+    latest: int
+    targets: dict[str, Table]
+
+    @property
+    def status(self) -> dict[str, object]:
+        """The answer's ``status``."""
+        if self.position.current is not None:
+            return {"type": "snapshotting"}
+        kind = "upToDate" if self.position.synced_ts == self.latest else "stale"
+        return {"type": kind, "snapshotTs": self.position.synced_ts}
+
+
+class DataSync:
+    """One call, on one state of the database.
+
+    Args:
+        connection: has that state open.
+        latest: its timestamp.
+        oldest: the earliest moment whose changes are still kept.
+        targets: the tables asked for, by tablet.
+        page_rows: after so many documents a page ends.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, latest: int, oldest: int, targets: dict[str, Table], page_rows: int
+    ) -> None:
+        self._connection = connection
+        self._latest = latest
+        self._oldest = oldest
+        self._targets = targets
+        self._page_rows = page_rows
+        self._tablets = {table.number: tablet for tablet, table in targets.items()}
+
+    def page(self, position: Position | None, client: str) -> SyncPage:
+        """Return the page after a position; with None, the first one.
+
+        Args:
+            position: from an earlier page.
+            client: what the id of a new sync begins with.
+
+        Raises:
+            ServerError: 400, the position lies ahead of this deployment, or what follows it is no longer kept.
+        """
+        before = set() if position is None else position.tracked
+        if position is None:
+            position = self._next_table(Position(f"{client}{uuid.uuid4()}", self._latest, {}, None))
+        else:
+            position = self._reconciled(position)
+        if position.synced_ts > self._latest:
+            raise bad_request(INVALID, "data sync cursor is ahead of the deployment's latest timestamp")
+        self._require_kept(position.synced_ts)
+        fresh = self._latest - position.synced_ts < _FRESH_NS
+        if position.current is not None and fresh:
+            revisions, position = self._by_id(position)
+        else:
+            revisions, position = self._by_ts(position)
+        entered = sorted(position.tracked - before)
+        truncated = [self._targets[tablet].name for tablet in entered]
+        return SyncPage(revisions, truncated, position, self._latest, self._targets)
+
+    def since(self, ts: int, sync_id: str) -> Position:
+        """Return the position of a sync that has everything up to a moment.
+
+        Raises:
+            ServerError: 400, the moment lies ahead, or what follows it is no longer kept.
+        """
+        if ts > self._latest:
+            raise bad_request(INVALID, "document_deltas cursor is ahead of the deployment's latest timestamp")
+        self._require_kept(ts)
+        return Position(sync_id, ts, {tablet: table.name for tablet, table in self._targets.items()}, None)
+
+    def _require_kept(self, ts: int) -> None:
+        """See that what follows a moment is still in the log."""
+        if ts < self._oldest:
+            raise bad_request(
+                "DataSyncCursorExpired",
+                "The cursor is outside the deployment's data retention window and can no longer be resumed. Restart"
+                " the sync from scratch by calling /data/sync without a cursor.",
+            )
+
+    def _by_id(self, position: Position) -> tuple[list[Revision], Position]:
+        """Go on through a table in the order of ids."""
+        table = self._targets[position.current or ""]
+        revisions: list[Revision] = []
+        size = 0
+        for revision in table_at(self._connection, table, position.synced_ts, position.current_id):
+            revisions.append(revision)
+            size += len(revision.body or b"")
+            if size >= limits.STREAM_PAGE_BYTES or len(revisions) >= self._page_rows:
+                return revisions, msgspec.structs.replace(position, current_id=revision.id)
+        synced = {**position.synced, table.tablet: table.name}
+        return revisions, self._next_table(msgspec.structs.replace(position, synced=synced))
+
+    def _by_ts(self, position: Position) -> tuple[list[Revision], Position]:
+        """Give the commits since the position, whole ones, of what was given already."""
+        only = next(iter(self._targets.values())) if len(self._targets) == 1 else None
+        log = log_after(self._connection, position.synced_ts, only)
+        revisions, ts = self._commits(position, log)
+        return revisions, msgspec.structs.replace(position, synced_ts=ts)
+
+    def _commits(self, position: Position, log: Iterator[Revision]) -> tuple[list[Revision], int]:
+        given: list[Revision] = []
+        size = read = 0
+        synced: int | None = None
+        for ts, commit in groupby(log, attrgetter("ts")):
+            full = len(given) >= self._page_rows or size >= limits.STREAM_PAGE_BYTES
+            if synced is not None and (full or read >= limits.STREAM_ROWS_READ):
+                return given, synced
+            batch = []
+            for revision in commit:
+                read += 1
+                if position.captures(revision, self._tablets.get(revision.table_number)):
+                    batch.append(revision)
+                if read >= limits.STREAM_ROWS_READ and synced is not None:
+                    return given, synced  # a commit is never cut: this one is for the next page
+            given += batch
+            size += sum(len(revision.body or b"") for revision in batch)
+            synced = ts
+        return given, self._latest
+
+    def _reconciled(self, position: Position) -> Position:
+        """Bring a position to the tables that are asked for now, and are there."""
+        kept = {tablet: name for tablet, name in position.synced.items() if tablet in self._targets}
+        position = msgspec.structs.replace(position, synced=kept)
+        if position.current in self._targets:
+            return position
+        return self._next_table(position)
+
+    def _next_table(self, position: Position) -> Position:
+        """Begin the next table that was not gone through, if there is one."""
+        left = sorted(set(self._targets) - set(position.synced))
+        current = left[0] if left else None
+        return msgspec.structs.replace(position, current=current, current_id="")

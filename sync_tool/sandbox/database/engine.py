@@ -1,0 +1,188 @@
+"""Runs reads and writes against the store, each in a consistent view, and gives commits their timestamps.
+
+Reads run side by side, each thread with a connection of its own; writes run one after the other.
+Timestamps are nanoseconds since the epoch, strictly increasing, also over restarts and clock changes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+from sync_tool.sandbox.database.schema import Schema
+from sync_tool.sandbox.database.store import Store, declared_text
+from sync_tool.sandbox.database.transaction import Transaction
+from sync_tool.sandbox.database.writing import Moment, WriteTransaction
+from sync_tool.sandbox.faults import ServerError
+from sync_tool.sandbox.limits import IDLE_SECONDS
+
+T = TypeVar("T")
+
+
+class Change(NamedTuple):
+    """One commit, as told to those who watch."""
+
+    ts: int
+    touched: Sequence[tuple[int, bytes]]
+
+
+class WriteRate:
+    """Refuses commits while more than `limit` bytes were written in the last second."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._written: deque[tuple[float, int]] = deque()
+
+    def admit(self, size: int) -> None:
+        """Note a commit of `size` bytes.
+
+        Raises:
+            ServerError: 429 `TooManyWrites`; nothing may be committed.
+        """
+        now = time.monotonic()
+        while self._written and self._written[0][0] <= now - 1.0:
+            self._written.popleft()
+        if sum(bytes_written for _, bytes_written in self._written) >= self._limit:
+            raise ServerError(
+                429,
+                "TooManyWrites",
+                f"Too many bytes written per second. Your deployment is limited to {self._limit} bytes"
+                " per second. Reduce your write rate or upgrade your plan.",
+            )
+        self._written.append((now, size))
+
+
+class Engine:
+    """The database of one sandbox.
+
+    Args:
+        store: the file.
+        schema: the declared schema; its indexes are filled in if the file was made with others.
+        write_rate: bytes per second that may be written, or None.
+        slow_rows: documents a user function may read before it counts as too slow, or None.
+    """
+
+    def __init__(
+        self, store: Store, schema: Schema, *, write_rate: int | None = None, slow_rows: int | None = None
+    ) -> None:
+        self.store = store
+        self.schema = schema
+        self.declared = schema.declared
+        self._slow_rows = slow_rows
+        self._rate = None if write_rate is None else WriteRate(write_rate)
+        self._writing = threading.Lock()
+        self._local = threading.local()
+        self.watchers: list[Callable[[Change], None]] = []
+        self.latest_ts: int = self._last_commit()[1]
+        self._declare()
+
+    def read(self, run: Callable[[Transaction], T], *, is_system: bool = False) -> tuple[T, int]:
+        """Run a function on the newest state; return its result and that state's timestamp."""
+        return self.view(lambda connection: self.read_on(connection, run, is_system=is_system))
+
+    def view(self, run: Callable[[sqlite3.Connection], T]) -> tuple[T, int]:
+        """Run several functions on the newest state; return the result and that state's timestamp."""
+        connection = self._connection()
+        connection.execute("BEGIN")
+        try:
+            return run(connection), self.ts_of(connection)
+        finally:
+            connection.execute("ROLLBACK")
+
+    def read_on(self, connection: sqlite3.Connection, run: Callable[[Transaction], T], *, is_system: bool = False) -> T:
+        """Run a function on the state that a connection has open."""
+        slow_rows = None if is_system else self._slow_rows
+        return run(Transaction(connection, self.declared, slow_rows=slow_rows))
+
+    def write(
+        self,
+        run: Callable[[WriteTransaction], T],
+        record: Callable[[sqlite3.Connection, T, int], None] | None = None,
+    ) -> tuple[T, int]:
+        """Run a function and commit what it wrote, or nothing if it raises.
+
+        Args:
+            run: the function.
+            record: called just before the commit with connection, result and timestamp, to store more.
+
+        Returns:
+            The result, and the timestamp of a state that holds the writes.
+        """
+        with self._writing:
+            writer = self.store.writer
+            writer.execute("BEGIN IMMEDIATE")
+            try:
+                transaction = self._begin(writer)
+                result = run(transaction)
+                ts = self._finish(transaction)
+                if record is not None:
+                    record(writer, result, ts)
+                writer.execute("COMMIT")
+            except BaseException:
+                writer.execute("ROLLBACK")
+                raise
+            if ts > self.latest_ts:
+                self.latest_ts = ts
+                for watcher in self.watchers:
+                    watcher(Change(ts, transaction.touched))
+            return result, ts
+
+    def beat(self) -> None:
+        """Make a commit without a change if there was none for an hour, as a deployment does."""
+        if time.time_ns() - self.latest_ts > IDLE_SECONDS * 1e9:
+            self.write(lambda db: db.beat())
+
+    def recall(self, session: str, request: int) -> bytes | None:
+        """Return the answer that was stored for a client's request."""
+        with self._writing:
+            row = self.store.writer.execute(
+                "SELECT answer FROM requests WHERE session = ? AND request = ?", (session, request)
+            ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def ts_of(self, connection: sqlite3.Connection) -> int:
+        """Return the timestamp of the state that a connection has open."""
+        row = connection.execute("SELECT ts FROM commits ORDER BY number DESC LIMIT 1").fetchone()
+        return int(row[0])
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self.store.connect()
+        return connection
+
+    def _last_commit(self) -> tuple[int, int]:
+        number, ts = self.store.writer.execute("SELECT number, ts FROM commits ORDER BY number DESC LIMIT 1").fetchone()
+        return number, ts
+
+    def _begin(self, writer: sqlite3.Connection) -> WriteTransaction:
+        number, ts = self._last_commit()
+        moment = Moment(number + 1, max(time.time_ns(), ts + 1))
+        return WriteTransaction(writer, self.declared, moment, self.schema, slow_rows=self._slow_rows)
+
+    def _finish(self, transaction: WriteTransaction) -> int:
+        if not transaction.finish():
+            return self.latest_ts
+        if self._rate is not None:
+            self._rate.admit(transaction.bytes_written)
+        number, last = self._last_commit()
+        ts = max(time.time_ns(), transaction.end_ns, last + 1)
+        transaction.connection.execute("INSERT INTO commits VALUES (?, ?)", (number + 1, ts))
+        return ts
+
+    def _declare(self) -> None:
+        """Make the declared tables, and their indexes anew if this file was made with others."""
+        text = declared_text(self.declared)
+        if self.store.get("declared") == text:
+            return
+        writer = self.store.writer
+        writer.execute("BEGIN IMMEDIATE")
+        transaction = self._begin(writer)
+        for name in self.declared:
+            transaction.rebuild(transaction.tables.get(name) or transaction.new_table(name))
+        self.store.set("declared", text)
+        writer.execute("COMMIT")

@@ -1,0 +1,259 @@
+"""A transaction that can write.
+
+Changes go into SQLite at once, so the function sees its own writes; the caller commits or rolls back.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from sync_tool.encoding import canonical
+from sync_tool.encoding.order import sort_key
+from sync_tool.encoding.plain import dumps_plain
+from sync_tool.encoding.values import Value
+from sync_tool.sandbox import limits
+from sync_tool.sandbox.database.documents import Row, check_document, new_ids, next_time, whole_document
+from sync_tool.sandbox.database.schema import Schema
+from sync_tool.sandbox.database.store import FIRST_TABLE, INDEXES_PER_TABLE, Declared, Table
+from sync_tool.sandbox.database.transaction import CATALOG, Transaction, field_of, key_of
+from sync_tool.sandbox.faults import developer_error
+from sync_tool.sandbox.paths import is_identifier
+
+_RESERVED: Final = "_"
+_Stored = tuple[dict[str, Value], bytes, int, int]
+"""A document, its canonical bytes, its size, and the number of the commit that wrote it."""
+
+
+class Moment(NamedTuple):
+    """When a transaction began, and which commit it will be."""
+
+    commit_number: int
+    ns: int
+    """Nanoseconds since the epoch, later than the last commit."""
+
+
+class WriteTransaction(Transaction):
+    """A view of the database that can also be changed.
+
+    Attributes:
+        touched: index keys of every document version that was written, replaced or deleted.
+        bytes_written: sizes of what was written, for the limits.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        declared: Declared,
+        moment: Moment,
+        schema: Schema | None,
+        *,
+        slow_rows: int | None = None,
+    ) -> None:
+        super().__init__(connection, declared, slow_rows=slow_rows)
+        self._moment = moment
+        self._schema = schema
+        self._creation_time = moment.ns / 1e6
+        self._row_counts: Counter[int] = Counter()
+        self._changed = False
+        self.touched: list[tuple[int, bytes]] = []
+        self.documents_written = 0
+        self.bytes_written = 0
+
+    @property
+    def creation_time(self) -> float:
+        """The `_creationTime` of the next insert."""
+        return self._creation_time
+
+    @property
+    def end_ns(self) -> int:
+        """First moment, in nanoseconds, that lies after every creation time given out."""
+        return int(self._creation_time * 1e6) + 1
+
+    def insert(self, table: str, fields: Value) -> str:
+        """Add a document and return its ``_id``; the table is made if it does not exist.
+
+        Raises:
+            FunctionError: not a valid document, not what the schema says, or too much for one transaction.
+        """
+        return self.insert_all(table, [fields])[0]
+
+    def insert_all(self, table: str, several: Sequence[Value]) -> list[str]:
+        """Add documents in this order, as `insert` would each of them, and return their ids.
+
+        Raises:
+            FunctionError: as `insert`; the transaction is at its end then.
+        """
+        home = self.tables.get(table) or self.new_table(table)
+        documents = []
+        for fields, document_id in zip(several, new_ids(home.number, len(several)), strict=True):
+            documents.append(whole_document(fields, document_id, self._creation_time))
+            self._creation_time = next_time(self._creation_time)
+        self._put_all(home, documents)
+        return [document["_id"] for document in documents]
+
+    def put(self, table: Table, document: dict[str, Value]) -> None:
+        """Add a document that has its system fields already.
+
+        Raises:
+            FunctionError: not a valid document, not what the schema says, or too much for one transaction.
+        """
+        self._put_all(table, [document])
+
+    def _put_all(self, table: Table, documents: Iterable[dict[str, Value]]) -> None:
+        rows: list[_Stored] = []
+        for document in documents:
+            measured = check_document(document)
+            if self._schema is not None:
+                self._schema.enforce(table.name, document)
+            self._count_write(measured.size)
+            body = dumps_plain(document) if measured.plain else canonical.dumps(document)
+            rows.append((document, body, measured.size, self._moment.commit_number))
+        self._store(table, rows)
+        self._row_counts[table.number] += len(rows)
+
+    def _store(self, table: Table, rows: Iterable[_Stored]) -> None:
+        bodies: list[tuple[int, bytes, int, int, bytes]] = []
+        entries: list[tuple[int, bytes, bytes]] = []
+        for document, body, size, commit_number in rows:
+            keys = self._keys(table, document)
+            home = keys.pop(table.home)
+            bodies.append((table.number, home, commit_number, size, body))
+            entries += [(number, key, home) for number, key in keys.items()]
+        entries.sort()  # neighbours in an index then go to the same page one after the other
+        self.connection.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", bodies)
+        self.connection.executemany("INSERT INTO entries VALUES (?, ?, ?)", entries)
+
+    def replace(self, document_id: str, fields: Value) -> None:
+        """Give a document other fields; ``_id`` and `_creationTime` stay.
+
+        Raises:
+            FunctionError: there is no such document, or the new one is not valid.
+        """
+        table, row = self._must_find(document_id)
+        document = whole_document(fields, document_id, row.document["_creationTime"])
+        self._remove(table, row, deleted=False)
+        self.put(table, document)
+
+    def delete(self, document_id: str) -> None:
+        """Remove a document, which reads it first: one index range and its bytes, also if it was just read.
+
+        Raises:
+            FunctionError: there is no such document.
+        """
+        self._remove(*self._must_find(document_id), deleted=True)
+
+    def rebuild(self, table: Table) -> None:
+        """Write a table's documents and index keys anew, because its declared indexes are others now."""
+        number = (table.number,)
+        old = self.connection.execute(
+            "SELECT body, size, commit_number FROM documents WHERE table_number = ?", number
+        ).fetchall()
+        self.connection.execute("DELETE FROM documents WHERE table_number = ?", number)
+        self.connection.execute(
+            "DELETE FROM entries WHERE index_number BETWEEN ? AND ?",
+            (table.by_id, table.by_id + INDEXES_PER_TABLE - 1),
+        )
+        self._store(table, ((canonical.loads(body), body, size, number) for body, size, number in old))
+
+    def replace_table(self, name: str, number: int | None) -> Table:
+        """Put an empty table in the place of the one of this name, whose change log ends with it.
+
+        Args:
+            name: of the table, which need not exist.
+            number: of the empty table; None for the one it has, else a fresh one.
+        """
+        old = self.tables.get(name)
+        if old is not None:
+            self._drop(old)
+        return self.new_table(name, number or (old.number if old else None))
+
+    def _drop(self, table: Table) -> None:
+        number = (table.number,)
+        self.connection.execute("DELETE FROM documents WHERE table_number = ?", number)
+        self.connection.execute("DELETE FROM revisions WHERE table_number = ?", number)
+        self.connection.execute("DELETE FROM tables WHERE number = ?", number)
+        indexes = (table.by_id, table.by_id + INDEXES_PER_TABLE - 1)
+        self.connection.execute("DELETE FROM entries WHERE index_number BETWEEN ? AND ?", indexes)
+        del self._row_counts[table.number]
+
+    def note(self, index: int, key: bytes) -> None:
+        """Tell those who watch that a key of an index was touched, and that there is something to commit."""
+        self.touched.append((index, key))
+        self._changed = True
+
+    def beat(self) -> None:
+        """Commit though nothing was written: time has gone on."""
+        self._changed = True
+
+    def forget(self) -> None:
+        """Count writes from zero again, and tell nobody of them; only for what no function does: loading a file."""
+        self.documents_written = self.bytes_written = 0
+        self.touched.clear()
+
+    def finish(self) -> bool:
+        """Write what is left to write; return whether anything was changed."""
+        for number, difference in self._row_counts.items():
+            self.connection.execute(
+                "UPDATE tables SET row_count = row_count + ? WHERE number = ?", (difference, number)
+            )
+        return self._changed
+
+    def _must_find(self, document_id: str) -> tuple[Table, Row]:
+        found = self.find(document_id)
+        if found is None:
+            raise developer_error(f"Update or delete on nonexistent document ID {document_id}")
+        return found
+
+    def _remove(self, table: Table, row: Row, *, deleted: bool) -> None:
+        document = row.document
+        if deleted:
+            self._count_write(0)
+        keys = self._keys(table, document)
+        self.connection.executemany("DELETE FROM entries WHERE index_number = ? AND key = ?", keys.items())
+        (old_commit,) = self.connection.execute(
+            "DELETE FROM documents WHERE table_number = ? AND key = ? RETURNING commit_number",
+            (table.number, row.home),
+        ).fetchone()
+        this_commit = self._moment.commit_number
+        revisions: list[tuple[int, str, int, bytes | None]] = []
+        if old_commit != this_commit:  # what one commit writes twice, it writes once
+            revisions.append((old_commit, document["_id"], table.number, row.body))
+        if deleted:
+            revisions.append((this_commit, document["_id"], table.number, None))
+        self.connection.executemany("INSERT OR REPLACE INTO revisions VALUES (?, ?, ?, ?)", revisions)
+        self._row_counts[table.number] -= 1
+
+    def _keys(self, table: Table, document: dict[str, Value]) -> dict[int, bytes]:
+        identity = sort_key(document["_id"])
+        end = sort_key(document["_creationTime"]) + identity  # of every index but the one on ids
+        keys = {table.by_id: identity, table.by_id + 1: end}
+        for number, fields in table.declared:
+            keys[number] = key_of([field_of(document, field) for field in fields]) + end
+        self.touched += keys.items()
+        self._changed = True
+        return keys
+
+    def new_table(self, name: str, number: int | None = None) -> Table:
+        """Make a table, with a number of its own or the next one."""
+        if name.startswith(_RESERVED) or not is_identifier(name):
+            raise developer_error(f"Invalid table name: {name}")
+        last = self.connection.execute("SELECT max(number) FROM tables").fetchone()[0]
+        number = number or max(FIRST_TABLE, (last or 0) + 1)
+        table = Table(number, name, self.declared.get(name, {}), self._moment.commit_number)
+        self.connection.execute("INSERT INTO tables VALUES (?, ?, 0, ?)", (table.number, name, table.born))
+        self.tables[name] = table
+        self.touched.append((CATALOG, name.encode()))
+        return table
+
+    def _count_write(self, size: int) -> None:
+        self.documents_written += 1
+        self.bytes_written += size
+        if self.documents_written > limits.MAX_DOCUMENTS_WRITTEN:
+            limit = str(limits.MAX_DOCUMENTS_WRITTEN)
+            raise developer_error(f"Too many writes in a single function execution (limit: {limit})")
+        if self.bytes_written > limits.MAX_BYTES_WRITTEN:
+            limit = limits.binary_size(limits.MAX_BYTES_WRITTEN)
+            raise developer_error(f"Too many bytes written in a single function execution (limit: {limit})")

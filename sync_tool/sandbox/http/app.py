@@ -1,0 +1,121 @@
+"""The HTTP application of one instance."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from sync_tool.sandbox.http.border import Handler, guard, json_response
+from sync_tool.sandbox.http.functions import FunctionApi
+from sync_tool.sandbox.http.imports import ImportApi
+from sync_tool.sandbox.http.legacy import LegacyApi
+from sync_tool.sandbox.http.requests import UrlForKeyBody, read_body, token_of
+from sync_tool.sandbox.http.stream import StreamApi
+from sync_tool.sandbox.instance import Instance
+from sync_tool.sandbox.keys import Token, allowed_operations, is_admin, must_be_admin, without_type
+from sync_tool.sandbox.sync.endpoint import sync_routes
+
+# What clients and tools ask about a deployment itself. Source: get-convex/convex-backend,
+# ``crates/local_backend/src``, ``dashboard.rs`` and ``deployment_info.rs``.
+
+VERSION: Final = "0.0.0-convex-msgs-sandbox"
+
+
+class DeploymentApi:
+    """The handlers that tell about one instance."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+
+    def handlers(self) -> dict[str, Handler]:
+        """Return the handlers of GET requests by path."""
+        return {
+            "/": _text("This Convex deployment is running."),
+            "/version": _text(VERSION),
+            "/instance_version": _text(VERSION),
+            "/instance_name": _text(self._instance.options.name),
+            "/api/check_admin_key": self.check_admin_key,
+            "/api/v1/deployment_info": self.deployment_info,
+        }
+
+    async def url_for_key(self, request: Request) -> Response:
+        """POST /api/deployment/url_for_key: what Convex's provisioning host answers."""
+        body = await read_body(request, UrlForKeyBody)
+        is_admin(Token("admin", without_type(body.deploy_key)), self._instance.key)
+        return json_response(self._instance.url)
+
+    async def check_admin_key(self, request: Request) -> Response:
+        """GET /api/check_admin_key."""
+        self._require_admin(request)
+        return json_response(
+            {"success": True, "allowedOps": allowed_operations(self._instance.options), "isReadOnly": False}
+        )
+
+    async def deployment_info(self, request: Request) -> Response:
+        """GET /api/v1/deployment_info."""
+        self._require_admin(request)
+        options = self._instance.options
+        if not options.is_cloud:
+            return json_response({"kind": "selfHosted"})
+        return json_response(
+            {
+                "kind": "cloud",
+                "teamId": 1,
+                "projectId": 1,
+                "projectName": options.name,
+                "projectSlug": options.name,
+                "id": 1,
+                "deploymentType": options.type,
+                "reference": None,
+            }
+        )
+
+    def _require_admin(self, request: Request) -> None:
+        must_be_admin(is_admin(token_of(request), self._instance.key), self._instance.options.name)
+
+
+def _text(text: str) -> Handler:
+    async def answer(_request: Request) -> Response:
+        return PlainTextResponse(text)
+
+    return answer
+
+
+def http_app(instance: Instance) -> Starlette:
+    """Return the application; browsers may call it from anywhere, as they may a deployment."""
+    latency = instance.options.latency
+    deployment = DeploymentApi(instance)
+    stream = StreamApi(instance)
+    legacy = LegacyApi(instance, stream)
+    post = {
+        **FunctionApi(instance).handlers(),
+        **ImportApi(instance).handlers(),
+        **stream.handlers(),
+        **legacy.handlers(),
+        "/api/deployment/url_for_key": deployment.url_for_key,
+    }
+    get = {
+        **deployment.handlers(),
+        **legacy.handlers(),
+        "/api/json_schemas": legacy.json_schemas,
+        "/api/test_streaming_export_connection": stream.test_connection,
+    }
+    routes = [
+        *(Route(path, guard(handler, latency), methods=["POST"]) for path, handler in post.items()),
+        *(Route(path, guard(handler, latency), methods=["GET"]) for path, handler in get.items()),
+    ]
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origin_regex=".*",
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+        allow_headers=["*"],
+        allow_credentials=True,
+        max_age=86_400,
+    )
+    return Starlette(routes=[*routes, *sync_routes(instance)], middleware=[cors])

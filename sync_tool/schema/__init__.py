@@ -1,5 +1,0 @@
-"""Which rows are good: schema levels, Convex's value limits, and what other shapes can be rewritten to.
-
-`sync_tool.schema.check.Checker` is the door: a fast check that good rows pass, and for the others an
-explanation of every fault.
-"""
