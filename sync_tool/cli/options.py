@@ -125,7 +125,7 @@ def names(function: F) -> F:
 
         return function(*args, names=Names(*(kwargs.pop(name) for name in _NAMES)), **kwargs)
 
-    return _decorated(wrapper, names("Names"))  # type: ignore[return-value]
+    return _decorated(wrapper, name_options("Names"))  # type: ignore[return-value]
 
 
 def selection(function: F) -> F:

@@ -14,9 +14,10 @@ from sync_tool.commands.export.export import STDOUT, ExportKeywords, FileReport,
 from sync_tool.commands.export.folder import PartitionBy, is_folder
 from sync_tool.commands.export.training import TrainingReport, split_training
 from sync_tool.commands.history import History
-from sync_tool.commands.opening import STDIN, open_store_rows, open_stored
+from sync_tool.commands.opening import open_store_rows, open_stored
 from sync_tool.errors import UsageError
 from sync_tool.files.merged import Merged, NotAsTrusted
+from sync_tool.files.source import STDIN
 from sync_tool.rows.model import Names
 from sync_tool.rows.ports import Progress
 from sync_tool.rows.stored import StoredRows

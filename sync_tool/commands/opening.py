@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from sync_tool.deployment.deployment import Via
     from sync_tool.deployment.http import Patience
     from sync_tool.rows.stored import StoredRows
-    from sync_tool.stores.rows import StoreRows
 
 _LIVE: Final = "live"
 _VARIABLE: Final = "env:"

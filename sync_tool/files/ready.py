@@ -58,7 +58,7 @@ class Ready(NamedTuple):
     last_run: int
     keys: tuple[Key, Key] | None
     """Where the first and the last row stand in session order; None where there are no rows."""
-    in_file_order: bool
+    in_order: bool
     hashes: bytes
     """64 bits of each ``_id`` that is not empty, the same in all processes of one call."""
     laid: list[Any]
@@ -137,7 +137,7 @@ def _lay_out(form: Form, names: Names, piece: RowChunk) -> Ready:
         keys += found
     hashes = array("q", [hash(key[-1]) for key in keys if key[-1]]).tobytes()
     if not keys:
-        return Ready(piece.size, 0, 0, 0, 0, None, in_file_order=True, hashes=b"", laid=[])
+        return Ready(piece.size, 0, 0, 0, 0, None, in_order=True, hashes=b"", laid=[])
     return Ready(
         piece.size, len(keys), len(runs), runs[0], runs[-1], (keys[0], keys[-1]), in_file_order(keys), hashes, laid
     )  # fmt: skip

@@ -393,7 +393,7 @@ def shape_faults(row: dict[str, Value], names: Names, language: Language) -> Ite
 
 
 def _message_faults(message: dict[str, Any], path: str, language: Language) -> Iterator[Fault]:
-    form = rewrites.form_of(message)
+    form = rewrites.dialect_of(message)
     if form is not None:
         cure = form if form in rewrites.REWRITES else None
         yield Fault(_FORMS[form], path, rewrite=cure)

@@ -1,1 +1,1 @@
-"""TODO sync_tool/parallel."""
+"""Work shared among processes."""

@@ -153,7 +153,8 @@ class _Worker:
 
     def __init__(self, function: Callable[[Any], Any], seed: str) -> None:
         # Not `-m`, which would look for modules in the folder that the user is in.
-        code = f"import sys; sys.path[:] = {[*map(str, sys.path)]!r}; from sync_tool.parallel.processes import serve; serve()"
+        path = [*map(str, sys.path)]
+        code = f"import sys; sys.path[:] = {path!r}; from sync_tool.parallel.processes import serve; serve()"
         try:
             with _signals_held():
                 self._process = subprocess.Popen(  # noqa: S603  # our own program

@@ -1,1 +1,1 @@
-"""TODO sync_tool/rows."""
+"""Rows: their model, columns, order, selection and digests."""

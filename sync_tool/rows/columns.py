@@ -197,9 +197,8 @@ def whole_number(number: Value) -> int | None:
     return None
 
 
-# Many rows at once as columns and back, with a handful of Python steps for each row. The same columns as
-# `sync_tool.rows.columns` makes of one row at a time, for documents that are plain (`sync_tool.encoding.plain`); what does
-# not fit goes through that module (``tests/test_rows.py`` compares them).
+# Many rows at once, with a handful of Python steps for each row, for plain documents (`sync_tool.encoding.plain`).
+# ``tests/test_rows.py`` compares the columns with those that `flatten` makes of one row at a time.
 
 
 def flatten_block(block: Block) -> list[list[Any]] | None:

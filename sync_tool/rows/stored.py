@@ -7,16 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 from sync_tool.encoding.order import sort_key
 from sync_tool.rows.model import Names, Page, Position, Selection, SessionInfo
 from sync_tool.rows.reading import numbered
 from sync_tool.rows.selection import after, filtered, session_filter, sessions_of, unknown_session
 from sync_tool.rows.sorting import InOrder, in_session_order
-
-if TYPE_CHECKING:
-    from sync_tool.files.ready import RowChunk
 
 _SORTING_TAKES: Final = 2.5
 """Bytes of temporary files for each byte of rows: the rows, and SQLite's sorting of them (measured: 2.4)."""
@@ -51,7 +48,7 @@ class StoredRows(ABC):
     def unpacked_bytes(self) -> int:
         """Return about how many bytes the rows are, unpacked, without reading them."""
 
-    def pieces(self) -> Iterator[RowChunk] | None:
+    def pieces(self) -> Iterator[Any] | None:
         """Return the rows cut into pieces, in the order in which they lie there; None where that cannot be done."""
         return None
 

@@ -1,1 +1,1 @@
-"""TODO sync_tool/commands/diff."""
+"""The ``diff`` command."""

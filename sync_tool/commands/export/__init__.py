@@ -1,1 +1,1 @@
-"""TODO sync_tool/commands/export."""
+"""The ``export`` command."""

@@ -1,1 +1,1 @@
-"""TODO sync_tool/commands/restore."""
+"""The ``restore`` command."""

@@ -1,1 +1,1 @@
-"""TODO sync_tool/commands/sync."""
+"""The ``sync`` command."""

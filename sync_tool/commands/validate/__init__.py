@@ -1,1 +1,1 @@
-"""TODO sync_tool/commands/validate."""
+"""The ``validate`` command."""

@@ -1,1 +1,1 @@
-"""TODO sync_tool/sandbox/database."""
+"""The SQLite database behind the sandbox."""

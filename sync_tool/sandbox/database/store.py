@@ -6,8 +6,9 @@ neighbouring bytes. ``entries`` holds the keys of the other indexes and where th
 index is a range of one B-tree (`sync_tool.sandbox.database.transaction`).
 
 ``commits`` gives every transaction its timestamp; ``revisions`` keeps what later commits replaced or deleted,
-so that together with ``documents`` (ordered by commit) it is the whole change log (`sync_tool.sandbox.database.datasync`),
-at no cost for rows that never change. ``requests`` remembers answered mutations, so that one sent twice runs once.
+so that together with ``documents`` (ordered by commit) it is the whole change log
+(`sync_tool.sandbox.database.datasync`), at no cost for rows that never change. ``requests`` remembers answered
+mutations, so that one sent twice runs once.
 """
 
 from __future__ import annotations

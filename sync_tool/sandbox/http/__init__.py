@@ -1,1 +1,1 @@
-"""TODO sync_tool/sandbox/http."""
+"""The sandbox's HTTP API."""
