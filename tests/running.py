@@ -9,6 +9,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sync_tool.deployment.deployment import Deployment
+    from sync_tool.rows.ports import Source
 
 ROOT = Path(__file__).parent.parent
 _CONVEX = ("CONVEX_", "NEXT_PUBLIC_CONVEX", "VITE_CONVEX")
@@ -78,3 +83,12 @@ def _key_in(env_file: Path) -> str:
         if name in ("CONVEX_SELF_HOSTED_ADMIN_KEY", "CONVEX_DEPLOY_KEY"):
             return value.strip("'\"")
     raise AssertionError(f"no key in {env_file}")
+
+
+def deployment_of(source: Source) -> Deployment:
+    """Return the deployment that was opened."""
+    from sync_tool.deployment.deployment import Deployment
+
+    found = source.capability(Deployment)
+    assert found is not None
+    return found

@@ -134,7 +134,7 @@ def test_a_folder_is_an_input(tmp_path: Path, by: str, kind: str) -> None:
     """What export wrote into a folder comes back byte for byte, whatever its files are."""
     cm.convert(SAMPLE, f"{tmp_path}/history/", partition_by=by, format=kind)  # type: ignore[arg-type]
     found = cm.open(tmp_path / "history")
-    assert (found.title, found.source.count()) == ("history/", len(LINES))
+    assert (found.title, found.count()) == ("history/", len(LINES))
     report = cm.convert(found, tmp_path / "b.jsonl")
     assert (tmp_path / "b.jsonl").read_bytes() == SAMPLE.read_bytes()
     assert report.inputs == ("history/",)

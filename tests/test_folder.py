@@ -111,7 +111,7 @@ def test_finished_parts_are_kept(
             finished = sorted(path for path in folder.rglob("*.jsonl*") if path.name != JOURNAL)
             before = {path: path.stat().st_mtime_ns for path in finished[: -1 if by == "month" else None]}
             try:
-                export(_Stopping(history.source, stop), folder, format=kind, partition_by=by, **few)  # type: ignore[arg-type]
+                export(_Stopping(history, stop), folder, format=kind, partition_by=by, **few)
             except _Stopped:
                 assert not (folder / MANIFEST).exists()
                 assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -129,19 +129,16 @@ class _Stopped(Exception):
     pass
 
 
-class _Stopping:
+class _Stopping(cm.History):
     """A source that breaks after so many rows, as a crash would."""
 
-    def __init__(self, source: Any, rows: int) -> None:
-        self._source = source
+    def __init__(self, source: cm.History, rows: int) -> None:
+        super().__init__(source)
         self._left = rows
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
-
-    def pages(self, *arguments: Any) -> Iterator[Page]:
+    def pages(self, *arguments: Any, **keywords: Any) -> Iterator[Page]:
         """Yield pages of a few rows, then break."""
-        for page in self._source.pages(*arguments):
+        for page in super().pages(*arguments, **keywords):
             for row in page.rows:
                 if self._left == 0:
                     raise _Stopped
@@ -156,7 +153,7 @@ def test_a_part_that_was_taken_away_is_written_again(tmp_path: Path, monkeypatch
     for damage in (Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])):
         folder = tmp_path / damage.__name__
         with pytest.raises(_Stopped):
-            export(_Stopping(history.source, 1500), folder, format="jsonl", partition_by="none")  # type: ignore[arg-type]
+            export(_Stopping(history, 1500), folder, format="jsonl", partition_by="none")
         damage(folder / "part-00002.jsonl")
         export(history, folder, format="jsonl", partition_by="none")
         assert lines_of(folder, manifest(folder)) == LINES
@@ -167,14 +164,14 @@ def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
     history = cm.open(SAMPLE)
 
     class Intruding(_Stopping):
-        def pages(self, *arguments: Any) -> Iterator[Page]:
-            for number, page in enumerate(super().pages(*arguments)):
+        def pages(self, *arguments: Any, **keywords: Any) -> Iterator[Page]:
+            for number, page in enumerate(super().pages(*arguments, **keywords)):
                 if number == 700:
                     with pytest.raises(cm.Locked, match="another run"):
                         export(history, tmp_path, format="jsonl", partition_by="session")
                 yield page
 
-    export(Intruding(history.source, 10_000), tmp_path, format="jsonl", partition_by="session")  # type: ignore[arg-type]
+    export(Intruding(history, 10_000), tmp_path, format="jsonl", partition_by="session")
     assert lines_of(tmp_path, manifest(tmp_path)) == LINES
 
 
@@ -182,7 +179,7 @@ def test_another_export_does_not_go_on_there(tmp_path: Path) -> None:
     """A folder with an unfinished export of something else is refused and left as it is."""
     history = cm.open(SAMPLE)
     with pytest.raises(_Stopped):
-        export(_Stopping(history.source, 50), tmp_path, format="jsonl", partition_by="session")  # type: ignore[arg-type]
+        export(_Stopping(history, 50), tmp_path, format="jsonl", partition_by="session")
     there = sorted(path.name for path in tmp_path.iterdir())
     with pytest.raises(OutputError, match="another export that was not finished"):
         export(history, tmp_path, format="jsonl", partition_by="session", match=["cust-*"])
@@ -214,7 +211,7 @@ def test_a_complete_export_is_replaced_only_by_a_complete_one(tmp_path: Path) ->
     with pytest.raises(UsageError, match="no session 'nope'"):
         export(history, folder, partition_by="month", overwrite=True, sessions=["nope"])
     with pytest.raises(_Stopped):
-        export(_Stopping(history.source, 300), folder, format="jsonl", overwrite=True)  # type: ignore[arg-type]
+        export(_Stopping(history, 300), folder, format="jsonl", overwrite=True)
     assert manifest(folder) == old
     (tmp_path / ".out.part" / JOURNAL).unlink()
     for path in (tmp_path / ".out.part").iterdir():
@@ -250,7 +247,7 @@ def test_relative_times_go_on_as_they_began(tmp_path: Path) -> None:
     """`--after 400d` run again a little later is the same export; other words are another."""
     history = cm.open(SAMPLE)
     with pytest.raises(_Stopped):
-        export(_Stopping(history.source, 300), tmp_path, format="jsonl", partition_by="session", after="400d")  # type: ignore[arg-type]
+        export(_Stopping(history, 300), tmp_path, format="jsonl", partition_by="session", after="400d")
     export(history, tmp_path, format="jsonl", partition_by="session", after="400d")
     assert manifest(tmp_path)["rows"] == len(lines_of(tmp_path, manifest(tmp_path)))
 
@@ -265,7 +262,7 @@ def test_sessions_that_are_no_strings_have_files_of_their_own(tmp_path: Path) ->
     (tmp_path / "odd.jsonl").write_bytes(b"\n".join(map(dumps, rows)))
     for by, files in (("session", len(values) + 1), ("month", 3)):
         folder = tmp_path / by
-        report = export(cm.open(tmp_path / "odd.jsonl"), folder, format="jsonl", partition_by=by)  # type: ignore[arg-type]
+        report = export(cm.open(tmp_path / "odd.jsonl"), folder, format="jsonl", partition_by=by)
         found = manifest(folder)
         assert sorted(lines_of(folder, found)) == sorted(map(dumps, rows))
         assert (report.rows, len(found["parts"])) == (len(rows), files)
@@ -281,7 +278,7 @@ def test_going_on_in_pieces_doubles_nothing(
     with cm.connect(sandbox.url, key=sandbox.key, via=via) as connected:
         for stop in (170, 500, 901):
             with pytest.raises(_Stopped):
-                export(_Stopping(connected.source, stop), f"{tmp_path}/out/", format="jsonl")  # type: ignore[arg-type]
+                export(_Stopping(connected, stop), f"{tmp_path}/out/", format="jsonl")
         export(connected, f"{tmp_path}/out/", format="jsonl")
     assert lines_of(tmp_path / "out", manifest(tmp_path / "out")) == LINES
 

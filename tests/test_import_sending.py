@@ -14,7 +14,7 @@ import sync_tool as cm
 from faults.plan import Plan
 from faults.proxying import running_proxy
 from importing import NOON, Target, history, lines, new_session, row, write
-from running import running_sandbox
+from running import deployment_of, running_sandbox
 from sandbox.importing import post, status, upload, zipped
 from sync_tool.commands.import_ import run as import_
 from sync_tool.commands.import_.sending import MAX_BYTES, MAX_ROWS
@@ -283,7 +283,7 @@ def test_an_earlier_larger_call_may_commit_late(target: Target, calls: Calls) ->
         documents = [json.dumps({"sessionId": session, "message": one["message"]}).encode() for one in
                      history(session, numbered(700))]  # fmt: skip
         late = [Batch(session, documents, None)]
-        door = there.source.appending(None)  # type: ignore[attr-defined]
+        door = deployment_of(there).appending(None)
         calls.before[1] = lambda: AppendDoor.append(door, late) and None
         report = cm.import_(source, there)
     assert (report.exit_code, report.conflicts) == (0, ())

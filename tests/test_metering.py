@@ -62,11 +62,11 @@ def test_an_estimate_reads_as_people_say_it() -> None:
 def test_only_a_cloud_plan_without_streaming_is_capped(sandbox: Sandbox, bare_sandbox: Sandbox, tmp_path: Path) -> None:
     """Self-hosted deployments and files are not capped; what was asked for always counts."""
     (tmp_path / "a.jsonl").write_text("")
-    free = cm.connect(bare_sandbox.url, key=bare_sandbox.key).source
+    free = cm.connect(bare_sandbox.url, key=bare_sandbox.key)
     assert read_cap(free, None) == FREE
     assert read_cap(free, 5) == 5
-    assert read_cap(cm.connect(sandbox.url, key=sandbox.key).source, None) is None
-    assert read_cap(cm.open(tmp_path / "a.jsonl").source, None) is None
+    assert read_cap(cm.connect(sandbox.url, key=sandbox.key), None) is None
+    assert read_cap(cm.open(tmp_path / "a.jsonl"), None) is None
 
 
 @pytest.mark.parametrize(

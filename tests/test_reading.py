@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sync_tool as cm
-from running import ROOT, Sandbox, running_sandbox
+from running import ROOT, Sandbox, deployment_of, running_sandbox
 from sync_tool.deployment import reading
 from sync_tool.deployment.ranges import KeyRange, TimeRange
 from sync_tool.deployment.system import SystemDoor
@@ -195,7 +195,7 @@ def test_a_page_that_is_refused_shrinks(tmp_path: Path, flags: tuple[str, ...], 
 @pytest.mark.parametrize("via", ["functions", "system"])
 def test_pieces_hold_every_row_once(sandbox: Sandbox, via: Any) -> None:
     """Wherever a table or a prefix of it is cut, the pieces together are its rows in order; and there are many."""
-    door = cm.connect(sandbox.url, key=sandbox.key, via=via).source.door  # type: ignore[attr-defined]
+    door = deployment_of(cm.connect(sandbox.url, key=sandbox.key, via=via)).door
     for where in (KeyRange(), KeyRange(first="cust-", stop="cust."), KeyRange(first="h", stop="i")):
         expected = [
             row.id
@@ -224,7 +224,7 @@ def test_readers_in_threads_shrink_together(tmp_path: Path, via: Any) -> None:
 @pytest.mark.parametrize("data", [{"isConvexSystemError": True, "paginationError": "InvalidCursor"}, None], ids=str)
 def test_a_cursor_that_dies_is_no_gap(sandbox: Sandbox, where: Any, data: Any) -> None:
     """When the system door's cursor dies in the middle, said or redacted, reading goes on by key or by time."""
-    client = cm.connect(sandbox.url, key=sandbox.key).source.client  # type: ignore[attr-defined]
+    client = deployment_of(cm.connect(sandbox.url, key=sandbox.key)).client
     door = SystemDoor(client, cm.Names(), 100)
     real = door._ask
     calls = 0

@@ -258,7 +258,7 @@ def test_an_earlier_import_counts_only_while_nothing_has_changed(
     """What a call that was cut off has done is done; with other rows there since, or --replace, it is not trusted."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     with cm.open(saved / "rows.jsonl") as rows, cm.connect(target.url, key=target.key) as history:
-        with packed(rows.source, Selection(), Names(), SILENT) as package:
+        with packed(rows, Selection(), Names(), SILENT) as package:
             digest = package.digest
         first = cm.restore(rows, history)
         journal = RestoreJournal(f"{target.url} {history.title} messages")
@@ -392,7 +392,7 @@ class Late:
     """A file during whose reading the import of an earlier call comes to its end."""
 
     def __init__(self, file: cm.History, door: SnapshotDoor, import_id: str) -> None:
-        self._file = file.source
+        self._file = file
         self._door = door
         self._import_id = import_id
 
@@ -411,7 +411,7 @@ def test_an_earlier_import_may_end_while_its_rows_are_read_again(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     with cm.open(saved / "rows.jsonl") as rows, cm.connect(target.url, key=target.key) as history:
         door = SnapshotDoor(Client(target.url, target.key), print)
-        with packed(rows.source, Selection(), Names(), SILENT) as package:
+        with packed(rows, Selection(), Names(), SILENT) as package:
             import_id = door.upload(package.file, package.bytes, "requireEmpty")
             door.settled(import_id)
             journal = RestoreJournal(f"{target.url} {history.title} messages")

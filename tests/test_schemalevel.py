@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import sync_tool as cm
-from running import running_sandbox
+from running import deployment_of, running_sandbox
 from sync_tool.deployment.catalog import Catalog, schema_level
 
 NAMES = cm.Names()
@@ -84,9 +84,7 @@ def test_doctor_says_the_level(tmp_path: Path, flag: str, said: str) -> None:
     """A real declared schema of each kind is recognised through the deployment."""
     with running_sandbox(tmp_path, "--schema", flag) as sandbox, cm.connect(sandbox.url, key=sandbox.key) as history:
         document = {"sessionId": "a", "message": {"type": "human", "data": {"content": "x"}}}
-        history.source.client.mutation_value(  # type: ignore[attr-defined]
-            "langchain/db:insert", {"table": "messages", "document": document}
-        )
+        deployment_of(history).client.mutation_value("langchain/db:insert", {"table": "messages", "document": document})
         report = cm.doctor(history)
     assert report.exit_code == 0
     assert any(said in finding.text for finding in report.findings)

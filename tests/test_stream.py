@@ -95,7 +95,7 @@ class Copy:
 def table_of(sandbox: Sandbox) -> list[bytes]:
     """Read the table another way."""
     with connect(url=sandbox.url, key=sandbox.key, via="system") as history:
-        return sorted(row.raw for page in history.source.pages(Selection()) for row in page.rows)
+        return sorted(row.raw for page in history.pages(Selection()) for row in page.rows)
 
 
 class Writer:

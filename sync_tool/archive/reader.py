@@ -58,7 +58,7 @@ class ArchiveRows(StoredRows):
         return f"{self.path.resolve().name}/ {self.run.run}"
 
     @property
-    def way(self) -> str:
+    def method(self) -> str:
         """How its parts become rows."""
         return f"reading {plural(len(self.chain), 'run')} of the archive {self.path}, of each row the newest record"
 

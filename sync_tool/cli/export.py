@@ -74,7 +74,6 @@ def command(
     from sync_tool.commands.export.export import STDOUT, export
     from sync_tool.commands.export.training import conversations_of
     from sync_tool.commands.opening import open_address
-    from sync_tool.rows.stored import StoredRows
     from sync_tool.text import duration, plural
 
     to_stdout = output in (None, STDOUT)
@@ -88,7 +87,7 @@ def command(
     context = click.get_current_context()
     history = context.with_resource(open_address(address, as_of=as_of, names=names)) if address else connect()
     report = export(
-        history.source,
+        history,
         output or STDOUT,
         format=kind,
         partition_by=partition_by,
@@ -106,7 +105,7 @@ def command(
     done = f"{what} -> {there} in {duration(report.seconds)}"
     if report.estimate is None:
         done += f"; read about {_megabytes(report.read_bytes)}"
-    elif report.sessions != 1 and not isinstance(history.source, StoredRows):
+    elif report.sessions != 1 and history.live:
         done += (
             f"\npages were read from {report.started:%H:%M:%S} to {report.ended:%H:%M:%S} UTC: not one moment "
             "(one moment: `npx convex export`, then `convex-msgs convert snapshot.zip`)"

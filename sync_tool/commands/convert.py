@@ -111,9 +111,10 @@ def convert(
 
 def _opened(given: Input, names: Names | None) -> StoredRows:
     if isinstance(given, History):
-        if not isinstance(given.source, StoredRows):
+        rows = given.capability(StoredRows)
+        if rows is None:
             raise UsageError(f"{given.title} is a deployment.", hint=[("use", "export, which reads deployments")])
-        return given.source
+        return rows
     store = open_store_rows(given)
     if store is not None:
         return store

@@ -50,8 +50,8 @@ def doctor(history: History) -> DoctorReport:
         UsageError: `history` is a file.
         Unreachable: the deployment stopped answering.
     """
-    deployment = history.source
-    if not isinstance(deployment, Deployment):
+    deployment = history.capability(Deployment)
+    if deployment is None:
         raise UsageError("doctor looks at deployments, not at files.")
     findings = [_reach(deployment), _key(deployment)]
     code = Exit.DONE

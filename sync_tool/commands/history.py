@@ -14,8 +14,8 @@ from sync_tool.commands.arguments import SelectionKeywords, make_selection
 from sync_tool.encoding.order import MISSING
 from sync_tool.encoding.values import encode
 from sync_tool.errors import UsageError
-from sync_tool.rows.model import Names, Row, Selection, SessionInfo
-from sync_tool.rows.ports import Source
+from sync_tool.rows.model import Names, Page, Position, Row, Selection, SessionInfo
+from sync_tool.rows.ports import Kind, Source
 from sync_tool.text import moment, one_line, padded, shortened
 
 if TYPE_CHECKING:
@@ -27,14 +27,17 @@ _WIDEST_COLUMN = 40
 _WORDS_COLUMNS = 60
 
 
-class History:
-    """The messages of a deployment or a file. Also a context manager that closes its connections."""
+class History(Source):
+    """The messages of a deployment, file, archive or store. As a context manager it closes its connections.
+
+    It is a `Source` itself: every function of the library takes it, and so does `sync_tool.rows.ports`.
+    """
 
     def __init__(self, source: Source) -> None:
-        self.source = source
+        self._source = source
 
     def __repr__(self) -> str:
-        return repr(self.source)
+        return repr(self._source)
 
     def __enter__(self) -> Self:
         return self
@@ -46,13 +49,28 @@ class History:
 
     @property
     def names(self) -> Names:
-        """How the table and its fields are called."""
-        return self.source.names
+        """Names of the table and its fields."""
+        return self._source.names
 
     @property
     def title(self) -> str:
-        """What a person calls the place."""
-        return self.source.title
+        """Short name for people."""
+        return self._source.title
+
+    @property
+    def method(self) -> str:
+        """How it is read, and why so."""
+        return self._source.method
+
+    @property
+    def live(self) -> bool:
+        """True where an app may write while rows are read."""
+        return self._source.live
+
+    @property
+    def partial(self) -> bool:
+        """True if it is known to hold only a selection of a table."""
+        return self._source.partial
 
     def sessions(
         self, recent: int | None = None, *, count: bool = False, **selection: Unpack[SelectionKeywords]
@@ -67,8 +85,8 @@ class History:
         if recent is not None:
             if count or selection:
                 raise UsageError("the newest sessions of all are listed; that does not go with a selection or count.")
-            return Sessions(self.source.recent_sessions(recent), recent=True)
-        return Sessions(self.source.sessions(make_selection(selection), count=count))
+            return Sessions(self.recent_sessions(recent), recent=True)
+        return Sessions(self.list_sessions(make_selection(selection), count=count))
 
     def messages(self, session: str | None = None, **selection: Unpack[SelectionKeywords]) -> Messages:
         """Return messages in session order; nothing is read before they are looked at.
@@ -80,11 +98,49 @@ class History:
         """
         if session is not None:
             selection["sessions"] = [session]
-        return Messages(self.source, make_selection(selection))
+        return Messages(self._source, make_selection(selection))
+
+    def pages(
+        self, selection: Selection, resume: Position | None = None, *, missing_ok: bool = False
+    ) -> Iterator[Page]:
+        """Yield the selected rows in session order (`Source`)."""
+        return self._source.pages(selection, resume, missing_ok=missing_ok)
+
+    def resolve(self, selection: Selection) -> Selection | None:
+        """Return the selection with `active_after` replaced by the ids of those sessions; None if there are none."""
+        return self._source.resolve(selection)
+
+    def next_time(self, since: float) -> float | None:
+        """Return the first creation time at or after `since`, ms since 1970; None if there is none."""
+        return self._source.next_time(since)
+
+    def list_sessions(self, selection: Selection, *, count: bool = False) -> Iterator[SessionInfo]:
+        """Yield the selected sessions in order; `sessions` is the friendly form."""
+        return self._source.list_sessions(selection, count=count)
+
+    def recent_sessions(self, limit: int) -> list[SessionInfo]:
+        """Return the `limit` sessions with the newest messages, newest first, with their last human words."""
+        return self._source.recent_sessions(limit)
+
+    def sample(self) -> Page:
+        """Return a few rows, for estimates of size."""
+        return self._source.sample()
+
+    def count(self) -> int | None:
+        """Return the number of rows of the whole table if it is known without reading them."""
+        return self._source.count()
+
+    def temporary_bytes(self) -> int:
+        """Return about how many bytes of temporary files sorting needs."""
+        return self._source.temporary_bytes()
+
+    def capability(self, kind: type[Kind]) -> Kind | None:
+        """Return what it opened as `kind`; None if that cannot do such work."""
+        return self._source.capability(kind)
 
     def close(self) -> None:
-        """Give back connections and files."""
-        self.source.close()
+        """Close connections and files."""
+        self._source.close()
 
 
 class Messages:

@@ -34,11 +34,13 @@ def read_cap(source: Source, asked: int | None) -> int | None:
     """Return how many bytes may be read: what was asked, else 200 MB on a cloud plan without streaming."""
     if asked is not None:
         return asked
+    if not source.live:
+        return None
     from sync_tool.deployment.deployment import Deployment
 
-    if isinstance(source, Deployment) and source.identity.cloud and not source.may_stream:
-        return _FREE_READ
-    return None
+    deployment = source.capability(Deployment)
+    capped = deployment is not None and deployment.identity.cloud and not deployment.may_stream
+    return _FREE_READ if capped else None
 
 
 def estimate_all(source: Source) -> Estimate | None:

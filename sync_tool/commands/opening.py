@@ -14,7 +14,7 @@ from sync_tool.commands.history import History
 from sync_tool.errors import Damaged, UsageError
 from sync_tool.files.folder import MessageFolder
 from sync_tool.files.pieces import LineChunk
-from sync_tool.files.source import STDIN, MessageFile, RecordFile
+from sync_tool.files.source import STDIN, MessageFiles, RecordFile
 from sync_tool.messages.records import Record
 from sync_tool.rows.model import Names, Page
 from sync_tool.rows.ports import Source
@@ -268,21 +268,18 @@ def parts_of(
         Unreachable: a store gave no answer.
         Refused: a store does not accept user or password.
     """
-    inner: object = source.source if isinstance(source, History) else source
-    if isinstance(inner, StoreRows):
-        yield _store(inner.store)
-        return
-    if isinstance(source, History) and not isinstance(inner, MessageFile | MessageFolder):
-        yield _place(source.source, pages)
-        return
-    if isinstance(inner, str | Path) and str(inner) != STDIN and Path(inner).is_dir():
-        inner = MessageFolder(Path(inner))
-    if isinstance(inner, MessageFolder):
-        yield from (_file(file.path, file.names, max_unpacked) for file in inner.files)
-    elif isinstance(inner, MessageFile):
-        yield _file(inner.path, inner.names, max_unpacked)
-    elif isinstance(inner, str | Path):
-        yield _file(inner, names, max_unpacked)
+    if isinstance(source, str | Path):
+        if str(source) == STDIN or not Path(source).is_dir():
+            yield _file(source, names, max_unpacked)
+            return
+        source = History(MessageFolder(Path(source)))
+    store, files = source.capability(StoreRows), source.capability(MessageFiles)
+    if store is not None:
+        yield _store(store.store)
+    elif files is not None:
+        yield from (_file(file.path, file.names, max_unpacked) for file in files.files)
+    else:
+        yield _place(source, pages)
 
 
 def _file(path: str | Path, names: Names, max_unpacked: int | None) -> InputPart:

@@ -27,10 +27,10 @@ def list_sessions(
     """
     if recent is not None and (count or make_selection(selection) != Selection()):
         raise UsageError("--recent lists the newest sessions of all; it does not go with a selection or --count.")
-    source = history.source
-    title = f"{source.title} · table {source.names.table}"
-    if isinstance(source, Deployment) and source.door.name == "system":
+    title = f"{history.title} · table {history.names.table}"
+    deployment = history.capability(Deployment)
+    if deployment is not None and deployment.door.name == "system":
         title += " · nothing deployed there is needed or changed"
     progress.begin(title, None)
-    progress.detail(source.way)
+    progress.detail(history.method)
     return history.sessions(recent) if recent is not None else history.sessions(count=count, **selection)

@@ -44,9 +44,9 @@ def tail(
     from sync_tool.deployment.live import Follower
     from sync_tool.rows.selection import unknown_session
 
-    deployment = source.source
+    deployment = source.capability(Deployment)
     progress = progress or SILENT
-    if not isinstance(deployment, Deployment):
+    if deployment is None:
         raise UsageError(f"{source.title} is a file: only a deployment can be followed.")
     if last < 0 or silence <= 0:
         raise UsageError("the number of messages to begin with, and the seconds of silence, are not negative.")

@@ -24,6 +24,7 @@ from sync_tool.deployment.system import SystemDoor
 from sync_tool.encoding.order import sort_key
 from sync_tool.errors import ConvexMsgsError, Refused, UsageError, only_this_refused
 from sync_tool.rows.model import Names, Page, Position, Selection, SessionInfo
+from sync_tool.rows.ports import Source
 from sync_tool.rows.selection import session_filter, sessions_of
 
 # Who a deployment is: its URL, type and name, and what its plan allows.
@@ -164,7 +165,7 @@ _SAMPLE_ROWS = 200
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-class Deployment:
+class Deployment(Source):
     """One table of one deployment.
 
     Args:
@@ -188,7 +189,7 @@ class Deployment:
         patience: Patience | None = None,
     ) -> None:
         self.patience = patience = patience or Patience()
-        self.names = names or Names()
+        self._names = names or Names()
         self.key = target.key
         self.client = Client(find_url(target, patience), target.key.secret, patience)
         self.identity: Identity = identify(self.client, target.key)
@@ -198,9 +199,19 @@ class Deployment:
         return f"<Deployment {self.title}>"
 
     @property
+    def names(self) -> Names:
+        """Names of its table, index and fields."""
+        return self._names
+
+    @property
     def title(self) -> str:
         """What a person calls it, such as ``prod tall-forest-123``."""
         return self.identity.title
+
+    @property
+    def live(self) -> bool:
+        """True: the app may write at any time."""
+        return True
 
     @cached_property
     def catalog(self) -> Catalog | None:
@@ -248,8 +259,8 @@ class Deployment:
         return other
 
     @property
-    def way(self) -> str:
-        """Which door is used, and why."""
+    def method(self) -> str:
+        """Which reader is used, and why."""
         if self.door.name == "functions":
             return f"reading through {MODULE}, which is deployed there"
         why = (
@@ -287,13 +298,15 @@ class Deployment:
         """The way that streams changes; whether it is open here, its `StreamDoor.check` says."""
         return StreamDoor(self.client, self.names, self.patience.bytes_per_second)
 
-    def pages(self, selection: Selection, resume: Position | None = None) -> Iterator[Page]:
-        """Yield the selected rows in session order (`sync_tool.rows.ports.Source`)."""
-        return self._reader().pages(selection, resume)
+    def pages(
+        self, selection: Selection, resume: Position | None = None, *, missing_ok: bool = False
+    ) -> Iterator[Page]:
+        """Yield the selected rows in session order (`Source`)."""
+        return self._reader().pages(selection, resume, missing_ok=missing_ok)
 
-    def settled(self, selection: Selection) -> Selection:
-        """Return the same selection with `active_after` replaced by the sessions it stands for."""
-        return self._reader().settled(selection)
+    def resolve(self, selection: Selection) -> Selection | None:
+        """Return the selection with `active_after` replaced by the ids of those sessions; None if there are none."""
+        return self._reader().resolve(selection)
 
     def next_time(self, since: float) -> float | None:
         """Return the first creation time at or after `since`, ms since 1970; None if there is none."""
@@ -307,7 +320,7 @@ class Deployment:
     def _reader(self) -> Reader:
         return Reader(self.door, self.names, self.patience, self.count)
 
-    def sessions(self, selection: Selection, *, count: bool = False) -> Iterator[SessionInfo]:
+    def list_sessions(self, selection: Selection, *, count: bool = False) -> Iterator[SessionInfo]:
         """Yield the selected sessions in order; reads their messages only where it must."""
         if count or selection.windowed or selection.active_after is not None:
             yield from sessions_of(self.pages(selection))

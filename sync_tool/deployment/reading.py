@@ -41,17 +41,20 @@ class Reader:
         self._throttle = Throttle(patience.bytes_per_second)
         self._count = count
 
-    def pages(self, selection: Selection, resume: Position | None = None) -> Iterator[Page]:
+    def pages(
+        self, selection: Selection, resume: Position | None = None, *, missing_ok: bool = False
+    ) -> Iterator[Page]:
         """Yield the selected rows in session order, numbered; with `resume`, those after that position."""
-        return numbered(after(filtered(self._pages(selection, resume), selection), resume))
+        return numbered(after(filtered(self._pages(selection, resume, missing_ok=missing_ok), selection), resume))
 
-    def _pages(self, selection: Selection, resume: Position | None) -> Iterator[Page]:
+    def _pages(self, selection: Selection, resume: Position | None, *, missing_ok: bool) -> Iterator[Page]:
         if selection.active_after is not None:
-            selection = yield from self._settle(selection)
-        if selection.nothing:
-            return
+            resolved = yield from self._resolve(selection, missing_ok=missing_ok)
+            if resolved is None:
+                return
+            selection, missing_ok = resolved, True  # a session that has gone since is no mistake of the caller's
         if selection.sessions:
-            if not selection.settled:
+            if not missing_ok:
                 self._require(selection.sessions)
             yield from self._ranges(resumed(key_ranges(selection), resume))
         elif selection.windowed:
@@ -65,27 +68,28 @@ class Reader:
         """Yield the rows of all sessions in the order of their creation."""
         return self._read([partial(self._door.by_time, where)])
 
-    def settled(self, selection: Selection) -> Selection:
-        """Return the same selection with `active_after` replaced by the sessions it stands for."""
-        settling = self._settle(selection)
+    def resolve(self, selection: Selection) -> Selection | None:
+        """Return the selection with `active_after` replaced by the ids of those sessions; None if there are none."""
+        reading = self._resolve(selection, missing_ok=False)
         while True:
             try:
-                next(settling)
+                next(reading)
             except StopIteration as found:
-                settled: Selection = found.value
-                return settled
+                resolved: Selection | None = found.value
+                return resolved
 
-    def _settle(self, selection: Selection) -> Generator[Page, None, Selection]:
+    def _resolve(self, selection: Selection, *, missing_ok: bool) -> Generator[Page, None, Selection | None]:
         """Find the sessions that have a message since `active_after`; yields what that reads, without rows."""
         if selection.active_after is None:
             return selection
-        self._require(selection.sessions)
+        if not missing_ok:
+            self._require(selection.sessions)
         chosen = session_filter(selection)
         active: set[str] = set()
         for page in self._read([partial(self._door.by_time, TimeRange(after=selection.active_after))]):
             active.update(row.session for row in page.rows if isinstance(row.session, str) and chosen(row.session))
             yield Page([], page.bytes)
-        return replace(selection, active_after=None, sessions=tuple(active), settled=True, nothing=not active)
+        return replace(selection, active_after=None, sessions=tuple(active)) if active else None
 
     def _ranges(self, ranges: Iterable[KeyRange]) -> Iterator[Page]:
         return self._read([partial(self._door.pages, where) for where in ranges])

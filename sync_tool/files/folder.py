@@ -19,9 +19,8 @@ from sync_tool.encoding.order import MISSING
 from sync_tool.encoding.values import Value
 from sync_tool.errors import Damaged, OutputError, UsageError
 from sync_tool.files.bytes import lock, new_file
-from sync_tool.files.source import MessageFile
+from sync_tool.files.source import MessageFile, MessageFiles
 from sync_tool.rows.model import Names, Page
-from sync_tool.rows.stored import StoredRows
 from sync_tool.text import one_line, plural
 
 # What a folder of an export holds: a journal while it grows, a manifest once it is complete. The journal has a line
@@ -228,7 +227,7 @@ def _refuse_used(folder: Path) -> None:
         raise OutputError(f"{folder} is not empty (it holds {other}).", hint=[("give", "a new or empty folder")])
 
 
-class MessageFolder(StoredRows):
+class MessageFolder(MessageFiles):
     """The files that the manifest of a complete export lists.
 
     Args:
@@ -245,8 +244,7 @@ class MessageFolder(StoredRows):
         try:
             self._names = Names(**manifest["names"])
             self._rows = int(manifest["rows"])
-            self.partial = any(manifest["selection"].values())
-            """True if only some rows were selected for it."""
+            self._partial = any(manifest["selection"].values())
             parts = [(str(part["path"]), int(part["bytes"])) for part in manifest["parts"]]
         except (KeyError, TypeError, ValueError, AttributeError):
             raise Damaged(f"{path / MANIFEST} is not a manifest of this tool.") from None
@@ -258,7 +256,7 @@ class MessageFolder(StoredRows):
         return f"{self.path.resolve().name}/"
 
     @property
-    def way(self) -> str:
+    def method(self) -> str:
         """Its files are read one after the other."""
         return f"reading {plural(len(self._files), 'file')} of the folder {self.path}"
 
@@ -266,6 +264,11 @@ class MessageFolder(StoredRows):
     def names(self) -> Names:
         """How the table and its fields are called, as the manifest says."""
         return self._names
+
+    @property
+    def partial(self) -> bool:
+        """True if only some rows were selected for it."""
+        return self._partial
 
     @property
     def files(self) -> tuple[MessageFile, ...]:

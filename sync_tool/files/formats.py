@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from sync_tool.errors import UsageError
 from sync_tool.files.bytes import COMPRESSIONS
 from sync_tool.files.conversations import Training
-from sync_tool.rows.model import Names, Page
+from sync_tool.rows.model import Names
+from sync_tool.rows.ports import Writer
 
 if TYPE_CHECKING:
     from sync_tool.files.ready import Form
@@ -18,19 +19,6 @@ TRAINING_FORMATS: Final = ("openai", "sharegpt")
 """Formats for fine-tuning; they share the suffix ``.jsonl``, so that they must be asked for."""
 _COMPRESSED_INSIDE: Final = {"parquet": "Parquet", "zip": "zip"}
 FORMATS: Final = (*SUFFIXES.values(), *TRAINING_FORMATS)
-
-
-class Writer(Protocol):
-    """Takes rows in session order and spells them in one format."""
-
-    def write(self, page: Page) -> None:
-        """Append the rows of a page."""
-
-    def finish(self) -> None:
-        """Write whatever the format needs at its end."""
-
-    def close(self) -> None:
-        """Give back what the writer holds, finished or not."""
 
 
 def format_of(path: Path, asked: str | None = None) -> str:

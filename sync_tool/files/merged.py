@@ -64,9 +64,9 @@ class Merged(StoredRows):
         return f"{self._places[0].title} and {len(self._places) - 1} more"
 
     @property
-    def way(self) -> str:
+    def method(self) -> str:
         """One after the other."""
-        return ", then ".join(place.way for place in self._places)
+        return ", then ".join(place.method for place in self._places)
 
     @property
     def names(self) -> Names:
@@ -124,9 +124,11 @@ class Merged(StoredRows):
             if not ids.all_different():
                 raise NotAsTrusted
 
-    def pages(self, selection: Selection, resume: Position | None = None) -> Iterator[Page]:
+    def pages(
+        self, selection: Selection, resume: Position | None = None, *, missing_ok: bool = False
+    ) -> Iterator[Page]:
         """Yield the selected rows in session order; when trusting, all rows as they lie."""
-        return self._as_they_lie() if self.trusting else super().pages(selection, resume)
+        return self._as_they_lie() if self.trusting else super().pages(selection, resume, missing_ok=missing_ok)
 
     def temporary_bytes(self) -> int:
         """Return about how much room in the temporary folder `pages` needs for sorting."""

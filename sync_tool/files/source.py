@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import sys
+from abc import abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +31,16 @@ _COMPRESSES: Final = 8
 """How many times smaller chat history usually is in .zst and .gz files, which do not say what is in them."""
 
 
-class MessageFile(StoredRows):
+class MessageFiles(StoredRows):
+    """Rows in files whose records can also be looked at one by one."""
+
+    @property
+    @abstractmethod
+    def files(self) -> tuple[MessageFile, ...]:
+        """The files, in order."""
+
+
+class MessageFile(MessageFiles):
     """A JSONL, Parquet or zip file of rows, in whatever order, or JSONL of OpenAI's conversations.
 
     Args:
@@ -56,6 +66,11 @@ class MessageFile(StoredRows):
         return f"<MessageFile {self.path}>"
 
     @property
+    def files(self) -> tuple[MessageFile, ...]:
+        """The file alone."""
+        return (self,)
+
+    @property
     def format(self) -> str:
         """What it is, by its suffix and, of JSONL, its first line: ``jsonl``, ``openai``, ``parquet`` or ``zip``."""
         return self._format
@@ -66,7 +81,7 @@ class MessageFile(StoredRows):
         return self.path.name
 
     @property
-    def way(self) -> str:
+    def method(self) -> str:
         """Files are read from the start to the end."""
         return f"reading the file {self.path}"
 
@@ -243,7 +258,7 @@ class StandardInput(StoredRows):
         return "stdin"
 
     @property
-    def way(self) -> str:
+    def method(self) -> str:
         """It is copied first."""
         return "reading standard input into a temporary file"
 

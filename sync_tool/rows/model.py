@@ -204,10 +204,6 @@ class Selection:
     """Only messages created before this time."""
     active_after: float | None = None
     """Only (whole) sessions with a message created at this time or later."""
-    settled: bool = False
-    """True if `sessions` were found by `active_after`: then one that is gone since is no mistake of the user's."""
-    nothing: bool = False
-    """True if it is known that no session is selected."""
 
     @property
     def everything(self) -> bool:

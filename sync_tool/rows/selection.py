@@ -18,8 +18,6 @@ _NEAREST: Final = 3
 
 def session_filter(selection: Selection) -> Callable[[object], bool]:
     """Return what decides about a session id; ids that are no strings pass only where no id is asked for."""
-    if selection.nothing:
-        return lambda _: False
     if not (selection.sessions or selection.match or selection.exclude):
         return lambda _: True
     named = frozenset(selection.sessions)

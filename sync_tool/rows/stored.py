@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sync_tool.encoding.order import sort_key
 from sync_tool.rows.model import Names, Page, Position, Selection, SessionInfo
+from sync_tool.rows.ports import Source
 from sync_tool.rows.reading import numbered
 from sync_tool.rows.selection import after, filtered, session_filter, sessions_of, unknown_session
 from sync_tool.rows.sorting import InOrder, in_session_order
@@ -19,8 +20,8 @@ _SORTING_TAKES: Final = 2.5
 """Bytes of temporary files for each byte of rows: the rows, and SQLite's sorting of them (measured: 2.4)."""
 
 
-class StoredRows(ABC):
-    """Rows that lie somewhere in whatever order, and come out in session order (`sync_tool.rows.ports.Source`)."""
+class StoredRows(Source, ABC):
+    """Stored rows in any order, which come out in session order."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.title}>"
@@ -32,7 +33,7 @@ class StoredRows(ABC):
 
     @property
     @abstractmethod
-    def way(self) -> str:
+    def method(self) -> str:
         """How it is read."""
 
     @property
@@ -56,15 +57,19 @@ class StoredRows(ABC):
         """Return the number of rows where that is written somewhere."""
         return None
 
-    def close(self) -> None:  # noqa: B027  # most places have nothing to close
-        """Nothing stays open between readings."""
+    def close(self) -> None:
+        """Do nothing: most places hold nothing open between readings."""
 
-    def pages(self, selection: Selection, resume: Position | None = None) -> Iterator[Page]:
-        """Yield the selected rows in session order (`sync_tool.rows.ports.Source`)."""
-        if not selection.settled:
+    def pages(
+        self, selection: Selection, resume: Position | None = None, *, missing_ok: bool = False
+    ) -> Iterator[Page]:
+        """Yield the selected rows in session order (`Source`)."""
+        if not missing_ok:
             self._require(selection.sessions)
-        selection = self.settled(selection)
-        found: Iterable[Page] = filtered(self.stored(), selection)
+        resolved = self.resolve(selection)
+        if resolved is None:
+            return iter(())
+        found: Iterable[Page] = filtered(self.stored(), resolved)
         ordered = found if self._in_order else in_session_order(found, self.names)
         return numbered(after(self._once(ordered), resume))
 
@@ -77,7 +82,7 @@ class StoredRows(ABC):
         times = (row.time for page in self.stored() for row in page.rows if row.time >= since)
         return min(times, default=None)
 
-    def sessions(self, selection: Selection, *, count: bool = False) -> Iterator[SessionInfo]:
+    def list_sessions(self, selection: Selection, *, count: bool = False) -> Iterator[SessionInfo]:
         """Yield the selected sessions in order."""
         for info in sessions_of(self.pages(selection)):
             yield info if count else replace(info, count=None)
@@ -96,8 +101,8 @@ class StoredRows(ABC):
         """Return a few rows, by which sizes can be judged."""
         return next(self.stored(), Page([], 0))
 
-    def settled(self, selection: Selection) -> Selection:
-        """Return the same selection with `active_after` replaced by the sessions it stands for."""
+    def resolve(self, selection: Selection) -> Selection | None:
+        """Return the selection with `active_after` replaced by the ids of those sessions; None if there are none."""
         if selection.active_after is None:
             return selection
         since = selection.active_after
@@ -108,7 +113,7 @@ class StoredRows(ABC):
             for row in page.rows
             if row.time >= since and isinstance(row.session, str) and chosen(row.session)
         }
-        return replace(selection, active_after=None, sessions=tuple(active), settled=True, nothing=not active)
+        return replace(selection, active_after=None, sessions=tuple(active)) if active else None
 
     def _once(self, pages: Iterable[Page]) -> Iterable[Page]:
         """Leave out of pages in session order what counts only once."""

@@ -56,7 +56,7 @@ class DynamoItems:
         if not self._table:
             raise UsageError("no table is named.", hint=[("like", "dynamodb://eu-central-1/TABLE")])
         self.title = one_line(f"dynamodb {region}, table {self._table}" if region else f"dynamodb, table {self._table}")
-        self.way = "Scan with consistent reads, a page of at most 1 MB at a time"
+        self.method = "Scan with consistent reads, a page of at most 1 MB at a time"
         self._client = _client(region or None, self.title)
         try:
             self._hash, self._range, self._count = self._described()

@@ -56,7 +56,7 @@ class JsonFiles:
 
     def __init__(self, path: Path) -> None:
         self.title = one_line(str(path))
-        self.way = "JSON files, one in memory at a time"
+        self.method = "JSON files, one in memory at a time"
         self._files = [path]
         self._passed_over = 0
         if path.is_dir():

@@ -57,7 +57,7 @@ class MongoMessages:
             self.close()
             raise
         self._key, self._field = _JAVASCRIPT if self._javascript else _PYTHON
-        self.way = f"documents that have {self._field}, in order of {self._key} and _id"
+        self.method = f"documents that have {self._field}, in order of {self._key} and _id"
 
     def facts(self) -> Facts:
         """Count the sessions and say whose layout it is."""

@@ -67,7 +67,7 @@ class RedisLists:
         self._python = not part.endswith(_ANY)
         self._prefix = part.removesuffix(_ANY)
         self.title = one_line(f"{self._place}, keys {self._prefix}{_ANY}")
-        self.way = "LRANGE in pieces of about 1 MiB from the tail of each list; keys by SCAN"
+        self.method = "LRANGE in pieces of about 1 MiB from the tail of each list; keys by SCAN"
         self._keys: sqlite3.Connection | None = None
         self._passed_over = 0
 

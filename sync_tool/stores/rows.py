@@ -30,9 +30,9 @@ class StoreRows(StoredRows):
         return self.store.title
 
     @property
-    def way(self) -> str:
+    def method(self) -> str:
         """How it is read."""
-        return self.store.way
+        return self.store.method
 
     @property
     def names(self) -> Names:

@@ -172,7 +172,7 @@ class SqlTables:
             self.close()
             raise
         self.title = f"{self._database}, table {one_line(self._layout.name)}"
-        self.way = f"one query in one read transaction, ordered by session_id and {self._layout.order_name}"
+        self.method = f"one query in one read transaction, ordered by session_id and {self._layout.order_name}"
 
     def facts(self) -> Facts:
         """Count sessions and messages and say whose layout it is."""

@@ -52,7 +52,7 @@ class Store(Protocol):
         """What a person calls it, without user and password: ``redis cache-1:6379/0, keys message_store:*``."""
 
     @property
-    def way(self) -> str:
+    def method(self) -> str:
         """How it is read, for those who ask."""
 
     def facts(self) -> Facts:

@@ -17,6 +17,7 @@ import sync_tool as cm
 from importing import Target, lines, write
 from stores.conversation import CONVERSATION, stored
 from stores.told import SESSIONS, Told, telling
+from sync_tool.stores.rows import StoreRows
 
 BAD = 3
 """The message that is broken, from 0: the same in two sessions, so that its number alone does not say which."""
@@ -51,7 +52,7 @@ def ids_of(database: Any) -> tuple[int, ...]:
 
 def in_mongodb(told: Told) -> None:
     """Break the texts of two messages."""
-    collection: Any = told.history().source.store._collection  # type: ignore[attr-defined]
+    collection: Any = told.history().capability(StoreRows).store._collection  # type: ignore[union-attr]
     for session in BROKEN:
         found = list(collection.find({"SessionId": session}).sort("_id", 1))
         collection.update_one({"_id": found[BAD]["_id"]}, {"$set": {"History": "{not json"}})

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, Unpack
+from dataclasses import dataclass
+from typing import Final, Literal, Unpack
 
 from sync_tool.commands.arguments import SelectionKeywords, make_selection
 from sync_tool.commands.diff.compare import By, MessageDifference, SessionComparison, compare_histories
-from sync_tool.commands.history import History, session_text
+from sync_tool.commands.history import session_text
 from sync_tool.errors import Exit, UsageError
 from sync_tool.rows.model import Page, Row, Selection
 from sync_tool.rows.ports import SILENT, Progress, Source
@@ -81,8 +81,8 @@ class DiffReport:
 
 
 def diff(
-    here: History | Source,
-    there: History | Source,
+    here: Source,
+    there: Source,
     *,
     only: Iterable[Difference] = (),
     by: By | None = None,
@@ -111,18 +111,18 @@ def diff(
     if by not in (None, "rows", "history") or not set(wanted) <= set(DIFFERENCES):
         raise UsageError("that cannot be asked for.", hint=[("only", ", ".join(DIFFERENCES)), ("by", "rows, history")])
     started = time.monotonic()
-    # A session that is only on one side is a difference, no mistake of the user's.
-    chosen = replace(make_selection(selection), settled=True)
-    left, right = _source(here), _source(there)
+    chosen = make_selection(selection)
+    left, right = here, there
     (progress or SILENT).begin(f"{left.title} and {right.title}", left.count())
     counts: Counter[str] = Counter()
     found: list[SessionReport] = []
     rows_here = rows_there = 0
-    pages = _watched(left.pages(chosen), progress or SILENT)
+    # A session that is only on one side is a difference, no mistake of the user's.
+    pages = _watched(left.pages(chosen, missing_ok=True), progress or SILENT)
     used: By | None = by
     met: set[object] = set()
     fields = left.names.session_field, right.names.session_field
-    for session, way in compare_histories(pages, right.pages(chosen), by, fields):
+    for session, way in compare_histories(pages, right.pages(chosen, missing_ok=True), by, fields):
         used = way
         counts[session.status] += 1
         rows_here += session.here
@@ -163,12 +163,6 @@ def _refuse_unknown(chosen: Selection, met: set[object], *sides: Source) -> None
                 refusals.append(error)
         if len(refusals) == len(sides):
             raise refusals[0]
-
-
-def _source(given: History | Source) -> Source:
-    source: Any = getattr(given, "source", given)
-    found: Source = source
-    return found
 
 
 def _watched(pages: Iterable[Page], progress: Progress) -> Iterable[Page]:

@@ -24,7 +24,6 @@ from sync_tool.files.ready import cut_pages, ready_pages
 from sync_tool.parallel.processes import processes_for
 from sync_tool.rows.model import Page
 from sync_tool.rows.ports import SILENT, Progress, Source, Totals, run
-from sync_tool.rows.stored import StoredRows
 from sync_tool.text import size
 
 STDOUT = "-"
@@ -103,7 +102,7 @@ def export(
     """
     cap = parse_size(max_read, "--max-read")
     training, selection = split_training(keywords, format)
-    job = _Run(getattr(source, "source", source), selection, progress or SILENT, cap, keywords.get("processes"))
+    job = _Run(source, selection, progress or SILENT, cap, keywords.get("processes"))
     if not str(output):
         raise UsageError("the output has no name.", hint=[("give", "-o FILE, or - for standard output")])
     if str(output) != STDOUT and is_folder(output, partition_by):
@@ -166,11 +165,12 @@ class _Run:
         source = self._source
         if form is None:
             return pages
-        if isinstance(source, Merged) and source.trusting:
-            pieces = source.pieces()
+        merged = source.capability(Merged)
+        if merged is not None and merged.trusting:
+            pieces = merged.pieces()
             if pieces is not None:
                 pages.close()
-                return source.ready(pieces, form, processes_for(source.unpacked_bytes(), self._processes))
+                return merged.ready(pieces, form, processes_for(merged.unpacked_bytes(), self._processes))
         if not kind.startswith("parquet"):
             return pages  # lines of a deployment go through as they came
         size = self._estimate.bytes if self._estimate else 0
@@ -188,7 +188,7 @@ class _Run:
 
     def _tell_of_sorting(self) -> None:
         """Say what room files need that are not in order, before it is taken."""
-        needed = self._source.temporary_bytes() if isinstance(self._source, StoredRows) else 0
+        needed = self._source.temporary_bytes()
         if needed:
             self._progress.note(
                 f"{self._source.title}: the rows are not in order; sorting them takes up to about {size(needed)} "
@@ -200,7 +200,7 @@ class _Run:
         source = self._source
         title = f"{source.title} · table {source.names.table}"
         self._estimate = estimate = estimate_all(source) if self._chosen.everything else None
-        self._progress.detail(source.way)
+        self._progress.detail(source.method)
         self._progress.begin(f"{title} · {estimate}" if estimate else title, estimate.rows if estimate else None)
         return Meter(read_cap(source, self._cap), estimate)
 

@@ -99,9 +99,12 @@ def _sessions(pages: Iterable[Page]) -> Iterator[Portion]:
 
 def _months(source: Source, read: Read, selection: Selection, done: set[str]) -> Iterator[Portion]:
     """Yield the months that hold rows; from one to the next by asking for the next row, however far it is."""
-    selection = source.settled(selection)
+    resolved = source.resolve(selection)
+    if resolved is None:
+        return
+    selection = resolved
     end = _AFTER_ALL_TIMES if selection.before is None else selection.before
-    start = None if selection.nothing else source.next_time(selection.after or 0.0)
+    start = source.next_time(selection.after or 0.0)
     while start is not None and start < end:
         label, month_end = _month_of(start)
         if label not in done:

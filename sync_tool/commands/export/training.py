@@ -7,14 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, cast
 
 from sync_tool.commands.arguments import SelectionKeywords
-from sync_tool.encoding.order import sort_key
 from sync_tool.errors import UsageError
 from sync_tool.files.conversations import ConversationWriter, Counted, Training
 from sync_tool.files.formats import TRAINING_FORMATS
 from sync_tool.rows.model import Selection
 from sync_tool.rows.ports import Source
-from sync_tool.rows.selection import row_filter
-from sync_tool.rows.stored import StoredRows
 from sync_tool.text import moment, plural
 
 if TYPE_CHECKING:
@@ -83,9 +80,8 @@ def training_report(writer: ConversationWriter, source: Source, selection: Selec
     """Say what became of the sessions; of files also how many were not active."""
     left_out = writer.left_out.report()
     considered = writer.written + sum(one.count for one in left_out.values())
-    if selection.active_after is not None and isinstance(source, StoredRows):
-        chosen = row_filter(replace(selection, active_after=None))
-        everyone = len({sort_key(row.session) for page in source.stored() for row in page.rows if chosen(row)})
+    if selection.active_after is not None and not source.live:
+        everyone = sum(1 for _ in source.list_sessions(replace(selection, active_after=None)))
         since = moment(selection.active_after)
         if everyone > considered:
             left_out[f"not active since {since:%Y-%m-%d}" if since else "not active"] = Counted(

@@ -126,7 +126,7 @@ class Planner:
     def _step(self, names: list[str], pool: ThreadPoolExecutor) -> Iterator[SessionPlan]:
         noted = dict(zip(names, pool.map(self._still_known, names), strict=True))
         rest = tuple(name for name in names if noted[name] is None)
-        rows = _BySession(self._target.read(Selection(sessions=rest, settled=True)) if rest else iter(()))
+        rows = _BySession(self._target.read(Selection(sessions=rest)) if rest else iter(()))
         for name in names:
             known = noted[name]
             plan = None if known is None else self._by_journal(name, known)

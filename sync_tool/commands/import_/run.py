@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Unpack
+from typing import Final, Unpack
 
 from sync_tool.commands.arguments import make_selection, parse_size
 from sync_tool.commands.history import History
@@ -58,7 +59,7 @@ One = History | str | Path
 Sources = One | Iterable[One]
 
 
-def import_(source: Sources, target: Source | History, **keywords: Unpack[ImportKeywords]) -> ImportReport:
+def import_(source: Sources, target: Source, **keywords: Unpack[ImportKeywords]) -> ImportReport:
     """Bring messages into a deployment: only what it does not have, each session in order.
 
     Killed at any point and called again, it ends as if it had not been killed. Whatever is not written is named
@@ -79,8 +80,8 @@ def import_(source: Sources, target: Source | History, **keywords: Unpack[Import
         OutputError: no room for temporary files, or for what is set aside.
     """
     check_options(keywords)
-    deployment: Any = getattr(target, "source", target)
-    if not isinstance(deployment, Deployment):
+    deployment = target.capability(Deployment)
+    if deployment is None:
         raise UsageError("import writes into a deployment.", hint=[("give", "--to @FILE, --to URL or --to live")])
     with ExitStack() as stack:
         report = _Import(deployment, keywords, stack).run(_each(source))
@@ -111,7 +112,7 @@ class _Import:
         place = f"{deployment.client.url} {deployment.title} {deployment.names}"
         self._target = TargetTable(
             names=deployment.names,
-            read=deployment.pages,
+            read=partial(deployment.pages, missing_ok=True),
             door=deployment.appending(self._rate),
             journal=stack.enter_context(closing(ImportJournal(place))),
             rows=deployment.count(),
@@ -299,7 +300,7 @@ def _each(source: Sources) -> Iterable[One]:
 # ``migrate``: an import whose source is a deployment or another store, with both sides compared at the end.
 
 
-def migrate(source: History | str | Path, target: Source | History, **keywords: Unpack[ImportKeywords]) -> ImportReport:
+def migrate(source: History | str | Path, target: Source, **keywords: Unpack[ImportKeywords]) -> ImportReport:
     """Bring the messages of a deployment, or of another store of LangChain's, into a deployment.
 
     Args:
@@ -324,14 +325,14 @@ def migrate(source: History | str | Path, target: Source | History, **keywords: 
         return import_(opened, target, **keywords)
 
 
-def _refuse_same(source: History, target: Source | History) -> None:
-    one, other = source.source, getattr(target, "source", target)
-    if isinstance(one, StoreRows):
+def _refuse_same(source: History, target: Source) -> None:
+    if source.capability(StoreRows) is not None:
         return
-    if not isinstance(one, Deployment):
+    one, other = source.capability(Deployment), target.capability(Deployment)
+    if one is None:
         raise UsageError(
             f"{source.title} is a file; migrate reads deployments and LangChain's other stores.",
             hint=[("files", "convex-msgs import FILE…")],
         )
-    if isinstance(other, Deployment) and one.client.url == other.client.url and one.names == other.names:
+    if other is not None and one.client.url == other.client.url and one.names == other.names:
         raise UsageError(f"source and target are the same table of {one.title}.")

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Unpack
+from typing import Final, Unpack
 
 from sync_tool.commands.arguments import SelectionKeywords, make_selection
-from sync_tool.commands.history import History
 from sync_tool.commands.restore.package import Package, RestorePlan, RestoreReport, packed
 from sync_tool.commands.restore.snapshot_import import (
     Begun,
@@ -32,8 +31,8 @@ _PROD: Final = "prod"
 
 
 def restore(
-    source: Source | History,
-    target: Source | History,
+    source: Source,
+    target: Source,
     *,
     replace: bool = False,
     yes: bool = False,
@@ -64,17 +63,16 @@ def restore(
         Locked: another import is at work in the deployment.
         Differs: less arrived than was sent.
     """
-    deployment: Any = getattr(target, "source", target)
-    origin: Any = getattr(source, "source", source)
-    if not isinstance(deployment, Deployment):
+    deployment = target.capability(Deployment)
+    if deployment is None:
         raise UsageError("restore writes into a deployment.", hint=[("give", "--to @FILE, --to URL or --to live")])
-    if isinstance(origin, Deployment):
+    if source.live:
         raise UsageError(
             "restore puts back what a file holds, not what another deployment does.",
             hint=[("first", "convex-msgs export -o messages.jsonl")],
         )
     asked = RestoreOptions(replace, yes, dry_run, decide)
-    return _Restore(origin, deployment, asked, progress or SILENT).run(make_selection(selection))
+    return _Restore(source, deployment, asked, progress or SILENT).run(make_selection(selection))
 
 
 class TableNotEmpty(UsageError):
@@ -166,7 +164,7 @@ class _Restore:
     def _refuse_early(self, existing: int, chosen: Selection) -> None:
         """Refuse what needs no upload to be refused."""
         where = f"{self._table} on {self._target.title} holds {plural(existing, 'row')}"
-        if existing and (not chosen.everything or getattr(self._source, "partial", False)):
+        if existing and (not chosen.everything or self._source.partial):
             raise UsageError(
                 f"{where}, and only some messages were selected: the others would be lost.",
                 hint=[("restore", "everything (--replace), or into an empty table")],

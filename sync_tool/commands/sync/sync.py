@@ -78,7 +78,7 @@ def choose_reading(deployment: Deployment, position: PassPosition, way: Way, pro
             return StreamReading(door, position, full=way.full, progress=progress)
     if way.via in ("functions", "system"):
         deployment = deployment.through(way.via)
-    progress.detail(deployment.way)
+    progress.detail(deployment.method)
     return TimeReading(deployment, position, way.time, progress)
 
 
@@ -111,9 +111,10 @@ class SyncRun:
     """One run under way."""
 
     def __init__(self, source: Source, path: Path, asked: SyncRequest, progress: Progress) -> None:
-        if not isinstance(source, Deployment):
+        deployment = source.capability(Deployment)
+        if deployment is None:
             raise UsageError("sync reads deployments, not files.", hint=[("for files", "convert")])
-        self._deployment = source
+        self._deployment = deployment
         self._layout = Layout(path)
         self._asked = asked
         self._progress = progress
@@ -345,6 +346,6 @@ def sync(source: History | Callable[[], History], archive: str | Path, **keyword
             selection=keywords,
         )
         history = source if isinstance(source, History) else source()
-        report = SyncRun(history.source, Path(archive).expanduser(), asked, progress).run()
+        report = SyncRun(history, Path(archive).expanduser(), asked, progress).run()
         telling.report = report
     return report
