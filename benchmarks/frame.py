@@ -154,17 +154,31 @@ def _watch_helpers(pid: int, peaks: dict[int, float], ended: threading.Event) ->
 
 @contextmanager
 def sandbox(folder: Path, *options: object) -> Iterator[Path]:
-    """Run a sandbox on the data in a folder; yield the env file that says where it is."""
-    env_file = folder / "sandbox.env"
-    command = [*TOOL, "sandbox", "--with-parent", "--port", "0", "--data", str(folder / "data.sqlite")]
+    """Run a sandbox on the data in a folder; yield the env file with its address."""
+    data, env_file = folder / "data.sqlite", folder / "sandbox.env"
+    command = [*TOOL, "sandbox", "--with-parent", "--port", "0", "--data", data, "--env-file", env_file, *options]
+    with _running(command):
+        yield env_file
+
+
+@contextmanager
+def legacy_sandbox(folder: Path) -> Iterator[Path]:
+    """Run a sandbox with the older streaming export, as `sandbox` does."""
+    data, env_file = folder / "data.sqlite", folder / "sandbox.env"
+    with _running([sys.executable, HERE / "legacy_export.py", data, env_file]):
+        yield env_file
+
+
+@contextmanager
+def _running(command: list[Any]) -> Iterator[None]:
     with subprocess.Popen(
-        [*command, "--env-file", str(env_file), *map(str, options)],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [*map(str, command)],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         if not (process.stdout and process.stdout.readline().startswith("sandbox ready")):
             raise SystemExit("the sandbox did not start")
         try:
-            yield env_file
+            yield
         finally:
             process.terminate()
 

@@ -14,7 +14,7 @@ import urllib3
 
 import sync_tool
 from data import deployment, first_lines, large
-from frame import Bench, Outcome, Run, described, environment, faster, sandbox, tool
+from frame import Bench, Outcome, Run, described, environment, faster, legacy_sandbox, sandbox, tool
 
 _PEER_ROWS = 20_000
 _MOST_REQUESTS, _MOST_SECONDS = 12, 1.0
@@ -25,7 +25,7 @@ def run(bench: Bench) -> Iterator[Outcome]:
     source = large(bench)
     small = first_lines(source, min(_PEER_ROWS, bench.rows))
     airbyte = replace(bench, python=environment(bench.work, "airbyte", "requirements-airbyte.txt"))
-    with sandbox(deployment(source)) as env_file, sandbox(_beside(small)) as small_env_file:
+    with sandbox(deployment(source)) as env_file, legacy_sandbox(_beside(small)) as small_env_file:
         first = partial(_first, bench, env_file)
         ours, theirs = bench.median(first, lambda: airbyte.peer("airbyte_read", small_env_file))
         yield faster("P5", "first sync through the stream of changes", "airbyte-source-convex", 20, ours, theirs)

@@ -9,11 +9,13 @@ import socket
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
 import uvicorn
+from starlette.applications import Starlette
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
@@ -73,7 +75,7 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(options: SandboxOptions) -> None:
+def serve(options: SandboxOptions, make_app: Callable[[Instance], Starlette] = http_app) -> None:
     """Run a sandbox until SIGINT or SIGTERM (or, `with_parent`, until standard input is closed).
 
     Raises:
@@ -87,17 +89,17 @@ def serve(options: SandboxOptions) -> None:
         instance.url = f"http://{HOST}:{listener.getsockname()[1]}"
         if options.env_file is not None:
             write_env_file(options.env_file, instance)
-        asyncio.run(_run(instance, listener))
+        asyncio.run(_run(instance, listener, make_app(instance)))
     finally:
         instance.close()
         listener.close()
 
 
-async def _run(instance: Instance, listener: socket.socket) -> None:
+async def _run(instance: Instance, listener: socket.socket, app: Starlette) -> None:
     level = "info" if instance.options.verbose else "warning"
     logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(message)s")
     config = uvicorn.Config(
-        http_app(instance),
+        app,
         log_config=None,
         log_level=level,
         access_log=instance.options.verbose,

@@ -14,7 +14,6 @@ from starlette.routing import Route
 from sync_tool.sandbox.http.border import Handler, guard, json_response
 from sync_tool.sandbox.http.functions import FunctionApi
 from sync_tool.sandbox.http.imports import ImportApi
-from sync_tool.sandbox.http.legacy import LegacyApi
 from sync_tool.sandbox.http.requests import UrlForKeyBody, read_body, token_of
 from sync_tool.sandbox.http.stream import StreamApi
 from sync_tool.sandbox.instance import Instance
@@ -92,18 +91,14 @@ def http_app(instance: Instance) -> Starlette:
     latency = instance.options.latency
     deployment = DeploymentApi(instance)
     stream = StreamApi(instance)
-    legacy = LegacyApi(instance, stream)
     post = {
         **FunctionApi(instance).handlers(),
         **ImportApi(instance).handlers(),
         **stream.handlers(),
-        **legacy.handlers(),
         "/api/deployment/url_for_key": deployment.url_for_key,
     }
     get = {
         **deployment.handlers(),
-        **legacy.handlers(),
-        "/api/json_schemas": legacy.json_schemas,
         "/api/test_streaming_export_connection": stream.test_connection,
     }
     routes = [

@@ -1,18 +1,24 @@
-"""The older streaming export over HTTP, which Airbyte's connector uses; only for reading.
+"""A sandbox with the older streaming export, which Airbyte's connector reads; benchmarks start it as a program.
 
+``list_snapshot`` pages through one moment, ``document_deltas`` through the change log after one. A backend also
+finds the rows of a table that an import replaced later; this sandbox does not.
 Source: get-convex/convex-backend, ``crates/local_backend/src/streaming_export.rs``,
-``crates/common/src/types/streaming_export/mod.rs``.
+``crates/common/src/types/streaming_export/mod.rs``, ``crates/database/src/database.rs``.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from sync_tool.encoding import canonical
 from sync_tool.encoding.ids import DocumentId, encode_id
@@ -21,14 +27,13 @@ from sync_tool.sandbox.database.datasync import Revision, log_after, table_at
 from sync_tool.sandbox.database.store import Table, load_tables
 from sync_tool.sandbox.faults import bad_request
 from sync_tool.sandbox.functions.results import CLEAN, check_format, spell, to_json_bytes
-from sync_tool.sandbox.http.border import Handler, json_bytes, json_response
+from sync_tool.sandbox.http.app import http_app
+from sync_tool.sandbox.http.border import guard, json_bytes, json_response
 from sync_tool.sandbox.http.requests import read_body
 from sync_tool.sandbox.http.stream import Columns, Selection, StreamApi, chosen, one_table, read_selection
 from sync_tool.sandbox.instance import Instance
-
-# The older pair of streaming export: a walk through one moment, and the change log after one. Other than a backend,
-# the sandbox forgets a table that an import replaced: a walk at a moment before that does not find its rows. Source:
-# get-convex/convex-backend, ``crates/database/src/database.rs``, ``list_snapshot`` and ``document_deltas``.
+from sync_tool.sandbox.options import SandboxOptions
+from sync_tool.sandbox.serve import serve
 
 _SNAPSHOT_ROWS: Final = 1024
 _DELTA_ROWS: Final = 128
@@ -152,19 +157,20 @@ class LegacyApi:
 
     Args:
         instance: the deployment.
-        stream: knows who may.
     """
 
-    def __init__(self, instance: Instance, stream: StreamApi) -> None:
+    def __init__(self, instance: Instance) -> None:
         self._instance = instance
-        self._stream = stream
+        self._stream = StreamApi(instance)
 
-    def handlers(self) -> dict[str, Handler]:
-        """Return the handlers of GET and POST requests by path."""
-        return {
-            "/api/list_snapshot": self.list_snapshot,
-            "/api/document_deltas": self.document_deltas,
-        }
+    def routes(self) -> list[Route]:
+        """Return the routes of the three endpoints."""
+        latency = self._instance.options.latency
+        return [
+            Route("/api/list_snapshot", guard(self.list_snapshot, latency), methods=["GET", "POST"]),
+            Route("/api/document_deltas", guard(self.document_deltas, latency), methods=["GET", "POST"]),
+            Route("/api/json_schemas", guard(self.json_schemas, latency), methods=["GET"]),
+        ]
 
     async def list_snapshot(self, request: Request) -> Response:
         """GET or POST /api/list_snapshot: one page of one moment."""
@@ -270,3 +276,15 @@ def _read_walk(text: Json) -> Walk | None:
             "Invalid value for the `cursor` argument of list_snapshot. Use a `cursor` returned by a previous"
             " list_snapshot call, and treat it as an opaque value.",
         ) from None
+
+
+def app_with_legacy(instance: Instance) -> Starlette:
+    """Return the sandbox's application with the older export mounted."""
+    app = http_app(instance)
+    app.router.routes[:0] = LegacyApi(instance).routes()
+    return app
+
+
+if __name__ == "__main__":
+    data, env_file = map(Path, sys.argv[1:])
+    serve(SandboxOptions(port=0, data=data, env_file=env_file, with_parent=True), app_with_legacy)
