@@ -395,7 +395,7 @@ PROBE = """
 import sys
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.stream import StreamDoor
-from sync_tool.model import Names
+from sync_tool.rows.model import Names
 
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))

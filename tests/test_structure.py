@@ -21,7 +21,7 @@ from sync_tool.errors import EXIT_CODES, ConvexMsgsError, Exit
 PACKAGE = sorted((ROOT / "sync_tool").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 COMMANDS = [name for names in SECTIONS.values() for name in names]
-_MOST_LINES = 300
+_MOST_LINES = 500
 _MOST_FUNCTION_LINES = 50
 
 
@@ -74,9 +74,9 @@ def test_broad_excepts_are_few() -> None:
     ]
     assert sorted(name for name in found if not name.startswith("sandbox/")) == [
         "cli/main.py",
-        "files/output.py",
-        "ordered.py",
-        "workers.py",
+        "files/bytes.py",
+        "parallel/ordered.py",
+        "parallel/processes.py",
     ]
     assert sum(name.startswith("sandbox/") for name in found) <= 2
 

@@ -51,7 +51,7 @@ def one_by_one(content: bytes) -> tuple[object, ...]:
     """Return what is to be reported of a file, found by looking at a line after the other."""
     checker = Checker()
     bad, warnings = [], Counter[str]()
-    records = list(lines.read_lines(BytesIO(content)))
+    records = list(lines.read_records(BytesIO(content)))
     for record in records:
         verdict = checker.check(record.raw) if record.raw else None
         faults = () if record.fault is None else (record.fault,)

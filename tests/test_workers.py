@@ -17,7 +17,7 @@ from sync_tool.parallel.processes import in_processes, processes_for
 
 SCRIPT = """
 import sys
-from sync_tool.workers import in_processes
+from sync_tool.parallel.processes import in_processes
 try:
     for done in in_processes(eval, ["1"] * 4 + ["__import__('time').sleep(1)"] * 9, 2):
         print(done, flush=True)
