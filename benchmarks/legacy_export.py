@@ -28,8 +28,7 @@ from sync_tool.sandbox.database.store import Table, load_tables
 from sync_tool.sandbox.faults import bad_request
 from sync_tool.sandbox.functions.results import CLEAN, check_format, spell, to_json_bytes
 from sync_tool.sandbox.http.app import http_app
-from sync_tool.sandbox.http.border import guard, json_bytes, json_response
-from sync_tool.sandbox.http.requests import read_body
+from sync_tool.sandbox.http.requests import guard, json_bytes, json_response, read_body
 from sync_tool.sandbox.http.stream import Columns, Selection, StreamApi, chosen, one_table, read_selection
 from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.options import SandboxOptions

@@ -10,27 +10,23 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
+from sync_tool.encoding import canonical
+from sync_tool.encoding.ids import decode_id, encode_id
+from sync_tool.encoding.values import Value
 from sync_tool.sandbox.database.cursors import Cursors
-from sync_tool.sandbox.database.engine import Engine
-from sync_tool.sandbox.database.loading import load_rows
+from sync_tool.sandbox.database.documents import new_id
+from sync_tool.sandbox.database.engine import Engine, Snapshots
 from sync_tool.sandbox.database.schema import chat_schema
-from sync_tool.sandbox.database.snapshots import Snapshots
-from sync_tool.sandbox.database.store import Store
-from sync_tool.sandbox.functions import (
-    convex_msgs,
-    convex_msgs_writing,
-    examples,
-    langchain_db,
-    system_cli,
-    system_frontend,
-    system_imports,
-)
+from sync_tool.sandbox.database.store import Store, Table
+from sync_tool.sandbox.database.writing import WriteTransaction
+from sync_tool.sandbox.faults import FunctionError
+from sync_tool.sandbox.functions import convex_msgs, examples, system
 from sync_tool.sandbox.functions.calls import Caller
 from sync_tool.sandbox.functions.registry import Facts, Function, Kind
+from sync_tool.sandbox.imports import records
 from sync_tool.sandbox.imports.worker import Importer
 from sync_tool.sandbox.keys import KEY_VARIABLE, new_key
 from sync_tool.sandbox.options import SandboxOptions
-from sync_tool.sandbox.sync.hub import Hub
 
 T = TypeVar("T")
 
@@ -49,7 +45,6 @@ class Instance:
         url: where it listens; set once that is known.
         caller: runs functions.
         snapshots: old states that can still be read.
-        hub: tells connections of commits.
         importer: takes snapshot imports through their states.
     """
 
@@ -65,9 +60,8 @@ class Instance:
         if options.load is not None:
             load_rows(self.engine, options.naming.table, options.load)
         cursors = Cursors(self._store.secret, options.name)
-        self.caller = Caller(self.engine, Facts(options, schema, cursors, _deployed(options)), SYSTEM)
+        self.caller = Caller(self.engine, Facts(options, schema, cursors, _deployed(options)), _SYSTEM)
         self.snapshots = Snapshots(self.engine)
-        self.hub = Hub(self.engine)
         self.importer = Importer(self.engine)
         self._readers = ThreadPoolExecutor(_READERS, "reader")
         self._writer = ThreadPoolExecutor(1, "writer")
@@ -116,13 +110,43 @@ class Instance:
         return key
 
 
-SYSTEM: Final[dict[str, Function]] = {
-    **system_cli.FUNCTIONS,
-    **system_frontend.FUNCTIONS,
-    **system_imports.FUNCTIONS,
-}
+_SYSTEM: Final[dict[str, Function]] = {**system.FUNCTIONS, **records.FUNCTIONS}
 
 
 def _deployed(options: SandboxOptions) -> dict[str, Function]:
-    ours = {**convex_msgs.FUNCTIONS, **convex_msgs_writing.FUNCTIONS, **langchain_db.FUNCTIONS}
-    return {**(ours if options.functions else {}), **(examples.FUNCTIONS if options.examples else {})}
+    return {**(convex_msgs.FUNCTIONS if options.functions else {}), **(examples.FUNCTIONS if options.examples else {})}
+
+
+class BadRowError(Exception):
+    """A line of the file cannot be loaded."""
+
+
+def load_rows(engine: Engine, table: str, path: Path) -> None:
+    """Put the rows of a canonical JSONL file into a table if it is empty: all of them or none.
+
+    Raises:
+        BadRowError: a line is not a row.
+    """
+    if engine.read(lambda db: db.row_count(table))[0] == 0:
+        engine.write(lambda db: _put_all(db, table, path))
+
+
+def _put_all(db: WriteTransaction, name: str, path: Path) -> None:
+    table = db.table(name) or db.new_table(name)
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                db.put(table, _document(table, canonical.loads(line)))
+            except (ValueError, KeyError, TypeError, FunctionError) as error:
+                raise BadRowError(f"{path}, line {number}: {error}") from None
+            db.forget()
+
+
+def _document(table: Table, row: Value) -> dict[str, Value]:
+    """Bring an ``_id`` of another deployment to this table's number; the rest of it stays."""
+    document: dict[str, Value] = dict(row)
+    document.setdefault("_id", new_id(table.number))
+    document_id = decode_id(document["_id"])
+    if document_id.table_number != table.number:
+        document["_id"] = encode_id(document_id._replace(table_number=table.number))
+    return document

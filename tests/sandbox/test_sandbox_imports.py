@@ -14,7 +14,7 @@ from sync_tool.sandbox.database.engine import Change, Engine
 from sync_tool.sandbox.database.transaction import Interval
 from sync_tool.sandbox.imports import records
 from sync_tool.sandbox.imports.reading import UploadedTable
-from sync_tool.sandbox.imports.work import REPLACE, Swap
+from sync_tool.sandbox.imports.worker import REPLACE, Swap
 from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.paths import parse_path
 from sync_tool.sandbox.sync.live import LiveQuery
@@ -285,7 +285,7 @@ def test_a_replaced_table_is_another_one(instance: Instance) -> None:
 def test_who_watches_a_table_hears_of_its_replacement(instance: Instance) -> None:
     """A live query that read any range of the table is run again."""
     changes: list[Change] = []
-    instance.engine.watchers.append(changes.append)
+    instance.engine.watchers.add(changes.append)
     swap(instance.engine, row(1))
     live = LiveQuery(1, parse_path("convexMsgs:page"), [], [Interval(12, b"a", b"b")])
     assert [live.concerns(change) for change in changes] == [False, True]

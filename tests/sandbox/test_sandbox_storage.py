@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 
 from sync_tool.encoding.ids import decode_id
-from sync_tool.sandbox.database import snapshots
-from sync_tool.sandbox.database.engine import Engine
+from sync_tool.sandbox.database import engine as engine_module
+from sync_tool.sandbox.database.engine import Engine, Snapshots
 from sync_tool.sandbox.database.schema import chat_schema
-from sync_tool.sandbox.database.snapshots import Snapshots
 from sync_tool.sandbox.database.store import Store
 from sync_tool.sandbox.database.transaction import SCAN, SCAN_HOME, Transaction
 from sync_tool.sandbox.faults import ServerError
@@ -239,7 +238,7 @@ def test_timestamps_that_cannot_be_read(box: Running, ts: int | None, status: in
 def test_snapshots_end(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     """An old state can be read for ten seconds after the next commit; the newest one for as long as it is that."""
     clock = [100.0]
-    monkeypatch.setattr(snapshots.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(engine_module.time, "monotonic", lambda: clock[0])
     states = Snapshots(instance.engine)
     ts = states.newest()
     clock[0] += 1000

@@ -11,16 +11,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from sync_tool.sandbox.database.schema import Schema
 from sync_tool.sandbox.database.store import Store, declared_text
 from sync_tool.sandbox.database.transaction import Transaction
 from sync_tool.sandbox.database.writing import Moment, WriteTransaction
-from sync_tool.sandbox.faults import ServerError
-from sync_tool.sandbox.limits import IDLE_SECONDS
+from sync_tool.sandbox.faults import ServerError, internal_error
+from sync_tool.sandbox.limits import IDLE_SECONDS, SNAPSHOT_SECONDS
 
 T = TypeVar("T")
+
+_MOST_SNAPSHOTS: Final = 64
 
 
 class Change(NamedTuple):
@@ -76,7 +78,7 @@ class Engine:
         self._rate = None if write_rate is None else WriteRate(write_rate)
         self._writing = threading.Lock()
         self._local = threading.local()
-        self.watchers: list[Callable[[Change], None]] = []
+        self.watchers: set[Callable[[Change], None]] = set()
         self.latest_ts: int = self._last_commit()[1]
         self._declare()
 
@@ -127,7 +129,7 @@ class Engine:
                 raise
             if ts > self.latest_ts:
                 self.latest_ts = ts
-                for watcher in self.watchers:
+                for watcher in tuple(self.watchers):
                     watcher(Change(ts, transaction.touched))
             return result, ts
 
@@ -186,3 +188,90 @@ class Engine:
             transaction.rebuild(transaction.tables.get(name) or transaction.new_table(name))
         self.store.set("declared", text)
         writer.execute("COMMIT")
+
+
+class _Pin:
+    """One state kept open."""
+
+    def __init__(self, connection: sqlite3.Connection, ts: int) -> None:
+        self.connection = connection
+        self.ts = ts
+        self.lock = threading.Lock()
+        self.next_ts: int | None = None
+        """Timestamp of the commit that made this state old."""
+        self.since = 0.0
+        """When it became old, on the monotonic clock."""
+
+
+class Snapshots:
+    """The states of one engine that were asked for."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._pins: list[_Pin] = []
+        self._lock = threading.Lock()
+        engine.watchers.add(self._on_commit)
+
+    def newest(self) -> int:
+        """Return the newest timestamp and keep its state readable."""
+        with self._lock:
+            return self._newest_pin().ts
+
+    def read_at(self, ts: int, run: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function on the state at a timestamp.
+
+        Raises:
+            ServerError: 503 if that state is gone, 500 if it lies in the future.
+        """
+        with self._lock:
+            pin = self._pin_for(ts)
+        with pin.lock:
+            try:
+                return run(pin.connection)
+            except sqlite3.ProgrammingError:  # it was let go of in between
+                raise internal_error(503) from None
+
+    def close(self) -> None:
+        """Let go of all states."""
+        with self._lock:
+            for pin in self._pins:
+                pin.connection.close()
+            self._pins.clear()
+
+    def _pin_for(self, ts: int) -> _Pin:
+        self._drop_old()
+        if ts > self._engine.latest_ts:
+            raise internal_error()
+        for pin in self._pins:
+            if pin.ts <= ts and (pin.next_ts is None or ts < pin.next_ts):
+                return pin
+        pin = self._newest_pin()
+        if ts < pin.ts:
+            raise internal_error(503)
+        return pin
+
+    def _newest_pin(self) -> _Pin:
+        self._drop_old()
+        if self._pins and self._pins[-1].next_ts is None:
+            return self._pins[-1]
+        connection = self._engine.store.connect()
+        connection.execute("BEGIN")
+        pin = _Pin(connection, self._engine.ts_of(connection))
+        self._pins.append(pin)
+        return pin
+
+    def _drop_old(self) -> None:
+        oldest = time.monotonic() - SNAPSHOT_SECONDS
+        while self._pins and self._is_spent(self._pins[0], oldest):
+            pin = self._pins.pop(0)
+            with pin.lock:
+                pin.connection.close()
+
+    def _is_spent(self, pin: _Pin, oldest: float) -> bool:
+        return pin.next_ts is not None and (pin.since < oldest or len(self._pins) > _MOST_SNAPSHOTS)
+
+    def _on_commit(self, change: Change) -> None:
+        with self._lock:
+            for pin in self._pins:
+                if pin.next_ts is None and pin.ts < change.ts:
+                    pin.next_ts, pin.since = change.ts, time.monotonic()

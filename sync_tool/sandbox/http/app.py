@@ -11,14 +11,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from sync_tool.sandbox.http.border import Handler, guard, json_response
 from sync_tool.sandbox.http.functions import FunctionApi
 from sync_tool.sandbox.http.imports import ImportApi
-from sync_tool.sandbox.http.requests import UrlForKeyBody, read_body, token_of
+from sync_tool.sandbox.http.requests import Handler, UrlForKeyBody, guard, json_response, read_body, token_of
 from sync_tool.sandbox.http.stream import StreamApi
 from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.keys import Token, allowed_operations, is_admin, must_be_admin, without_type
-from sync_tool.sandbox.sync.endpoint import sync_routes
+from sync_tool.sandbox.sync.session import sync_routes
 
 # What clients and tools ask about a deployment itself. Source: get-convex/convex-backend,
 # ``crates/local_backend/src``, ``dashboard.rs`` and ``deployment_info.rs``.

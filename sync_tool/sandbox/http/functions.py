@@ -18,13 +18,15 @@ from sync_tool.sandbox.faults import FunctionError, bad_request, internal_error
 from sync_tool.sandbox.functions.calls import Call, Outcome
 from sync_tool.sandbox.functions.registry import Kind
 from sync_tool.sandbox.functions.results import CLEAN, check_format
-from sync_tool.sandbox.http.border import Handler, json_bytes, json_response
 from sync_tool.sandbox.http.requests import (
     BatchBody,
     CallAtBody,
     CallBody,
+    Handler,
     RunBody,
     client_of,
+    json_bytes,
+    json_response,
     outcome_bytes,
     positional,
     read_body,

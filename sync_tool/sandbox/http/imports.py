@@ -13,8 +13,7 @@ from starlette.responses import Response
 
 from sync_tool.encoding.ids import decode_id
 from sync_tool.sandbox.faults import bad_request
-from sync_tool.sandbox.http.border import Handler, json_response
-from sync_tool.sandbox.http.requests import read_body, token_of
+from sync_tool.sandbox.http.requests import Handler, json_response, read_body, token_of
 from sync_tool.sandbox.imports import records
 from sync_tool.sandbox.imports.records import Record
 from sync_tool.sandbox.instance import Instance

@@ -24,8 +24,7 @@ from sync_tool.sandbox.database.datasync import INVALID, DataSync, Position, Syn
 from sync_tool.sandbox.database.store import Table, load_tables
 from sync_tool.sandbox.faults import FunctionError, ServerError, bad_request
 from sync_tool.sandbox.functions.results import to_json_bytes
-from sync_tool.sandbox.http.border import Handler, json_bytes, json_response
-from sync_tool.sandbox.http.requests import client_of, read_body, token_of
+from sync_tool.sandbox.http.requests import Handler, client_of, json_bytes, json_response, read_body, token_of
 from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.keys import VIEW_DATA, Token, is_admin, must_be_allowed
 from sync_tool.sandbox.paths import is_identifier

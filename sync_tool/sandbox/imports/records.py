@@ -9,9 +9,11 @@ from typing import Any, BinaryIO, Final
 
 from sync_tool.encoding import canonical
 from sync_tool.encoding.ids import DocumentId, encode_id
+from sync_tool.encoding.validators import document_id
 from sync_tool.sandbox.database.transaction import IMPORTS, Interval, Transaction, after
 from sync_tool.sandbox.database.writing import WriteTransaction
 from sync_tool.sandbox.faults import ServerError, bad_request
+from sync_tool.sandbox.functions.registry import Function, internal_query
 
 Record = dict[str, Any]
 """A document of ``_snapshot_imports``."""
@@ -181,3 +183,11 @@ def _drop_upload(db: WriteTransaction, import_id: str) -> None:
     db.connection.execute(
         "DELETE FROM upload_parts WHERE token = (SELECT upload FROM imports WHERE id = ?)", (import_id,)
     )
+
+
+FUNCTIONS: Final[dict[str, Function]] = {
+    "_system/cli/queryImport.js:default": internal_query(
+        {"importId": document_id("_snapshot_imports")}, lambda ctx, args: find(ctx.db, args["importId"])
+    ),
+    "_system/cli/queryImport.js:list": internal_query({}, lambda ctx, _args: newest(ctx.db)),
+}

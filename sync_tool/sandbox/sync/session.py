@@ -9,13 +9,18 @@ Source: get-convex/convex-backend, ``crates/sync/src/{worker,state}.rs``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
 from sync_tool.sandbox.database.engine import Change
-from sync_tool.sandbox.faults import FunctionError, bad_request
+from sync_tool.sandbox.faults import FunctionError, ServerError, bad_request, internal_error
 from sync_tool.sandbox.functions.calls import Call, Outcome
 from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.keys import is_admin
@@ -91,7 +96,12 @@ class Session:
         Raises:
             ServerError: what the connection has to be closed for.
         """
-        self._instance.hub.join(self._on_commit)
+        loop, watchers = asyncio.get_running_loop(), self._instance.engine.watchers
+
+        def watch(change: Change) -> None:  # runs in the thread of the commit
+            loop.call_soon_threadsafe(self._on_commit, change)
+
+        watchers.add(watch)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._receive(receive, tasks))
@@ -99,7 +109,7 @@ class Session:
                 tasks.create_task(self._report_steps())
                 tasks.create_task(self._keep_alive())
         finally:
-            self._instance.hub.leave(self._on_commit)
+            watchers.discard(watch)
 
     async def _receive(self, receive: Callable[[], Awaitable[str]], tasks: asyncio.TaskGroup) -> None:
         while True:
@@ -217,3 +227,72 @@ def _parts(modifications: list[bytes]) -> list[list[bytes]]:
         parts[-1].append(modification)
         size += len(modification)
     return parts
+
+
+_log = logging.getLogger(__name__)
+
+
+def sync_routes(instance: Instance) -> list[WebSocketRoute]:
+    """Return the routes: the Python client's, and that of JavaScript with its version in it."""
+
+    async def endpoint(socket: WebSocket) -> None:
+        await _serve(instance, socket)
+
+    return [WebSocketRoute("/api/sync", endpoint), WebSocketRoute("/api/{version}/sync", endpoint)]
+
+
+async def _serve(instance: Instance, socket: WebSocket) -> None:
+    await socket.accept()
+    session = Session(instance, socket.send_bytes)
+    running = session.run(_delayed(socket.receive_text, instance.options.latency))
+    (end,) = await asyncio.gather(running, return_exceptions=True)
+    for error in _leaves(end):
+        if isinstance(error, ServerError):
+            await _part(socket, session, error)
+        elif not isinstance(error, WebSocketDisconnect):
+            _log.error("sync", exc_info=error)
+            await _part(socket, session, internal_error())
+
+
+async def _part(socket: WebSocket, session: Session, error: ServerError) -> None:
+    """Say why, where the protocol has words for it, and close."""
+    words = wire.last_words(error, session.identity)
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it may be closed already
+        if words is not None:
+            await socket.send_bytes(words)
+        await socket.close(wire.close_code(error), error.code)
+
+
+def _leaves(error: BaseException | None) -> list[BaseException]:
+    """Return what is inside groups of errors."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    return [] if error is None else [error]
+
+
+def _delayed(receive: Callable[[], Awaitable[str]], latency: float) -> Callable[[], Awaitable[str]]:
+    """Hand each message on `latency` seconds after it came, without holding up those behind it."""
+    if not latency:
+        return receive
+    arrived: asyncio.Queue[tuple[float, str | WebSocketDisconnect]] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    async def fill() -> None:
+        try:
+            while True:
+                text = await receive()
+                arrived.put_nowait((loop.time() + latency, text))
+        except WebSocketDisconnect as end:
+            arrived.put_nowait((0.0, end))
+
+    filling = loop.create_task(fill())
+
+    async def take() -> str:
+        due, message = await arrived.get()
+        await asyncio.sleep(max(0.0, due - loop.time()))
+        if isinstance(message, WebSocketDisconnect):
+            await filling
+            raise message
+        return message
+
+    return take

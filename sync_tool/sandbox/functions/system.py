@@ -1,6 +1,6 @@
-"""``_system/frontend``: what the dashboard asks a deployment.
+"""System queries that the ``convex`` command line and the dashboard send: ``_system/cli``, ``_system/frontend``.
 
-Source: get-convex/convex-backend, ``npm-packages/system-udfs/convex/_system/frontend``.
+Source: get-convex/convex-backend, ``npm-packages/system-udfs/convex/_system``.
 """
 
 from __future__ import annotations
@@ -11,23 +11,56 @@ from typing import Any, Final
 
 import msgspec
 
-from sync_tool.encoding.validators import NULL, STRING, array, obj, optional, union
-from sync_tool.encoding.values import Value
+from sync_tool.encoding.validators import NULL, STRING, array, literal, obj, optional, union
+from sync_tool.encoding.values import Value, decode
+from sync_tool.sandbox import limits
 from sync_tool.sandbox.database.cursors import fingerprint_of
+from sync_tool.sandbox.database.transaction import Interval
 from sync_tool.sandbox.faults import FunctionError
 from sync_tool.sandbox.functions.filters import FilterError, clause_errors, index_fields, index_span, keeps, single_id
-from sync_tool.sandbox.functions.paginate import PAGINATION_OPTS, Paged
+from sync_tool.sandbox.functions.paginate import PAGINATION_OPTS, Paged, paginate
 from sync_tool.sandbox.functions.registry import Context, Function, internal_query
-from sync_tool.sandbox.functions.system_cli import COMPONENT, by_creation_time, system_page
 
 Args = dict[str, Any]
 
+_COMPONENT: Final = {"componentId": optional(union(STRING, NULL))}
+
+
+def _system_page(ctx: Context, paged: Paged, opts: Args) -> Value:
+    caps = {
+        "maximumRowsRead": float(limits.SYSTEM_PAGE_ROWS),
+        "maximumBytesRead": float(limits.SYSTEM_PAGE_BYTES),
+    }
+    return paginate(ctx, paged, {**opts, **caps})
+
+
+def _by_creation_time(ctx: Context, table: str, *, descending: bool) -> Paged:
+    number, _ = ctx.db.index(table, "by_creation_time")
+    fingerprint = fingerprint_of(table, "by_creation_time", descending)
+    return Paged(Interval(number, b"", b"\xff"), descending, fingerprint)
+
+
+def _table_data(ctx: Context, args: Args) -> Value:
+    paged = _by_creation_time(ctx, args["table"], descending=args["order"] == "desc")
+    return _system_page(ctx, paged, args["paginationOpts"])
+
+
+def _tables(ctx: Context, _args: Args) -> Value:
+    ctx.db.note_catalog()
+    tables = sorted(ctx.db.tables.values(), key=lambda table: table.number)
+    return {"page": [{"name": table.name} for table in tables], "isDone": True, "continueCursor": "end"}
+
+
+def _table_size(ctx: Context, args: Args) -> Value:
+    return float(ctx.db.row_count(args["tableName"]))
+
+
+def _api_spec(ctx: Context, _args: Args) -> Value:
+    return [decode(function.spec(path)) for path, function in sorted(ctx.facts.functions.items())]
+
 
 def _documents(ctx: Context, args: Args) -> Value:
-    """One page of a table: any index range, any order, filtered after reading.
-
-    Faults in the filter come back as elements of the page, which then have no ``_id``.
-    """
+    """Return a page of an index range, filtered after reading; a fault in the filter is an element without ``_id``."""
     filters = _parse(args["filters"])
     clauses = filters.get("clauses", [])
     try:
@@ -38,12 +71,12 @@ def _documents(ctx: Context, args: Args) -> Value:
         paged = _paged(ctx, args["table"], filters)
     except FilterError as error:
         return _ended([{"error": error.message, "filter": float(error.clause)}])
-    return system_page(ctx, paged, args["paginationOpts"])
+    return _system_page(ctx, paged, args["paginationOpts"])
 
 
 def _paged(ctx: Context, table: str, filters: Args) -> Paged:
     descending = filters.get("order", "desc") == "desc"
-    paged = by_creation_time(ctx, table, descending=descending)
+    paged = _by_creation_time(ctx, table, descending=descending)
     span, index = paged.span, filters.get("index")
     if index is not None:
         fields = index_fields(ctx.facts.schema, table, index)
@@ -104,17 +137,28 @@ def _deployment_state(_ctx: Context, _args: Args) -> Value:
 
 
 FUNCTIONS: Final[dict[str, Function]] = {
+    "_system/cli/tableData.js:default": internal_query(
+        {
+            "table": STRING,
+            "order": union(literal("asc"), literal("desc")),
+            "paginationOpts": PAGINATION_OPTS,
+        },
+        _table_data,
+    ),
+    "_system/cli/tables.js:default": internal_query({"paginationOpts": PAGINATION_OPTS}, _tables),
+    "_system/cli/tableSize.js:default": internal_query({"tableName": STRING}, _table_size),
+    "_system/cli/modules.js:apiSpec": internal_query(_COMPONENT, _api_spec),
     "_system/frontend/paginatedTableDocuments.js:default": internal_query(
-        {"table": STRING, "filters": union(STRING, NULL), "paginationOpts": PAGINATION_OPTS, **COMPONENT},
+        {"table": STRING, "filters": union(STRING, NULL), "paginationOpts": PAGINATION_OPTS, **_COMPONENT},
         _documents,
     ),
-    "_system/frontend/getSchemas.js:default": internal_query(COMPONENT, _schemas),
+    "_system/frontend/getSchemas.js:default": internal_query(_COMPONENT, _schemas),
     "_system/frontend/indexes.js:default": internal_query(
         {"tableName": optional(union(STRING, NULL)), "tableNamespace": union(STRING, NULL)}, _indexes
     ),
-    "_system/frontend/getTableMapping.js:default": internal_query(COMPONENT, _table_mapping),
+    "_system/frontend/getTableMapping.js:default": internal_query(_COMPONENT, _table_mapping),
     "_system/frontend/listById.js:default": internal_query(
-        {"ids": array(obj({"id": STRING, "tableName": STRING})), **COMPONENT}, _list_by_id
+        {"ids": array(obj({"id": STRING, "tableName": STRING})), **_COMPONENT}, _list_by_id
     ),
     "_system/frontend/deploymentState.js:deploymentState": internal_query({}, _deployment_state),
 }
