@@ -89,7 +89,7 @@ def test_every_kind_of_message_is_shown() -> None:
         "**ai** 2026-08-01 10:02  one",
         "",
     ]
-    assert "[image_url]" in text
+    assert "[image x]" in text
     assert "> tool lookup -> alone" in text
     assert text.endswith("**remove** 2026-08-01 10:02\n\n**human** 2026-08-01 10:02\n")
 

@@ -14,9 +14,10 @@ from langchain_core.messages import convert_to_messages, convert_to_openai_messa
 
 import sync_tool as cm
 from running import ROOT, convex_msgs
-from sync_tool.files.openai import stored_of
 from sync_tool.files.source import MessageFile
 from sync_tool.langchain import message_of
+from sync_tool.messages.normal import stored_of
+from sync_tool.messages.openai import from_turn
 from sync_tool.rows.model import Names
 from sync_tool.rows.reading import RowReader
 from values import TEXT
@@ -73,7 +74,7 @@ def test_a_conversation_comes_back_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize("turn", [*CONVERSATION[:6], *CONVERSATION[7:]], ids=lambda turn: turn["role"])
 def test_reading_agrees_with_langchain(turn: dict[str, Any]) -> None:
     """What is stored is the message that LangChain itself makes of a turn."""
-    row = {"sessionId": "s", "message": stored_of(turn)}
+    row = {"sessionId": "s", "message": stored_of(from_turn(turn))}
     ours = message_of(RowReader(Names()).row(json.dumps(row).encode()))
     (theirs,) = convert_to_messages([turn])
     assert (type(ours), ours.content, ours.name) == (type(theirs), theirs.content, theirs.name)
@@ -254,6 +255,42 @@ def test_each_role_has_the_parts_that_openai_takes_from_it(tmp_path: Path) -> No
     assert [turn["content"] for turn in line["messages"]] == [[text, image], [text], [text], [text]]
     assert report.training is not None
     assert report.training.not_carried["images"].count == 3
+
+
+def test_an_int64_stays_a_number_and_odd_types_are_counted(tmp_path: Path) -> None:
+    """Int64 arguments are JSON numbers; a block whose type is a list and content that is a number stop nothing."""
+    args = {"order": {"$integer": "AQAAAAAAACA="}, "days": 2.0}  # 2**61 + 1
+    source = rows_file(
+        tmp_path / "rows.jsonl",
+        [said("human", 7), said("human", [{"type": ["text"]}, "Hi"]),
+         said("ai", "", tool_calls=[{"name": "f", "args": args, "id": "c"}])],
+    )  # fmt: skip
+    report = cm.convert(source, tmp_path / "o.jsonl", format="openai")
+    cm.convert(source, tmp_path / "s.jsonl", format="sharegpt")
+    *said_turns, call = lines(tmp_path / "o.jsonl")[0]["messages"]
+    assert [turn["content"] for turn in said_turns] == ["", [{"type": "text", "text": "Hi"}]]
+    assert json.loads(call["tool_calls"][0]["function"]["arguments"]) == {"order": 2**61 + 1, "days": 2}
+    assert f'"order":{2**61 + 1}' in lines(tmp_path / "s.jsonl")[0]["conversations"][-1]["value"]
+    assert report.training is not None
+    assert report.training.not_carried["unknown blocks"].count == 2
+
+
+def test_media_of_other_providers_are_carried(tmp_path: Path) -> None:
+    """Images, sounds and files in Anthropic's, Google's or LangChain's blocks become OpenAI's parts."""
+    blocks = [
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "QQ=="}},
+        {"type": "audio", "base64": "QQ==", "mime_type": "audio/wav"},
+        {"type": "media", "mime_type": "application/pdf", "data": "QQ=="},
+    ]
+    source = rows_file(tmp_path / "rows.jsonl", [said("human", blocks), said("ai", "A.")])
+    report = cm.convert(source, tmp_path / "o.jsonl", format="openai")
+    assert lines(tmp_path / "o.jsonl")[0]["messages"][0]["content"] == [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,QQ=="}},
+        {"type": "input_audio", "input_audio": {"data": "QQ==", "format": "wav"}},
+        {"type": "file", "file": {"file_data": "data:application/pdf;base64,QQ=="}},
+    ]
+    assert report.training is not None
+    assert report.training.not_carried.keys() == {"ids"}
 
 
 def test_what_the_user_reads(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Conversations for fine-tuning: one session a line, and what such a line cannot carry is counted.
+"""Conversations for fine-tuning: one session a line; content that a line cannot carry is counted.
 
 The formats themselves are `sync_tool.files.openai` and `sync_tool.files.sharegpt`.
 """
@@ -8,15 +8,15 @@ from __future__ import annotations
 import shutil
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, Final, Literal
 
 import msgspec
 
-from sync_tool.encoding.values import Value, encode_clean
-from sync_tool.messages.rewrites import rewrite
+from sync_tool.messages.normal import normal
+from sync_tool.messages.parts import Data, Media, Message, Part, ToolCall, whole
 from sync_tool.rows.model import Page, Row
 
 Turn = dict[str, Any]
@@ -24,27 +24,26 @@ Turn = dict[str, Any]
 
 _IN_MEMORY: Final = 1 << 20
 _LISTED: Final = 1000
-"""Sessions that a report lists for one reason; all are counted."""
-_IMAGES: Final = frozenset({"image", "image_url", "image_file", "input_image", "media"})
+"""Most sessions that a report lists for one reason; all are counted."""
+_IMAGES: Final = ("image", "image_url", "image_file", "input_image", "media")
 _USUAL: Final = ("response_metadata", "usage_metadata", "ids")
-_EXACT: Final = 2**53
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What the lines shall look like."""
+    """Options of both formats."""
 
     system: str | None = None
-    """Stands first in every conversation, in the place of system messages of its own."""
+    """Begins every conversation, and replaces its own system messages."""
     drop_tools: bool = False
     """Leave out tool calls and their results."""
     end_with: Literal["assistant"] | None = None
-    """Leave out conversations that end otherwise."""
+    """Leave out conversations with another end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """How often something happened, and in which sessions (the first 1,000 of them)."""
+    """A count, and the first 1,000 sessions that it comes from."""
 
     count: int
     sessions: tuple[str, ...]
@@ -52,7 +51,7 @@ class Counted:
 
 @dataclass(slots=True)
 class Losses:
-    """What was left out or not carried, by reason."""
+    """Counts of content that was left out or not carried, by reason."""
 
     counts: Counter[str] = field(default_factory=Counter)
     sessions: dict[str, list[str]] = field(default_factory=dict)
@@ -65,13 +64,13 @@ class Losses:
             listed.append(session)
 
     def report(self) -> dict[str, Counted]:
-        """Return the counts with their sessions: what nearly every message has first, then by count."""
+        """Return the counts with their sessions: fields that nearly every message has first, then by count."""
         names = sorted(self.counts, key=lambda name: (_USUAL.index(name) if name in _USUAL else 9, -self.counts[name]))
         return {name: Counted(self.counts[name], tuple(self.sessions[name])) for name in names}
 
 
 class ConversationWriter(ABC):
-    """Writes one line a session; a session waits on disk until its end is known."""
+    """Writes one line a session; a session is kept on disk until its end is known."""
 
     def __init__(self, stream: BinaryIO, training: Training) -> None:
         self._stream = stream
@@ -80,25 +79,25 @@ class ConversationWriter(ABC):
         self.written = 0
         """Conversations."""
         self.left_out = Losses()
-        """Sessions that are no conversation as it was asked for."""
+        """Sessions that the options leave out."""
         self.not_carried = Losses()
-        """What the conversations that were written had beside it."""
+        """Content of the written conversations that their lines do not hold."""
 
     @abstractmethod
-    def turns(self, kind: str, data: dict[str, Any]) -> Iterable[Turn]:
-        """Return what stands for a message: none, one or several; counts with `lost` what they do not hold."""
+    def turns(self, message: Message) -> Iterable[Turn]:
+        """Yield the turns of a message, and count with `lost` whatever they do not hold."""
 
     @abstractmethod
     def system(self, text: str) -> Turn:
-        """Return what stands for a system message."""
+        """Return a system message."""
 
     @abstractmethod
     def is_answer(self, turn: Turn) -> bool:
-        """Tell whether a conversation that shall end with the assistant may end so."""
+        """Return whether a turn is an answer of the assistant."""
 
     @abstractmethod
     def around(self, session: str) -> tuple[bytes, bytes]:
-        """Return what stands before and behind the turns in a line."""
+        """Return the bytes before and behind the turns of a line."""
 
     def write(self, page: Page) -> None:
         """Append the rows of a page."""
@@ -121,35 +120,29 @@ class ConversationWriter(ABC):
             self._session = None
 
     def lost(self, what: str, count: int = 1) -> None:
-        """Count something of the message at hand that its turns do not hold."""
+        """Count content of the current message that its turns do not hold."""
         if self._session is not None and count:
             self._session.lost[what] += count
 
-    def lost_empty(self, data: dict[str, Any]) -> None:
+    def lost_empty(self, message: Message) -> None:
         """Count an answer that says nothing, unless its calls were dropped and counted."""
-        if not (self._training.drop_tools and next(tool_calls(data), None)):
+        if not (self._training.drop_tools and any(message.calls)):
             self.lost("empty answers")
 
     def _add(self, session: _Session, row: Row) -> None:
-        message, _ = rewrite(row.message, "js")
-        kind, data = message.get("type"), message.get("data")
-        if row.id:
-            self.lost("ids")
-        if not isinstance(kind, str) or not isinstance(data, dict):
-            self.lost("messages of no known form")
-            return
-        data = _plain(encode_clean(data))
-        for name in ("response_metadata", "usage_metadata", "artifact"):
-            if data.get(name):
-                self.lost(name)
-        if self._training.system is not None and kind == "system":
+        message = normal(row.message)
+        result = message.result
+        self.lost("ids", bool(row.id))
+        self.lost("response_metadata", bool(message.metadata))
+        self.lost("usage_metadata", message.usage is not None)
+        self.lost("artifact", result is not None and bool(result.artifact))
+        if self._training.system is not None and message.type == "system":
             self.lost("system messages")
-            return
-        if self._training.drop_tools and kind in ("tool", "function"):
+        elif self._training.drop_tools and result is not None:
             self.lost("tool results")
-            return
-        for turn in self.turns(kind, data):
-            session.add(turn)
+        else:
+            for turn in self.turns(message):
+                session.add(turn)
 
     def _end(self) -> None:
         session, self._session = self._session, None
@@ -177,7 +170,7 @@ class ConversationWriter(ABC):
 
 
 class _Session:
-    """One session on its way."""
+    """The turns of one session."""
 
     def __init__(self, first: Row) -> None:
         self.name = first.session if isinstance(first.session, str) else repr(first.session)
@@ -202,40 +195,17 @@ class _Session:
         self._body.close()
 
 
-def tool_calls(data: dict[str, Any]) -> Iterator[tuple[Any, str, Any]]:
-    """Yield the tool calls of an ``ai`` message: id, name, and arguments (an object, or text that is none)."""
-    found = [*objects(data.get("tool_calls")), *objects(data.get("invalid_tool_calls"))]
-    for call in found:
-        yield call.get("id"), str(call.get("name") or ""), call.get("args")
-    kwargs = data.get("additional_kwargs")
-    if found or not isinstance(kwargs, dict):
-        return
-    for call in objects(kwargs.get("tool_calls")):  # as old versions have them
-        function = call.get("function")
-        if isinstance(function, dict):
-            yield call.get("id"), str(function.get("name") or ""), function.get("arguments")
+def arguments_text(call: ToolCall) -> str:
+    """Return a call's arguments as JSON text; of arguments that could not be parsed, the text as it was."""
+    if isinstance(call.arguments, str):
+        return call.arguments
+    return msgspec.json.encode(whole(call.arguments or {})).decode()
 
 
-def spelled(arguments: Any) -> str:
-    """Return a call's arguments as the JSON text that both formats have."""
-    return arguments if isinstance(arguments, str) else msgspec.json.encode(arguments or {}).decode()
-
-
-def objects(value: Any) -> list[dict[str, Any]]:
-    """Return the objects of a list; none of anything else."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def block_name(block: dict[str, Any]) -> str:
-    """Return what a block of list content that cannot be carried is called in the report."""
-    kind = block.get("type")
-    return "images" if kind in _IMAGES else f"{kind if isinstance(kind, str) else 'unknown'} blocks"
-
-
-def _plain(value: Value) -> Any:
-    """Return JSON with whole numbers as integers, as it was before Convex made all of them Float64."""
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) <= _EXACT else value
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+def part_name(part: Part) -> str:
+    """Return the name of a part that cannot be carried, as the report has it."""
+    block = part.value if isinstance(part, Data) else part.block
+    kind = block.get("type") if isinstance(block, dict) else None
+    if kind in _IMAGES or (isinstance(part, Media) and part.kind == "image"):
+        return "images"
+    return f"{kind if isinstance(kind, str) else getattr(part, 'kind', 'unknown')} blocks"

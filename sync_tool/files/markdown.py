@@ -1,7 +1,7 @@
-"""A transcript that people read: Markdown, out only.
+"""A transcript for people: Markdown, out only.
 
-Tool calls are folded into one line each, together with their results. Control characters are spelled
-as escapes, and a line of a message that looks like one of the transcript's own gets a backslash.
+A tool call is one line, together with its result. Control characters are escaped, and a line of a message that looks
+like one of the transcript's own gets a backslash.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import json
 import re
 import shutil
 from tempfile import SpooledTemporaryFile
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
+from sync_tool.messages.normal import normal
+from sync_tool.messages.parts import Data, Media, Message, Part, Reasoning, Source, Text, ToolCall, ToolResult, whole
 from sync_tool.rows.model import Page, Row
 from sync_tool.text import harmless, moment, one_line, plural, shortened
 
@@ -21,7 +23,7 @@ _FOLDED: Final = 500
 
 
 class MarkdownWriter:
-    """Writes sessions as transcripts, one after the other; a session waits on disk until its end is known."""
+    """Writes sessions as transcripts; a session is kept on disk until its end is known."""
 
     def __init__(self, stream: BinaryIO, origin: str) -> None:
         self._stream = stream
@@ -56,7 +58,7 @@ class MarkdownWriter:
 
 
 class _Transcript:
-    """One session on its way."""
+    """The transcript of one session."""
 
     def __init__(self, first: Row) -> None:
         self._title = first.session if isinstance(first.session, str) else repr(first.session)
@@ -69,19 +71,16 @@ class _Transcript:
         """Append a message. A tool's result joins the call that waits for it."""
         self._count += 1
         self._last = row.time
-        data = row.message.get("data")
-        data = data if isinstance(data, dict) else {}
-        if _kind(row) in ("tool", "function"):
-            self._add_result(row, data)
+        message = normal(row.message)
+        if message.result is not None:
+            self._add_result(message, message.result)
             return
         self._flush_calls()
-        text = _text(row, data)
-        asked = [*_list(data, "tool_calls"), *_list(data, "invalid_tool_calls")]
-        calls = [call for call in asked if isinstance(call, dict)]
+        text, calls = _text(message.content), list(message.calls)
         if text or not calls:
-            self._block(f"**{_speaker(row, data)}** {_time(row)}  {text}".rstrip())
+            self._block(f"**{_speaker(message)}** {_time(row)}  {text}".rstrip())
         for position, call in enumerate(calls):
-            self._calls.append((str(call.get("id") or position), _call(call)))
+            self._calls.append((call.id or str(position), _call(call)))
 
     def copy_to(self, stream: BinaryIO, origin: str) -> None:
         """Write heading and body."""
@@ -96,16 +95,15 @@ class _Transcript:
         """Give back the temporary file."""
         self._body.close()
 
-    def _add_result(self, row: Row, data: dict[str, Any]) -> None:
-        asked = str(data.get("tool_call_id"))
-        place = next((place for place, (id_, _) in enumerate(self._calls) if id_ == asked), None)
+    def _add_result(self, message: Message, result: ToolResult) -> None:
+        place = next((place for place, (id_, _) in enumerate(self._calls) if id_ == result.call_id), None)
         call = self._calls.pop(place)[1] if place is not None else ""
-        call = call or f"> tool {one_line(str(data.get('name') or data.get('tool_call_id') or '?'))}"
-        failed = "error: " if data.get("status") == "error" else ""
-        self._block(f"{call} -> {failed}{shortened(_text(row, data), _FOLDED)}")
+        call = call or f"> tool {one_line(message.name or result.call_id or '?')}"
+        failed = "error: " if result.failed else ""
+        self._block(f"{call} -> {failed}{shortened(_text(result.content), _FOLDED)}")
 
     def _flush_calls(self) -> None:
-        """Write the calls that nobody answered."""
+        """Write the calls without a result."""
         for _, call in self._calls:
             self._block(call)
         self._calls.clear()
@@ -118,18 +116,11 @@ class _Transcript:
         return " to ".join(dict.fromkeys(days)) or "undated"
 
 
-def _kind(row: Row) -> str:
-    """Return the message's type; a streamed chunk's is that of the message it became."""
-    return row.type.removesuffix("MessageChunk").lower() if row.type.endswith("MessageChunk") else row.type
-
-
-def _speaker(row: Row, data: dict[str, Any]) -> str:
-    kind = data.get("role") if _kind(row) in ("generic", "chat") else _kind(row)
-    name = data.get("name")
-    shown = str(kind or "unknown")
-    if isinstance(name, str) and name:
-        shown = f"{shown} ({name})"
-    return one_line(shown).replace("*", "")  # or it could end the mark early and go on as another speaker
+def _speaker(message: Message) -> str:
+    shown = message.role or "unknown"
+    if message.name:
+        shown = f"{shown} ({message.name})"
+    return one_line(shown).replace("*", "")  # a star could end the bold type early and pretend another speaker
 
 
 def _time(row: Row) -> str:
@@ -137,38 +128,35 @@ def _time(row: Row) -> str:
     return created.strftime("%Y-%m-%d %H:%M") if created else "undated"
 
 
-def _text(row: Row, data: dict[str, Any]) -> str:
-    text = row.text or (data.get("text") if isinstance(data.get("text"), str) else "") or ""
-    others = [
-        f"[{one_line(str(block.get('type') or 'block'))}]"
-        for block in [*_list(data, "content"), *_list(data, "content_blocks")]
-        if isinstance(block, dict) and block.get("type") != "text"
-    ]
-    return _OWN_MARK.sub(r"\\", harmless("\n".join([*([text] if text else []), *dict.fromkeys(others)])))
+def _text(content: tuple[Part, ...]) -> str:
+    texts = [part.text for part in content if isinstance(part, Text)]
+    marks = dict.fromkeys(_mark(part) for part in content if not isinstance(part, Text | ToolCall))
+    text = "\n".join(texts)
+    return _OWN_MARK.sub(r"\\", harmless("\n".join([*([text] if text else []), *marks])))
 
 
-def _call(call: dict[str, Any]) -> str:
-    arguments = call.get("args")
-    if isinstance(arguments, dict):
-        listed = ", ".join(f"{one_line(name)}={_json(value)}" for name, value in arguments.items())
+def _mark(part: Part) -> str:
+    """Return a part that is no text in brackets: its kind, and the name or address of a file or source."""
+    kind: str
+    place = None
+    if isinstance(part, Media):
+        kind, place = part.kind, part.name or part.url or part.file_id or part.media_type
+    elif isinstance(part, Source):
+        kind, place = "source", part.url or part.title
+    elif isinstance(part, Data):
+        kind = part.type or "block"
+    else:
+        kind = "reasoning" if isinstance(part, Reasoning) else "tool result"
+    return f"[{one_line(f'{kind} {place}' if place else kind)}]"
+
+
+def _call(call: ToolCall) -> str:
+    if isinstance(call.arguments, dict):
+        listed = ", ".join(f"{one_line(name)}={_json(value)}" for name, value in call.arguments.items())
     else:  # an invalid call keeps the text that could not be parsed
-        listed = shortened(str(arguments or ""), _FOLDED)
-    return f"> tool {one_line(str(call.get('name') or '?'))}({listed})"
+        listed = shortened(str(call.arguments or ""), _FOLDED)
+    return f"> tool {one_line(call.name or '?')}({listed})"
 
 
 def _json(value: object) -> str:
-    """Spell an argument as JSON, integral numbers as people write them."""
-    return shortened(json.dumps(_whole(value), ensure_ascii=False, separators=(",", ":"), default=repr), _FOLDED)
-
-
-def _whole(value: object) -> object:
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, dict):
-        return {name: _whole(item) for name, item in value.items()}
-    return [_whole(item) for item in value] if isinstance(value, list) else value
-
-
-def _list(data: dict[str, Any], name: str) -> list[Any]:
-    found = data.get(name)
-    return found if isinstance(found, list) else []
+    return shortened(json.dumps(whole(value), ensure_ascii=False, separators=(",", ":"), default=repr), _FOLDED)

@@ -6,7 +6,7 @@ The mapping is that of langchain-core's ``convert_to_openai_messages`` and ``con
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -16,55 +16,53 @@ import msgspec
 from sync_tool.encoding.canonical import dumps
 from sync_tool.errors import Damaged
 from sync_tool.files.bytes import open_input
-from sync_tool.files.conversations import ConversationWriter, Turn, block_name, objects, spelled, tool_calls
+from sync_tool.files.conversations import ConversationWriter, Turn, arguments_text, part_name
+from sync_tool.messages.blocks import values_of
+from sync_tool.messages.normal import stored_of
+from sync_tool.messages.openai import DEVELOPER, ROLES, from_turn
+from sync_tool.messages.parts import Data, Media, Message, Part, Text, ToolCall, whole
 from sync_tool.rows.model import Names, Page
 from sync_tool.rows.reading import RowReader
 
-_ROLES: Final = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool", "function": "function"}
-_TYPES: Final = {"user": "human", "assistant": "ai", "system": "system", "developer": "system", "tool": "tool",
-                 "function": "function"}  # fmt: skip
-_CARRIED: Final = ("refusal", "audio", "weight", "function_call")
-"""Keys of an assistant's message that LangChain keeps in ``additional_kwargs``."""
-_DEVELOPER: Final = "__openai_role__"
+_CARRIED: Final = ("refusal", "audio", "weight")
+"""Fields of an assistant's turn that LangChain keeps in ``additional_kwargs``."""
 _OWN_ID: Final = ("session_id", "sessionId", "conversation_id", "thread_id", "id")
 _LINES_A_PAGE: Final = 1000
-_LONGEST_ROW: Final = 16 << 20
-"""No row is as long in any spelling. Of a longer line only the beginning says what it is; it is not held."""
+_LONGEST_ROW: Final = 16 << 20  # bytes; no row is longer, and of a longer line only the beginning is read
 _BEGINS: Final = re.compile(rb'\s*\{(?:\s*"\w+"\s*:\s*"[^"\\]*"\s*,)*\s*"messages"\s*:\s*\[\s*\{')
 _ANY_PARTS: Final = frozenset({"text", "image_url", "input_audio", "file", "refusal"})
 """Content parts of OpenAI's own."""
 _PARTS: Final = {"user": _ANY_PARTS - {"refusal"}, "assistant": frozenset({"text", "refusal"}),
                  **dict.fromkeys(("system", "developer", "tool", "function"), frozenset({"text"}))}  # fmt: skip
-"""Those that OpenAI takes from each role (its OpenAPI description, ``ChatCompletionRequest…MessageContentPart``)."""
+"""Content parts that OpenAI takes from each role (its OpenAPI description, ``ChatCompletionRequest…ContentPart``)."""
 _SAYING: Final = ("content", "tool_calls", "function_call", "refusal", "audio")
-"""Keys of an assistant's message, one of which it must have."""
-_OTHERWISE_CARRIED: Final = frozenset({"tool_use", "tool_call", "function_call"})
-"""Blocks in which some providers repeat the tool calls."""
+"""Fields of an assistant's turn, one of which it must have."""
 
 
 class OpenAIWriter(ConversationWriter):
     """Writes sessions as lines of OpenAI's fine-tuning format."""
 
-    def turns(self, kind: str, data: dict[str, Any]) -> Iterable[Turn]:
-        """Return the message that stands for one of LangChain's."""
-        role = _ROLES.get(kind) or (data.get("role") if kind == "generic" else None)
-        if not isinstance(role, str) or (kind == "tool" and not isinstance(data.get("tool_call_id"), str)):
+    def turns(self, message: Message) -> Iterable[Turn]:
+        """Yield the turn of a message."""
+        role, result = ROLES.get(message.type) or (message.role if message.type == "generic" else ""), message.result
+        if message.type == "system" and message.extra.get(DEVELOPER) == "developer":
+            role = "developer"
+        if not role or (role == "tool" and (result is None or result.call_id is None)):
             self.lost("messages of no known form")
             return
-        kwargs = data.get("additional_kwargs")
-        kwargs = kwargs if isinstance(kwargs, dict) else {}
-        if kind == "system" and kwargs.get(_DEVELOPER) == "developer":
-            role = "developer"
-        turn: Turn = {"role": role, "content": self._content(role, data.get("content"))}
-        if isinstance(data.get("name"), str):
-            turn["name"] = data["name"]
-        if kind == "tool":
-            turn["tool_call_id"] = data["tool_call_id"]
-        if kind == "ai":
-            self._add_assistant(turn, data, kwargs)
-        if role == "assistant" and not any(map(turn.get, _SAYING)):
-            self.lost_empty(data)
-            return
+        turn: Turn = {"role": role, "content": self._content(role, message)}
+        if message.name is not None:
+            turn["name"] = message.name
+        if role == "tool" and result is not None:
+            turn["tool_call_id"] = result.call_id
+        if role == "assistant":
+            self._add_calls(turn, list(message.calls))
+            turn |= {key: whole(message.extra[key]) for key in _CARRIED if key in message.extra}
+            if not any(map(turn.get, _SAYING)):
+                self.lost_empty(message)
+                return
+        carried = (DEVELOPER, *_CARRIED) if role == "assistant" else (DEVELOPER,)
+        self.lost("additional_kwargs", bool(message.extra.keys() - {*carried}))
         yield turn
 
     def system(self, text: str) -> Turn:
@@ -72,45 +70,65 @@ class OpenAIWriter(ConversationWriter):
         return {"role": "system", "content": text}
 
     def is_answer(self, turn: Turn) -> bool:
-        """An answer is something said by the assistant; a call that waits for its result is none."""
+        """Return whether the assistant said something; a call that waits for its result is no answer."""
         return turn["role"] == "assistant" and "tool_calls" not in turn and "function_call" not in turn
 
     def around(self, _: str) -> tuple[bytes, bytes]:
-        """The list is all that a line holds: trainers refuse what they do not know."""
+        """Return the line around the list, which has no other field: trainers refuse those they do not know."""
         return b'{"messages":[', b"]}"
 
-    def _add_assistant(self, turn: Turn, data: dict[str, Any], kwargs: Mapping[str, Any]) -> None:
-        calls = [
-            {"id": id_, "type": "function", "function": {"name": name, "arguments": spelled(arguments)}}
-            for id_, name, arguments in tool_calls(data)
-        ]
+    def _add_calls(self, turn: Turn, calls: list[ToolCall]) -> None:
         if self._training.drop_tools:
-            self.lost("tool calls", len(calls) + ("function_call" in kwargs))
-        else:
-            if calls:
-                turn["tool_calls"] = calls
-            if "function_call" in kwargs:
-                turn["function_call"] = kwargs["function_call"]
-        turn |= {key: kwargs[key] for key in _CARRIED if key in kwargs and key != "function_call"}
-        self.lost("additional_kwargs", len(kwargs.keys() - {*_CARRIED, "tool_calls", _DEVELOPER}) and 1)
+            self.lost("tool calls", len(calls))
+            return
+        for call in calls:
+            function = {"name": call.name, "arguments": arguments_text(call)}
+            if call.legacy:
+                turn["function_call"] = whole(call.block)
+            else:
+                turn.setdefault("tool_calls", []).append({"id": call.id, "type": "function", "function": function})
 
-    def _content(self, role: str, content: Any) -> Any:
-        passing = _PARTS.get(role, _ANY_PARTS)
-        if not isinstance(content, list):
-            return content if isinstance(content, str) else ""
+    def _content(self, role: str, message: Message) -> Any:
+        content = [part for part in message.content if not isinstance(part, ToolCall)]
+        if len(content) == 1 and isinstance(content[0], Text) and content[0].block is None:
+            return content[0].text
         parts = []
-        for block in content:
-            if isinstance(block, str):
-                parts.append({"type": "text", "text": block})
-            elif isinstance(block, dict) and block.get("type") in passing:
-                parts.append(block)
-            elif isinstance(block, dict) and block.get("type") not in _OTHERWISE_CARRIED:
-                self.lost(block_name(block))
+        for part in content:
+            written = _part_of(part)
+            if written is not None and written["type"] in _PARTS.get(role, _ANY_PARTS):
+                parts.append(whole(written))
+            else:
+                self.lost(part_name(part))
         return parts or ""
 
 
+def _part_of(part: Part) -> dict[str, Any] | None:
+    """Return a part as a content part of OpenAI's; None if it has none for that."""
+    block = part.value if isinstance(part, Data) else part.block
+    if isinstance(block, dict) and isinstance(block.get("type"), str) and block["type"] in _ANY_PARTS:
+        return block
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    return _medium(part) if isinstance(part, Media) else None
+
+
+def _medium(media: Media) -> dict[str, Any] | None:
+    url = media.url or (f"data:{media.media_type};base64,{media.data}" if media.data and media.media_type else None)
+    if media.kind == "image" and url:
+        return {"type": "image_url", "image_url": {"url": url}}
+    if media.kind == "audio" and media.data and media.media_type:
+        return {
+            "type": "input_audio",
+            "input_audio": {"data": media.data, "format": media.media_type.partition("/")[2]},
+        }
+    if media.kind == "file" and (media.file_id or (media.data and url)):
+        fields = {"file_id": media.file_id, "file_data": url if media.data else None, "filename": media.name}
+        return {"type": "file", "file": {name: value for name, value in fields.items() if value is not None}}
+    return None
+
+
 def is_openai(line: bytes, message_field: str) -> bool:
-    """Tell whether a line of JSONL is a conversation in this format, and no row."""
+    """Return whether a line of JSONL is a conversation in this format, and no row."""
     if b'"messages"' not in line:
         return False
     try:
@@ -121,7 +139,7 @@ def is_openai(line: bytes, message_field: str) -> bool:
 
 
 def starts_as_openai(path: Path, message_field: str) -> bool:
-    """Tell whether the first line of a file that is not empty is a conversation in this format."""
+    """Return whether the first line of a file that is not empty is a conversation in this format."""
     with open_input(path) as stream:
         line = next((line for line in iter(partial(stream.readline, _LONGEST_ROW), b"") if line.strip()), b"")
     return is_openai(line, message_field) if len(line) < _LONGEST_ROW else _BEGINS.match(line) is not None
@@ -144,11 +162,11 @@ def read_openai(path: Path, names: Names) -> Iterator[Page]:
             if not line.strip():
                 continue
             try:
-                value = msgspec.json.decode(line)
+                value = values_of(msgspec.json.decode(line))
                 session = _session_of(value, f"{path.name.partition('.')[0]}-{number:07d}")
                 for message in _messages_of(value):
                     document = {names.session_field: session, names.message_field: message}
-                    page.rows.append(read_row(dumps(_floats(document))))
+                    page.rows.append(read_row(dumps(document)))
             except (ValueError, RecursionError) as error:
                 raise Damaged(f"{path}, line {number}: {error}") from None
             page.bytes += len(line)
@@ -170,51 +188,4 @@ def _messages_of(value: Any) -> Iterator[dict[str, Any]]:
     for number, turn in enumerate(value["messages"], 1):
         if not isinstance(turn, dict) or not isinstance(turn.get("role"), str):
             raise ValueError(f"message {number} has no role")  # noqa: TRY004  # a fault of the file
-        yield stored_of(turn)
-
-
-def stored_of(turn: Turn) -> dict[str, Any]:
-    """Return one message of this format as LangChain's ``{type, data}``; another role becomes ``generic``."""
-    role = turn["role"]
-    kind = _TYPES.get(role, "generic")
-    rest = {key: value for key, value in turn.items() if key not in ("role", "content", "tool_calls") and value != []}
-    data: dict[str, Any] = {"content": turn["content"] if turn.get("content") is not None else ""}
-    for name in ("name", "tool_call_id"):
-        if name in rest:
-            data[name] = rest.pop(name)
-    if kind == "generic":
-        data["role"] = role
-    if role == "developer":
-        rest[_DEVELOPER] = role
-    if kind == "ai":
-        good, bad = _calls_of(turn.get("tool_calls"))
-        data |= {"tool_calls": good, "invalid_tool_calls": bad}
-    return {"type": kind, "data": {**data, "additional_kwargs": rest, "response_metadata": {}}}
-
-
-def _calls_of(calls: Any) -> tuple[list[Turn], list[Turn]]:
-    """Return tool calls as LangChain has them: those with an object as arguments, and those without."""
-    good, bad = [], []
-    for call in objects(calls):
-        function = call.get("function")
-        function = function if isinstance(function, dict) else {}
-        found = {"name": function.get("name"), "id": call.get("id")}
-        text = function.get("arguments")
-        try:
-            arguments = msgspec.json.decode(text) if isinstance(text, str) else text
-        except msgspec.DecodeError:
-            arguments = None
-        if isinstance(arguments, dict):
-            good.append({**found, "args": arguments, "type": "tool_call"})
-        else:
-            bad.append({**found, "args": text, "error": None, "type": "invalid_tool_call"})
-    return good, bad
-
-
-def _floats(value: Any) -> Any:
-    """Return JSON as Convex values: JavaScript's numbers are Float64."""
-    if type(value) is int:
-        return float(value)
-    if isinstance(value, dict):
-        return {key: _floats(item) for key, item in value.items()}
-    return [_floats(item) for item in value] if isinstance(value, list) else value
+        yield stored_of(from_turn(turn))

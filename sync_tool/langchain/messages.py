@@ -12,6 +12,8 @@ from sync_tool.encoding.canonical import dumps
 from sync_tool.encoding.values import Value
 from sync_tool.errors import Damaged, UsageError
 from sync_tool.messages.check import explain
+from sync_tool.messages.normal import normal
+from sync_tool.messages.parts import Message, ToolCall, whole
 from sync_tool.messages.rewrites import rewrite
 from sync_tool.messages.rules import Fault, faults_at
 from sync_tool.rows.model import Names, Row
@@ -21,7 +23,7 @@ Document = dict[str, Value]
 
 _EXACT: Final = 2**53
 _ALLOWED: Final = "unknown-field"
-"""Fields of a message that are the user's own; LangChain keeps them in both languages."""
+"""The rule against fields of the user's own, which LangChain keeps in both languages."""
 
 
 def document_of(message: BaseMessage, session_id: str, names: Names | None = None) -> Document:
@@ -96,8 +98,6 @@ def _cannot_store(message: BaseMessage, fault: Fault) -> UsageError:
 
 # Rows as LangChain's messages, whichever version of LangChain wrote them, in JavaScript or Python.
 
-_CALL_FIELDS: Final = ("name", "args", "id")
-_INVALID_CALL_FIELDS: Final = (*_CALL_FIELDS, "error")
 _TOTALS: Final = ("input_tokens", "output_tokens", "total_tokens")
 _SHOWN: Final = 200
 
@@ -117,46 +117,42 @@ def message_of(row: Row) -> BaseMessage:
     if not isinstance(kind, str) or not isinstance(data, dict):
         raise _unreadable(row, "it is not in the form {type, data}")
     try:
-        (message,) = messages_from_dict([{"type": kind, "data": _readable(kind, _plain(data))}])
+        (message,) = messages_from_dict([{"type": kind, "data": _readable(whole(data), normal(stored))}])
     except (ValueError, TypeError, KeyError, AttributeError) as error:  # pydantic's errors are ValueErrors
         raise _unreadable(row, f"LangChain says {type(error).__name__}: {_first_words(error)}") from None
     return message
 
 
-def _readable(kind: str, data: dict[str, Any]) -> dict[str, Any]:
-    """Return data without what stops Python's LangChain and means nothing.
+def _readable(data: dict[str, Any], read: Message) -> dict[str, Any]:
+    """Return data without values that stop Python's LangChain and mean nothing.
 
     JavaScript leaves absent values out where Python wants null or a default, and the other way round.
     """
     kept = {key: value for key, value in data.items() if value is not None and key != "type"}
     if "content" in data:
         kept.setdefault("content", "")  # null, as OpenAI has it beside tool calls
-    if kind == "ai":
-        _mend_calls(kept)
+    if read.type == "ai":
+        _mend_calls(kept, read)
         _mend_usage(kept)
     return kept
 
 
-def _mend_calls(data: dict[str, Any]) -> None:
+def _mend_calls(data: dict[str, Any], read: Message) -> None:
     """Give tool calls the fields that Python needs; one whose arguments could not be parsed is an invalid one."""
-    good, bad = [], []
-    for call in _objects(data.get("tool_calls")):
-        if isinstance(call.get("args"), str):
-            bad.append(call)
-        else:
-            good.append({name: call.get(name) for name in _CALL_FIELDS})
-    bad += _objects(data.get("invalid_tool_calls"))
-    for name, calls in (("tool_calls", good), ("invalid_tool_calls", [_invalid(call) for call in bad])):
-        if calls or name in data:
-            data[name] = calls
+    calls = [call for call in read.calls if not call.legacy and call.block is None]
+    good = [_call(call) for call in calls if call.is_valid]
+    bad = [{**_call(call), "error": call.error} for call in calls if not call.is_valid]
+    for name, found in (("tool_calls", good), ("invalid_tool_calls", bad)):
+        if found or name in data:
+            data[name] = found
 
 
-def _invalid(call: dict[str, Any]) -> dict[str, Any]:
-    return {name: call.get(name) for name in _INVALID_CALL_FIELDS}
+def _call(call: ToolCall) -> dict[str, Any]:
+    return {"name": call.name, "args": whole(call.arguments), "id": call.id}
 
 
 def _mend_usage(data: dict[str, Any]) -> None:
-    """Complete the three totals, which Python needs; JavaScript stores what the provider said."""
+    """Complete the three totals, which Python needs; JavaScript stores those of the provider."""
     usage = data.get("usage_metadata")
     if not isinstance(usage, dict):
         return
@@ -167,21 +163,8 @@ def _mend_usage(data: dict[str, Any]) -> None:
         data["usage_metadata"] = {**usage, **counted}
 
 
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _plain(value: Value) -> Any:
-    """Return a Convex value as a program means it: whole numbers as ``int``."""
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) <= _EXACT else value
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
-
-
 def _first_words(error: Exception) -> str:
-    """Return what an error says in one line; pydantic's say where in the first line and what in the third."""
+    """Return an error's message on one line; pydantic's have the place in the first and the reason in the third."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return shortened(" ".join(lines[1:3] or lines), _SHOWN)
 

@@ -103,7 +103,9 @@ def _serialised(message: Message, language: Language) -> Message | None:
         return None
     names = message.get("id")
     last = names[-1] if isinstance(names, list) and names else None
-    kind = ROLE_TYPES[language] if last in _ROLE_CLASSES else _CLASSES.get(last) if isinstance(last, str) else None
+    if not isinstance(last, str):
+        return None
+    kind = ROLE_TYPES[language] if last in _ROLE_CLASSES else _CLASSES.get(last)
     if kind is None:
         return None
     data = {key: value for key, value in message["kwargs"].items() if key != "type"}
