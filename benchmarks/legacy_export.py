@@ -26,10 +26,10 @@ from sync_tool.encoding.values import Json
 from sync_tool.sandbox.database.datasync import Revision, log_after, table_at
 from sync_tool.sandbox.database.store import Table, load_tables
 from sync_tool.sandbox.faults import bad_request
-from sync_tool.sandbox.functions.results import CLEAN, check_format, spell, to_json_bytes
+from sync_tool.sandbox.functions.results import CLEAN, check_format, encode_result, to_json_bytes
 from sync_tool.sandbox.http.app import http_app
 from sync_tool.sandbox.http.requests import guard, json_bytes, json_response, read_body
-from sync_tool.sandbox.http.stream import Columns, Selection, StreamApi, chosen, one_table, read_selection
+from sync_tool.sandbox.http.stream import Columns, Selection, StreamApi, chosen, read_selection
 from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.options import SandboxOptions
 from sync_tool.sandbox.serve import serve
@@ -148,7 +148,7 @@ class _Arguments(msgspec.Struct):
         table = self.table_name or self.tableName
         if self.selection is not None or table is None:
             return read_selection(self.selection)
-        return one_table(table)
+        return Selection({table: Columns()}, others=False)
 
 
 class LegacyApi:
@@ -254,13 +254,13 @@ def _answer(
         name, columns = names[number]
         fields = {"_component": "", "_table": name, "_ts": ts, **({"_deleted": body is None} if deltas else {})}
         cut = canonical.dumps({"_id": document_id}) if body is None or columns is None else columns.cut(body)
-        values.append(to_json_bytes(fields)[:-1] + b"," + _spelled(cut, asked.format)[1:])
+        values.append(to_json_bytes(fields)[:-1] + b"," + _encode(cut, asked.format)[1:])
     return json_bytes(b'{"values":[' + b",".join(values) + b"]," + to_json_bytes(rest)[1:])
 
 
-def _spelled(body: bytes, format_name: str) -> bytes:
+def _encode(body: bytes, format_name: str) -> bytes:
     """Respell a document; where nothing in it is tagged, every format spells it alike."""
-    return spell(canonical.loads(body), format_name) if b'"$' in body else body
+    return encode_result(canonical.loads(body), format_name) if b'"$' in body else body
 
 
 def _read_walk(text: Json) -> Walk | None:

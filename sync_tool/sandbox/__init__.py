@@ -1,7 +1,4 @@
-"""A local deployment: SQLite behind Convex's HTTP API and WebSocket protocol.
-
-It is a stand-in for trying, testing and proving restores, not a database to run an app on.
-"""
+"""Local deployment on SQLite behind Convex's HTTP API and WebSocket protocol: for tests, not for apps."""
 
 from sync_tool.sandbox.database.store import NotASandboxError
 from sync_tool.sandbox.instance import BadRowError

@@ -22,8 +22,7 @@ class Child:
     """A running sandbox, empty."""
 
     url: str
-    env_file: Path
-    """Address and key, as the variables that Convex's tools read."""
+    env_file: Path  # Address and key, as the variables that Convex's tools read
 
 
 @contextmanager

@@ -1,9 +1,7 @@
-"""The two ways a call can fail, and how each looks from outside.
+"""Failures of a call.
 
-A *function failure* is the function's own doing (an exception, a ConvexError, wrong arguments, a limit) and
-is answered with HTTP 200 and ``status: "error"``. A *system failure* is the server's refusal of the request
-and is answered with a status of its own and ``{code, message}``.
-
+A *function failure* (an exception, a ConvexError, wrong arguments, a limit) is answered with HTTP 200 and
+``status: "error"``. A *system failure* refuses the request, with a status of its own and ``{code, message}``.
 Source: get-convex/convex-backend, ``crates/errors/src/lib.rs``, ``crates/application/src/redaction.rs``.
 """
 
@@ -21,13 +19,7 @@ _MAX_DATA_TEXT: Final = 16_384
 
 
 class ServerError(Exception):
-    """The server refuses the request.
-
-    Attributes:
-        status: HTTP status.
-        code: Convex's short name of the error.
-        message: text for people.
-    """
+    """System failure: HTTP status, Convex's error code, and a text."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"{status} {code}: {message}")
@@ -37,20 +29,19 @@ class ServerError(Exception):
 
 
 class NoData:
-    """The type of `NO_DATA`."""
+    """Type of `NO_DATA`."""
 
 
-NO_DATA: Final = NoData()
-"""Stands for "not a ConvexError"; None is a value that a ConvexError can carry."""
+NO_DATA: Final = NoData()  # No ConvexError: None is a value that a ConvexError can carry
 
 
 class FunctionError(Exception):
-    """A function ran, or should have run, and failed.
+    """Function failure.
 
     Attributes:
-        message: text as Convex words it, without request id.
-        data: the data of a ConvexError, else `NO_DATA`.
-        thrown: raised inside JavaScript, so that the text ends in a stack trace.
+        message: text as in Convex, without request id.
+        data: data of a ConvexError, else `NO_DATA`.
+        thrown: raised inside JavaScript, so the text ends in a stack trace.
     """
 
     def __init__(self, message: str, *, data: Value | NoData = NO_DATA, thrown: bool = False) -> None:
@@ -60,12 +51,7 @@ class FunctionError(Exception):
         self.thrown = thrown
 
     def text(self, module: str, *, redact: bool) -> str:
-        """Return the ``errorMessage`` that a client gets.
-
-        Args:
-            module: path of the function's module, for the stack trace.
-            redact: hide everything but the request id, as production deployments do.
-        """
+        """Return the ``errorMessage`` for a client; `redact` hides all but the request id, as production does."""
         head = f"[Request ID: {secrets.token_hex(8)}] Server Error"
         if redact:
             return head
@@ -74,18 +60,18 @@ class FunctionError(Exception):
 
 
 def developer_error(message: str) -> FunctionError:
-    """An error that the backend raises inside a function: a limit, a bad document, a bad index."""
+    """Return an error that the backend raises inside a function: a limit, a bad document, a bad index."""
     return FunctionError(f"Uncaught Error: {message}", thrown=True)
 
 
 def convex_error(data: Value) -> FunctionError:
-    """What ``throw new ConvexError(data)`` does."""
+    """Return the failure of ``throw new ConvexError(data)``."""
     text = data if isinstance(data, str) else json.dumps(_javascript(data), separators=(",", ":"))
     return FunctionError(f"Uncaught ConvexError: {text[:_MAX_DATA_TEXT]}", data=data, thrown=True)
 
 
 def _javascript(value: Value) -> Json:
-    """Spell a value as JSON.stringify does: ``5``, not ``5.0``."""
+    """Convert a value to JSON as JSON.stringify does: ``5``, not ``5.0``."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, dict):
@@ -96,15 +82,15 @@ def _javascript(value: Value) -> Json:
 
 
 def refusal(code: str, message: str, **details: Value) -> FunctionError:
-    """A ConvexError in the shape that all functions of ``convexMsgs`` throw."""
+    """Return a ConvexError in the shape of ``convexMsgs``."""
     return convex_error({"code": code, "message": message, **details})
 
 
 def bad_request(code: str, message: str) -> ServerError:
-    """A 400."""
+    """Return a ServerError with status 400."""
     return ServerError(400, code, message)
 
 
 def internal_error(status: int = 500) -> ServerError:
-    """The generic error that hides its cause."""
+    """Return the generic error that hides its cause."""
     return ServerError(status, "InternalServerError", INTERNAL_ERROR_TEXT)

@@ -1,4 +1,4 @@
-"""One running sandbox: its file, its key, its functions, and the threads that run them."""
+"""One running sandbox: file, key, functions and threads."""
 
 from __future__ import annotations
 
@@ -30,22 +30,21 @@ from sync_tool.sandbox.options import SandboxOptions
 
 T = TypeVar("T")
 
-_READERS: Final = 1
-"""More would be slower: SQLite's rows pass the interpreter lock back and forth between the threads."""
+_READERS: Final = 1  # More would be slower: the threads compete for the interpreter lock
 
 _ACTIONS: Final = 16
 
 
 class Instance:
-    """Everything behind the HTTP and WebSocket border.
+    """State behind the HTTP and WebSocket API.
 
     Attributes:
-        options: how it was started.
-        key: its admin key.
-        url: where it listens; set once that is known.
+        options: settings.
+        key: admin key.
+        url: address, once known.
         caller: runs functions.
-        snapshots: old states that can still be read.
-        importer: takes snapshot imports through their states.
+        snapshots: earlier states that are still readable.
+        importer: performs snapshot imports.
     """
 
     def __init__(self, options: SandboxOptions) -> None:
@@ -68,11 +67,11 @@ class Instance:
         self._actions = ThreadPoolExecutor(_ACTIONS, "action")
 
     async def read(self, run: Callable[[], T]) -> T:
-        """Run something that reads, beside the event loop."""
+        """Run a read outside the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
 
     async def write(self, run: Callable[[], T]) -> T:
-        """Run something that writes, after the writes asked for earlier."""
+        """Run a write after all earlier writes."""
         return await asyncio.get_running_loop().run_in_executor(self._writer, run)
 
     async def act(self, run: Callable[[], T]) -> T:
@@ -80,13 +79,13 @@ class Instance:
         return await asyncio.get_running_loop().run_in_executor(self._actions, run)
 
     def thread_for(self, kind: Kind) -> Callable[[Callable[[], T]], Awaitable[T]]:
-        """Return which of the three runs a function of this kind."""
+        """Return the runner for a kind of function."""
         if kind == "Query":
             return self.read
         return self.write if kind == "Mutation" else self.act
 
     def close(self) -> None:
-        """Wait for what is running, and close the file."""
+        """Wait for running work, and close the file."""
         self.caller.facts.closing.set()
         self.importer.close()
         self._actions.shutdown()
@@ -98,7 +97,7 @@ class Instance:
             self._folder.cleanup()
 
     def _settle_key(self) -> str:
-        """Return the key from the environment, or the one kept in the file, or a new one."""
+        """Return the key of the environment, else of the file, else a new one."""
         given = os.environ.get(KEY_VARIABLE)
         if given:
             return given
@@ -122,11 +121,7 @@ class BadRowError(Exception):
 
 
 def load_rows(engine: Engine, table: str, path: Path) -> None:
-    """Put the rows of a canonical JSONL file into a table if it is empty: all of them or none.
-
-    Raises:
-        BadRowError: a line is not a row.
-    """
+    """Load a canonical JSONL file into a table if it is empty: all rows or none."""
     if engine.read(lambda db: db.row_count(table))[0] == 0:
         engine.write(lambda db: _put_all(db, table, path))
 
@@ -143,7 +138,7 @@ def _put_all(db: WriteTransaction, name: str, path: Path) -> None:
 
 
 def _document(table: Table, row: Value) -> dict[str, Value]:
-    """Bring an ``_id`` of another deployment to this table's number; the rest of it stays."""
+    """Give an ``_id`` of another deployment this table's number."""
     document: dict[str, Value] = dict(row)
     document.setdefault("_id", new_id(table.number))
     document_id = decode_id(document["_id"])

@@ -1,4 +1,4 @@
-"""The admin key: how it looks, how it is made, and who a request says it is.
+"""Admin key: its form, its rights, and the identity of a request.
 
 Source: get-convex/convex-backend, ``crates/local_backend/src/authentication.rs``,
 ``crates/common/src/types/admin_key.rs``.
@@ -16,12 +16,11 @@ from typing import Final, Literal, NamedTuple
 from sync_tool.sandbox.faults import ServerError, bad_request
 from sync_tool.sandbox.options import SandboxOptions
 
-KEY_VARIABLE = "CONVEX_MSGS_SANDBOX_KEY"
-"""Environment variable that sets the admin key."""
+KEY_VARIABLE = "CONVEX_MSGS_SANDBOX_KEY"  # Environment variable that sets the admin key
 
 
 class Token(NamedTuple):
-    """What a request shows."""
+    """Credential of a request."""
 
     kind: Literal["none", "user", "admin"]
     value: str
@@ -31,14 +30,14 @@ NO_TOKEN = Token("none", "")
 
 
 def new_key(options: SandboxOptions) -> str:
-    """Make an admin key in the form of the deployment's type."""
+    """Return a new admin key in the form of the deployment's type."""
     if options.is_cloud:
         return f"{options.type}:{options.name}|{base64.b64encode(secrets.token_bytes(48)).decode()}"
     return f"{options.name}|{secrets.token_hex(48)}"
 
 
 def without_type(key: str) -> str:
-    """Take ``prod:`` and the like off a key; preview and project keys lose their whole prefix."""
+    """Remove a prefix such as ``prod:``; preview and project keys lose their whole prefix."""
     prefix, bar, secret = key.partition("|")
     kind, colon, name = prefix.partition(":")
     if not bar or not colon:
@@ -47,11 +46,7 @@ def without_type(key: str) -> str:
 
 
 def token_of_header(header: str) -> Token:
-    """Read an ``Authorization`` header.
-
-    Raises:
-        ServerError: 400, it has neither of the two forms.
-    """
+    """Parse an ``Authorization`` header."""
     if len(header) < 7:
         raise bad_request("InvalidHeaderFailure", "Invalid authentication header")
     scheme, _, value = header.partition(" ")
@@ -63,7 +58,7 @@ def token_of_header(header: str) -> Token:
 
 
 def _without_user(key: str) -> str:
-    """Take off the identity that an admin acts as, after checking that it is one."""
+    """Remove the identity that an admin acts as, after a check of its form."""
     key, colon, user = key.partition(":")
     if colon:
         try:
@@ -76,11 +71,7 @@ def _without_user(key: str) -> str:
 
 
 def is_admin(token: Token, key: str) -> bool:
-    """Whether a token is this deployment's admin key; no token at all is nobody's.
-
-    Raises:
-        ServerError: 401, a wrong key or a user's token.
-    """
+    """Return whether a token is the admin key; False without a token, ServerError 401 for a wrong one."""
     if token.kind == "none":
         return False
     if token.kind == "user":
@@ -91,11 +82,7 @@ def is_admin(token: Token, key: str) -> bool:
 
 
 def must_be_admin(admin: bool, name: str) -> None:
-    """Refuse everybody else.
-
-    Raises:
-        ServerError: 403 `BadDeployKey`.
-    """
+    """Raise ServerError 403 unless the caller is an admin."""
     if not admin:
         raise ServerError(
             403,
@@ -105,9 +92,9 @@ def must_be_admin(admin: bool, name: str) -> None:
         )
 
 
-# What a key may do, where it may not do everything. Source: get-convex/convex-backend,
-# ``crates/keybroker/src/operations.rs`` and ``crates/roles/src/{types,eval}.rs`` (names and refusal),
-# ``crates/udf/src/validation.rs`` and ``npm-packages/system-udfs`` (which call needs which).
+# Rights of a key. Source: get-convex/convex-backend, ``crates/keybroker/src/operations.rs`` and
+# ``crates/roles/src/{types,eval}.rs`` (names and refusal), ``crates/udf/src/validation.rs`` and
+# ``npm-packages/system-udfs`` (which call needs which).
 
 VIEW_DATA: Final = "deployment:data:view"
 VIEW_BACKUPS: Final = "deployment:backups:view"
@@ -129,28 +116,24 @@ _OPERATIONS: Final = {
 
 
 def allowed_operations(options: SandboxOptions) -> list[str]:
-    """Return what ``check_admin_key`` lists: nothing for a key that may do everything."""
+    """Return the list of ``check_admin_key``; empty for a key with all rights."""
     if not options.denied:
         return []
     return [name for action, name in _OPERATIONS.items() if action not in options.denied]
 
 
 def must_be_allowed(token: Token, key: str, options: SandboxOptions, action: str) -> None:
-    """Refuse whoever is no admin, or may not do this.
-
-    Raises:
-        ServerError: 401 or 403.
-    """
+    """Raise ServerError unless the token is an admin key with this right."""
     must_be_admin(is_admin(token, key), options.name)
     if action in options.denied:
         raise forbidden(action)
 
 
 def forbidden(action: str) -> ServerError:
-    """The key may not do this."""
+    """Return the error for a key without a right."""
     return ServerError(403, "OperationNotPermitted", refusal_text(action))
 
 
 def refusal_text(action: str) -> str:
-    """What is said to a key that may not do this."""
+    """Return the message for a key without a right."""
     return f"You do not have permission to perform this operation ({action})."

@@ -1,4 +1,4 @@
-"""The limits that a Convex deployment holds its callers to.
+"""Limits of a Convex deployment.
 
 Source: get-convex/convex-backend, ``crates/common/src/knobs.rs`` (defaults) and, for values and documents,
 ``crates/value/src/{size,object,array}.rs`` and ``crates/common/src/document.rs``.
@@ -10,8 +10,7 @@ from typing import Final
 
 MIB: Final = 1 << 20
 
-MAX_REQUEST_BYTES: Final = (1 << 24) + 2000
-"""Longest HTTP body of a function call."""
+MAX_REQUEST_BYTES: Final = (1 << 24) + 2000  # HTTP body of a function call
 
 MAX_DOCUMENTS_READ: Final = 32_000
 MAX_BYTES_READ: Final = 16 * MIB
@@ -25,28 +24,23 @@ MAX_SYSTEM_RESULT_BYTES: Final = 24 * MIB
 MAX_VALUE_NESTING: Final = 64
 
 SYSTEM_PAGE_ROWS: Final = 10_000
-SYSTEM_PAGE_BYTES: Final = 5_000_000
-"""Where a page of the dashboard's and the CLI's table queries ends."""
+SYSTEM_PAGE_BYTES: Final = 5_000_000  # Limits of a page of the table queries of dashboard and CLI
 
+# A page of streaming export ends with the row or commit that reaches one of these.
 STREAM_PAGE_ROWS: Final = 16_384
 STREAM_PAGE_BYTES: Final = 64 * MIB
-"""A page of streaming export ends with the row or commit that brings it to one of these."""
 
-STREAM_ROWS_READ: Final = 32_768
-"""Rows of the change log that are read for one page."""
+STREAM_ROWS_READ: Final = 32_768  # Rows of the change log read for one page
 
-RETENTION_SECONDS: Final = 14 * 86_400.0
-"""How long changes are kept."""
+RETENTION_SECONDS: Final = 14 * 86_400.0  # How long changes are kept
 
-IDLE_SECONDS: Final = 3600.0
-"""After so long without a commit, time goes on without one: positions grow old also where nothing happens."""
+IDLE_SECONDS: Final = 3600.0  # An idle deployment commits this often, so that positions expire there, too
 
-SNAPSHOT_SECONDS: Final = 10.0
-"""How long a timestamp can be read at after a newer commit."""
+SNAPSHOT_SECONDS: Final = 10.0  # A timestamp stays readable this long after the next commit
 
 
 def binary_size(count: int) -> str:
-    """Spell a number of bytes as the backend does in its messages: ``16 MiB``, ``1.95 KiB``."""
+    """Format a number of bytes as in the backend's messages: ``16 MiB``, ``1.95 KiB``."""
     units = ("B", "KiB", "MiB", "GiB")
     value, unit = float(count), 0
     while value >= 1024 and unit < len(units) - 1:

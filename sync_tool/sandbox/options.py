@@ -1,4 +1,4 @@
-"""What a sandbox is told when it is started."""
+"""Settings of a sandbox."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SchemaLevel = Literal["documented", "langchain", "any"]
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """Names that a LangChain app gave to its table."""
+    """Names of the table of a LangChain app."""
 
     table: str = "messages"
     index: str = "bySessionId"
@@ -25,41 +25,25 @@ class Naming:
 class SandboxOptions:
     """Settings of one sandbox."""
 
-    port: int = 3210
-    """TCP port on 127.0.0.1; 0 takes any free one."""
-    data: Path | None = None
-    """SQLite file that outlives the process; None keeps data only while it runs."""
-    load: Path | None = None
-    """Canonical JSONL rows to put into the table if it is empty."""
-    latency: float = 0.0
-    """Seconds added to every API call."""
-    name: str = "sandbox"
-    """Instance name."""
+    port: int = 3210  # TCP port on 127.0.0.1; 0 takes any free one
+    data: Path | None = None  # SQLite file; None keeps data only while the process runs
+    load: Path | None = None  # Canonical JSONL rows for an empty table
+    latency: float = 0.0  # Seconds added to every API call
+    name: str = "sandbox"  # Instance name
     type: DeploymentType = "self-hosted"
-    streaming: bool = True
-    """Whether the plan allows streaming export."""
-    data_sync: bool = True
-    """Whether the backend is new enough for data sync (July 2026)."""
-    retention: float = RETENTION_SECONDS
-    """Seconds for which changes are kept for streaming export."""
-    stream_page: int = STREAM_PAGE_ROWS
-    """Documents on a page of data sync."""
-    denied: tuple[str, ...] = ()
-    """Operations that the key may not do, such as ``deployment:data:view``."""
-    functions: bool = True
-    """Whether ``convexMsgs`` and ``langchain/db`` are deployed."""
-    examples: bool = False
-    """Whether the public functions of Convex's own examples are deployed."""
+    streaming: bool = True  # Whether the plan includes streaming export
+    data_sync: bool = True  # Whether the backend is new enough for data sync (July 2026)
+    retention: float = RETENTION_SECONDS  # Seconds that streaming export can go back
+    stream_page: int = STREAM_PAGE_ROWS  # Documents on a page of data sync
+    denied: tuple[str, ...] = ()  # Operations that the key may not do
+    functions: bool = True  # Whether ``convexMsgs`` and ``langchain/db`` are deployed
+    examples: bool = False  # Whether the functions of Convex's examples are deployed
     naming: Naming = field(default_factory=Naming)
     schema: SchemaLevel = "any"
-    env_file: Path | None = None
-    """File to write the address and the key into."""
-    slow_rows: int | None = None
-    """A function that reads more rows than this fails as one that ran longer than a second."""
-    write_rate: int | None = None
-    """Bytes per second that the whole deployment may write."""
-    with_parent: bool = False
-    """Stop when standard input is closed."""
+    env_file: Path | None = None  # File for the address and the key
+    slow_rows: int | None = None  # A function that reads more rows times out
+    write_rate: int | None = None  # Bytes per second that the deployment may write
+    with_parent: bool = False  # Stop when standard input is closed
     verbose: bool = False
 
     @property
@@ -69,5 +53,5 @@ class SandboxOptions:
 
     @property
     def redacts(self) -> bool:
-        """Whether error messages are hidden from clients, as production deployments do."""
+        """Whether clients get no error messages, as in production."""
         return self.type == "prod"

@@ -16,20 +16,19 @@ _DEFAULT: Final = "default"
 
 
 class FunctionPath(NamedTuple):
-    """Canonical path of a function."""
+    """Canonical path of a function; the module ends in ``.js``."""
 
     module: str
-    """With its ``.js``."""
     function: str
 
     @property
     def is_system(self) -> bool:
-        """Whether it names one of Convex's own functions."""
+        """Whether the function is one of Convex's own."""
         return self.module.startswith("_system/")
 
     @property
     def stripped(self) -> str:
-        """The short spelling that error messages use."""
+        """Short form in error messages."""
         module = self.module.removesuffix(".js")
         return module if self.function == _DEFAULT else f"{module}:{self.function}"
 
@@ -38,11 +37,7 @@ class FunctionPath(NamedTuple):
 
 
 def parse_path(text: str) -> FunctionPath:
-    """Read a path as clients spell it; ``messages:list`` and ``messages.js:list`` are the same.
-
-    Raises:
-        ServerError: 400 `BadConvexFunctionIdentifier`.
-    """
+    """Parse the path of a client; ``messages:list`` and ``messages.js:list`` are equal."""
     module, colon, function = text.rpartition(":")
     if not colon:
         module, function = text, _DEFAULT
@@ -54,7 +49,7 @@ def parse_path(text: str) -> FunctionPath:
 
 
 def is_identifier(text: str) -> bool:
-    """Whether `text` can name a table, an index or a function."""
+    """Return whether `text` can name a table, an index or a function."""
     return _IDENTIFIER.fullmatch(text) is not None and text.strip("_") != ""
 
 

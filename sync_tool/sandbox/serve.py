@@ -1,4 +1,4 @@
-"""Starts a sandbox, says when it is ready, and stops it cleanly."""
+"""Starts a sandbox, reports when it is ready, and stops it cleanly."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ from sync_tool.sandbox.http.app import http_app
 from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.options import SandboxOptions
 
-# Sends long messages in fragments: the Python client drops a connection at a frame of more than 16 MiB. ASGI has no
-# fragments, so this replaces one method of uvicorn's protocol class.
-
 MAX_FRAME_BYTES: Final = 1 << 20
 
 
 class FragmentingProtocol(WebSocketsSansIOProtocol):
-    """Sends ``bytes`` as text (the sync protocol has no binary messages), at most 1 MiB a frame."""
+    """Sends ``bytes`` as text, at most 1 MiB a frame.
+
+    The Python client drops a connection at a frame of more than 16 MiB, and the sync protocol has no binary messages.
+    ASGI has no fragments, so this class replaces a method of uvicorn's protocol.
+    """
 
     async def send(self, message: Any) -> None:
         """Send one ASGI message."""
@@ -60,16 +61,15 @@ HOST: Final = "127.0.0.1"
 _GOODBYE_SECONDS: Final = 2
 _MAX_MESSAGE_BYTES: Final = 64 << 20
 _PING_SECONDS: Final = 5.0
-_SILENT_SECONDS: Final = 120.0
-"""A client that answers no ping for so long is dropped."""
+_SILENT_SECONDS: Final = 120.0  # A client that answers no ping for this long is dropped
 
 
 class PortTakenError(Exception):
-    """Something else listens on the port."""
+    """Another program listens on the port."""
 
 
 class _Server(uvicorn.Server):
-    """Stops when told to, without ending the process by the same signal."""
+    """Stops on a signal without ending the process by the same signal."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self.should_exit = True
@@ -80,8 +80,8 @@ def serve(options: SandboxOptions, make_app: Callable[[Instance], Starlette] = h
 
     Raises:
         PortTakenError: the port is in use.
-        NotASandboxError: the data file is something else.
-        BadRowError: the rows to load are no rows.
+        NotASandboxError: the data file has other contents.
+        BadRowError: the file to load has a line that is not a row.
     """
     listener = _listen(options.port)
     instance = Instance(options)
@@ -119,11 +119,11 @@ async def _run(instance: Instance, listener: socket.socket, app: Starlette) -> N
     while not server.started and not running.done():
         await asyncio.sleep(0.001)
     if server.started:
-        _say_ready(instance)
+        _report_ready(instance)
     await running
 
 
-def _say_ready(instance: Instance) -> None:
+def _report_ready(instance: Instance) -> None:
     file = instance.options.env_file
     where = f"key: {instance.key}" if file is None else f"key in {file}"
     sys.stdout.write(f"sandbox ready at {instance.url}  ({where})\n")
@@ -137,8 +137,8 @@ def _watch_parent(server: _Server) -> None:
 
 
 def _listen(port: int) -> socket.socket:
-    # The protocol number must be there: asyncio sets TCP_NODELAY only on sockets that carry it, and
-    # without that every answer waits 40 ms for the client's delayed acknowledgement.
+    # asyncio sets TCP_NODELAY only on sockets with a protocol number; without it every answer waits 40 ms for the
+    # client's delayed acknowledgement.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -151,9 +151,9 @@ def _listen(port: int) -> socket.socket:
 
 
 def write_env_file(path: Path, instance: Instance) -> None:
-    """Write address and key as the variables that Convex's tools read, for the owner's eyes only."""
+    """Write address and key as the variables that Convex's tools read, readable by the owner only."""
     if instance.options.is_cloud:
-        # A cloud key says itself where its deployment is, by way of the provisioning host: that is we, too.
+        # Clients ask the provisioning host for the address of a cloud key; the sandbox answers that, too.
         lines = f"CONVEX_DEPLOY_KEY='{instance.key}'\nCONVEX_PROVISION_HOST={instance.url}\nCONVEX_URL={instance.url}\n"
     else:
         lines = f"CONVEX_SELF_HOSTED_URL={instance.url}\nCONVEX_SELF_HOSTED_ADMIN_KEY='{instance.key}'\n"

@@ -16,7 +16,7 @@ from sync_tool.encoding import canonical
 from sync_tool.encoding.order import sort_key
 from sync_tool.encoding.values import decode, decode_export, encode
 from sync_tool.sandbox.functions.calls import Call
-from sync_tool.sandbox.functions.results import spell
+from sync_tool.sandbox.functions.results import encode_result
 from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.options import SandboxOptions
 from sync_tool.sandbox.paths import parse_path
@@ -50,7 +50,7 @@ def test_round_trip(inside: Instance, fields: dict[str, Any]) -> None:
     fields = {name: item for name, item in fields.items() if not name.startswith("_")}
     call(inside, INSERT, table="things", document=fields)
     page = call(inside, "convexMsgs:recent", table="things", limit=1.0, order="desc")
-    encoded, exported = spell(page, "convex_encoded_json"), spell(page, "export_json")
+    encoded, exported = encode_result(page, "convex_encoded_json"), encode_result(page, "export_json")
     for document in (decode(json.loads(encoded))["rows"][0], decode_export(msgspec.json.decode(exported))["rows"][0]):
         assert same({name: item for name, item in document.items() if not name.startswith("_")}, fields)
     assert page["rows"][0].body in encoded
@@ -83,10 +83,10 @@ def test_session_of_any_value(inside: Instance, value: Any) -> None:
     ],
 )
 def test_spellings(value: Any, encoded: str, clean: str, exported: str) -> None:
-    """Each kind of value is spelled as the backend spells it in each format, under both names of the format."""
-    assert spell(value, "convex_encoded_json").decode() == spell(value, "convex_json").decode() == encoded
-    assert spell(value, "json").decode() == spell(value, "convex_clean_json").decode() == clean
-    assert spell(value, "export_json").decode() == exported
+    """Each kind of value is encoded as by the backend in each format, under both names of the format."""
+    assert {encode_result(value, name).decode() for name in ("convex_encoded_json", "convex_json")} == {encoded}
+    assert encode_result(value, "json").decode() == encode_result(value, "convex_clean_json").decode() == clean
+    assert encode_result(value, "export_json").decode() == exported
 
 
 def test_nan_over_the_wire(box: Running) -> None:

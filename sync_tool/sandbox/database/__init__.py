@@ -1,1 +1,1 @@
-"""The SQLite database behind the sandbox."""
+"""SQLite database of the sandbox."""

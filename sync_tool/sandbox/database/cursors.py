@@ -1,9 +1,8 @@
-"""Opaque cursors: a position in one query of one deployment, unreadable and unusable anywhere else.
+"""Opaque cursors: a position in one query of one deployment, encrypted with the deployment's secret.
 
-A cursor is deterministic, so the same position always gives the same text. It names an index key, not a row.
-The form (version byte, deployment, fingerprint, position, encrypted, hexadecimal) follows
-get-convex/convex-backend, ``crates/keybroker/src/{broker,encryptor}.rs``; the cipher is of our own making,
-since the standard library has none: only this deployment ever reads it.
+A cursor is deterministic: the same position always gives the same text. It names an index key, not a row.
+Its form follows get-convex/convex-backend, ``crates/keybroker/src/{broker,encryptor}.rs``. The cipher differs: the
+standard library has none, and only this deployment reads its cursors.
 """
 
 from __future__ import annotations
@@ -22,23 +21,19 @@ _AFTER: Final = b"\x01"
 
 
 class Cursors:
-    """Makes and reads the cursors of one deployment."""
+    """Writes and reads the cursors of one deployment."""
 
     def __init__(self, secret: bytes, instance: str) -> None:
         self._key = hashlib.blake2b(b"cursor:" + instance.encode(), key=secret, digest_size=32).digest()
 
     def write(self, fingerprint: bytes, key: bytes | None) -> str:
-        """Return the cursor for "after this index key", or with None for "at the end"."""
+        """Return the cursor of the position after an index key; None stands for the end."""
         plain = fingerprint + (_END if key is None else _AFTER + key)
         tag = hmac.digest(self._key, plain, "sha256")[:_TAG]
         return (_VERSION + tag + self._mask(tag, plain)).hex()
 
     def read(self, text: str, fingerprint: bytes) -> bytes | None:
-        """Return the index key that a cursor stands after, or None if it stands at the end.
-
-        Raises:
-            FunctionError: it is no cursor of this deployment, or one of another query.
-        """
+        """Return the index key before the position of a cursor, or None at the end."""
         plain = self._open(text)
         if plain[:_PRINT] != fingerprint:
             raise FunctionError(
@@ -63,11 +58,11 @@ class Cursors:
         return plain
 
     def _mask(self, tag: bytes, data: bytes) -> bytes:
-        """Encrypt or decrypt: XOR with a key stream that depends on the tag."""
+        """Encrypt or decrypt: XOR with a key stream derived from the tag."""
         stream = hashlib.shake_256(self._key + tag).digest(len(data))
         return (int.from_bytes(data) ^ int.from_bytes(stream)).to_bytes(len(data))
 
 
 def fingerprint_of(*parts: object) -> bytes:
-    """Return what tells one query from another: source, range, order, filters."""
+    """Return a digest of a query: source, range, order and filters."""
     return hashlib.sha256(repr(parts).encode()).digest()[:_PRINT]

@@ -1,8 +1,8 @@
-"""Reads the change log and earlier states of tables: what streaming export is made of.
+"""Change log and earlier states of tables, and the pages of a data sync made from them.
 
-Every version of a document is either in ``documents`` (the newest) or in ``revisions`` (all earlier ones, and
-that it was deleted), each with the number of its commit.
-Source of what is read in which order: get-convex/convex-backend, ``crates/table_iteration/src/data_sync.rs``.
+The newest version of a document is in ``documents``; earlier versions and deletions are in ``revisions``, each with
+the number of its commit. Source of the order of reads: get-convex/convex-backend,
+``crates/table_iteration/src/data_sync.rs``; of truncates: ``crates/streaming_export/src/lib.rs``.
 """
 
 from __future__ import annotations
@@ -54,16 +54,14 @@ _named = msgspec.json.Decoder(_Named).decode
 class Revision(NamedTuple):
     """One version of a document."""
 
-    ts: int
-    """When it was committed, nanoseconds since the epoch."""
+    ts: int  # Commit time in nanoseconds since the epoch
     table_number: int
     id: str
-    body: bytes | None
-    """Canonical ``convex_encoded_json``; None if this is its deletion."""
+    body: bytes | None  # Canonical ``convex_encoded_json``; None for a deletion
 
 
 def log_after(connection: sqlite3.Connection, ts: int, table: Table | None) -> Iterator[Revision]:
-    """Yield every version committed after a moment, commit by commit; of one table, or of all."""
+    """Yield all versions committed after `ts`, commit by commit, of one table or of all."""
     only = "" if table is None else f" AND table_number = {table.number}"
     query = _LOG.format(where=f"commit_number > {_commit_at(connection, ts)}{only}")
     for _, committed, number, document_id, body in connection.execute(query):
@@ -71,13 +69,13 @@ def log_after(connection: sqlite3.Connection, ts: int, table: Table | None) -> I
 
 
 def table_at(connection: sqlite3.Connection, table: Table, ts: int, after_id: str) -> Iterator[Revision]:
-    """Yield the documents that a table held at a moment, in the order of their ids, after one of these."""
+    """Yield the documents of a table at `ts` whose id follows `after_id`, in order of ids."""
     number, moments = _commit_at(connection, ts), _Moments(connection)
     start = after(key_of([after_id])) if after_id else b""
     now = connection.execute(_NOW, (table.number, table.by_id, start, number))
     before = connection.execute(_BEFORE, (table.number, after_id, number))
     first = before.fetchone()
-    if first is None:  # of these nothing was ever replaced or deleted
+    if first is None:  # no document was ever replaced or deleted
         for key, commit, body in now:
             yield Revision(moments[commit], table.number, _id_of(key), body)
         return
@@ -93,12 +91,12 @@ def _by_name(rows: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
 
 
 def _id_of(key: bytes) -> str:
-    """Return the id that a key of the index on ids stands for: it is between the marks of a string (`key_of`)."""
+    """Return the id in a key of the index on ids: the bytes between the type and the end mark (`key_of`)."""
     return key[1:-1].decode()
 
 
 class _Moments(dict[int, int]):
-    """When commits were made, by their number; each is looked up once."""
+    """Timestamps of commits by number; each is read once."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__()
@@ -111,58 +109,49 @@ class _Moments(dict[int, int]):
 
 
 def _commit_at(connection: sqlite3.Connection, ts: int) -> int:
-    """Return the number of the last commit at or before a moment; 0 if it lies before all of them."""
+    """Return the number of the last commit at or before `ts`; 0 if there is none."""
     row = connection.execute("SELECT number FROM commits WHERE ts <= ? ORDER BY number DESC LIMIT 1", (ts,)).fetchone()
     return int(row[0]) if row else 0
 
 
-# Pages of a data sync: first the tables by id, each at a moment that moves on, then every commit. Source: get-
-# convex/convex-backend, ``crates/table_iteration/src/data_sync.rs`` (which page comes next) and
-# ``crates/streaming_export/src/lib.rs`` (truncates); the limits are those of ``crates/common/src/knobs.rs``.
-
 INVALID: Final = "InvalidDataSyncCursor"
 
+# A table is read by id only at a moment this recent; otherwise the sync first catches up with commits.
 _FRESH_NS: Final = 30 * 10**9
-"""A table is gone through by id only at a moment as recent as this; before that, commits are caught up with."""
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Where a sync stands; what its cursor holds."""
+    """Progress of a data sync, as its cursor holds it."""
 
     sync_id: str
-    synced_ts: int
-    """The moment at which everything given so far was true."""
-    synced: dict[str, str]
-    """Tables that were gone through from end to end: tablet to name."""
-    current: str | None
-    """Tablet of the table that is being gone through; None once all have been."""
-    current_id: str = ""
-    """The last id of that table that was given."""
+    synced_ts: int  # The pages so far are consistent with this timestamp
+    synced: dict[str, str]  # Tables read to their end: tablet to name
+    current: str | None  # Tablet of the table being read; None once all were read
+    current_id: str = ""  # Last id sent of that table
 
     @property
     def tracked(self) -> set[str]:
-        """The tablets that were begun."""
+        """Tablets that the sync has started."""
         return {*self.synced, *([] if self.current is None else [self.current])}
 
     def captures(self, revision: Revision, tablet: str | None) -> bool:
-        """Whether an earlier version of this document was given, or it is new in a table that was gone through."""
+        """Return whether the sync already covers the document of a revision."""
         return tablet in self.synced or (tablet == self.current is not None and revision.id <= self.current_id)
 
 
 @dataclass(frozen=True)
 class SyncPage:
-    """What one call answers."""
+    """Page of a data sync."""
 
     revisions: list[Revision]
-    truncated: list[str]
-    """Names of the tables whose first page this is."""
+    truncated: list[str]  # Names of the tables that start on this page
     position: Position
     latest: int
     targets: dict[str, Table]
 
     @property
     def status(self) -> dict[str, object]:
-        """The answer's ``status``."""
+        """Value of ``status`` in the answer."""
         if self.position.current is not None:
             return {"type": "snapshotting"}
         kind = "upToDate" if self.position.synced_ts == self.latest else "stale"
@@ -170,14 +159,14 @@ class SyncPage:
 
 
 class DataSync:
-    """One call, on one state of the database.
+    """Data sync on one state of the database.
 
     Args:
-        connection: has that state open.
-        latest: its timestamp.
-        oldest: the earliest moment whose changes are still kept.
-        targets: the tables asked for, by tablet.
-        page_rows: after so many documents a page ends.
+        connection: connection with that state open.
+        latest: timestamp of the state.
+        oldest: earliest timestamp whose changes are still kept.
+        targets: selected tables, by tablet.
+        page_rows: maximum number of documents on a page.
     """
 
     def __init__(
@@ -191,15 +180,7 @@ class DataSync:
         self._tablets = {table.number: tablet for tablet, table in targets.items()}
 
     def page(self, position: Position | None, client: str) -> SyncPage:
-        """Return the page after a position; with None, the first one.
-
-        Args:
-            position: from an earlier page.
-            client: what the id of a new sync begins with.
-
-        Raises:
-            ServerError: 400, the position lies ahead of this deployment, or what follows it is no longer kept.
-        """
+        """Return the page after a position, or the first page; `client` is the prefix of a new sync's id."""
         before = set() if position is None else position.tracked
         if position is None:
             position = self._next_table(Position(f"{client}{uuid.uuid4()}", self._latest, {}, None))
@@ -218,18 +199,13 @@ class DataSync:
         return SyncPage(revisions, truncated, position, self._latest, self._targets)
 
     def since(self, ts: int, sync_id: str) -> Position:
-        """Return the position of a sync that has everything up to a moment.
-
-        Raises:
-            ServerError: 400, the moment lies ahead, or what follows it is no longer kept.
-        """
+        """Return the position of a sync that has all changes up to `ts`."""
         if ts > self._latest:
             raise bad_request(INVALID, "document_deltas cursor is ahead of the deployment's latest timestamp")
         self._require_kept(ts)
         return Position(sync_id, ts, {tablet: table.name for tablet, table in self._targets.items()}, None)
 
     def _require_kept(self, ts: int) -> None:
-        """See that what follows a moment is still in the log."""
         if ts < self._oldest:
             raise bad_request(
                 "DataSyncCursorExpired",
@@ -238,7 +214,7 @@ class DataSync:
             )
 
     def _by_id(self, position: Position) -> tuple[list[Revision], Position]:
-        """Go on through a table in the order of ids."""
+        """Read on in the current table, in order of ids."""
         table = self._targets[position.current or ""]
         revisions: list[Revision] = []
         size = 0
@@ -251,7 +227,7 @@ class DataSync:
         return revisions, self._next_table(msgspec.structs.replace(position, synced=synced))
 
     def _by_ts(self, position: Position) -> tuple[list[Revision], Position]:
-        """Give the commits since the position, whole ones, of what was given already."""
+        """Read whole commits after the position; include only documents that the sync already covers."""
         only = next(iter(self._targets.values())) if len(self._targets) == 1 else None
         log = log_after(self._connection, position.synced_ts, only)
         revisions, ts = self._commits(position, log)
@@ -271,14 +247,14 @@ class DataSync:
                 if position.captures(revision, self._tablets.get(revision.table_number)):
                     batch.append(revision)
                 if read >= limits.STREAM_ROWS_READ and synced is not None:
-                    return given, synced  # a commit is never cut: this one is for the next page
+                    return given, synced  # a commit is never split
             given += batch
             size += sum(len(revision.body or b"") for revision in batch)
             synced = ts
         return given, self._latest
 
     def _reconciled(self, position: Position) -> Position:
-        """Bring a position to the tables that are asked for now, and are there."""
+        """Drop tables that are no longer selected or no longer exist."""
         kept = {tablet: name for tablet, name in position.synced.items() if tablet in self._targets}
         position = msgspec.structs.replace(position, synced=kept)
         if position.current in self._targets:
@@ -286,7 +262,6 @@ class DataSync:
         return self._next_table(position)
 
     def _next_table(self, position: Position) -> Position:
-        """Begin the next table that was not gone through, if there is one."""
         left = sorted(set(self._targets) - set(position.synced))
         current = left[0] if left else None
         return msgspec.structs.replace(position, current=current, current_id="")

@@ -1,4 +1,4 @@
-"""Documents: what Convex stores and refuses to store, and the ids and times it gives them.
+"""Documents: validation, ids and creation times.
 
 Source: get-convex/convex-backend, ``crates/common/src/document.rs``,
 ``crates/database/src/transaction_id_generator.rs``.
@@ -23,31 +23,27 @@ _MAX_EXACT: Final = float(2**53)
 
 
 class Row(NamedTuple):
-    """A stored document, not decoded."""
+    """Stored document, not decoded."""
 
-    key: bytes
-    """Its key in the index it was read from."""
-    size: int
-    """Bytes that Convex counts for it."""
-    body: bytes
-    """Canonical ``convex_encoded_json``."""
-    home: bytes
-    """Its key in the index that the store keeps documents in the order of."""
+    key: bytes  # Key in the index that was read
+    size: int  # Size in bytes, as Convex counts it
+    body: bytes  # Canonical ``convex_encoded_json``
+    home: bytes  # Key in the index that orders the stored documents
 
     @property
     def document(self) -> dict[str, Value]:
-        """The document itself."""
+        """Decoded document."""
         document: dict[str, Value] = canonical.loads(self.body)
         return document
 
 
 def new_id(table_number: int) -> str:
-    """Return a fresh ``_id``: 14 random bytes and the day, so ids do not tell the order of inserts."""
+    """Return a fresh ``_id``: 14 random bytes and the day, so ids do not reveal the order of inserts."""
     return new_ids(table_number, 1)[0]
 
 
 def new_ids(table_number: int, count: int) -> list[str]:
-    """Return fresh ids, as `new_id` does; all randomness is asked for at once, which is what takes time."""
+    """Return fresh ids; one call reads all random bytes, because each call to the system is slow."""
     day = (int(time.time()) // _DAY_SECONDS).to_bytes(2, "big")
     random = os.urandom(_RANDOM_BYTES * count)
     starts = range(0, len(random), _RANDOM_BYTES)
@@ -55,16 +51,12 @@ def new_ids(table_number: int, count: int) -> list[str]:
 
 
 def next_time(creation_time: float) -> float:
-    """Return the next `_creationTime` that a float64 of milliseconds can tell apart."""
+    """Return the next `_creationTime` that a float64 of milliseconds can represent."""
     return math.nextafter(creation_time, math.inf)
 
 
 def whole_document(fields: Value, document_id: str, creation_time: float) -> dict[str, Value]:
-    """Complete the fields of a new document with its system fields.
-
-    Raises:
-        FunctionError: it is not an object, or it has other system fields.
-    """
+    """Add the system fields to a new document."""
     if type(fields) is not dict:
         raise developer_error("Documents must be objects.")
     given = fields.get("_id", document_id)
@@ -78,11 +70,7 @@ def whole_document(fields: Value, document_id: str, creation_time: float) -> dic
 
 
 def check_document(document: dict[str, Value]) -> sizes.Measured:
-    """Refuse what may not be stored; return the measures of what may.
-
-    Raises:
-        FunctionError: reserved fields, too deep, too large, or a creation time out of range.
-    """
+    """Raise FunctionError if a document is not valid; return its measures."""
     faults = [
         f"Field '{name}' starts with an underscore, which is only allowed for system fields like '_id'"
         for name in document

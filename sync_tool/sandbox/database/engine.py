@@ -1,7 +1,9 @@
-"""Runs reads and writes against the store, each in a consistent view, and gives commits their timestamps.
+"""Runs reads and writes, each on a consistent state, and assigns timestamps to commits.
 
-Reads run side by side, each thread with a connection of its own; writes run one after the other.
-Timestamps are nanoseconds since the epoch, strictly increasing, also over restarts and clock changes.
+Reads run in parallel, with one connection a thread; writes run one after the other. Timestamps are nanoseconds since
+the epoch and strictly increase, also across restarts and clock changes.
+A timestamp stays readable for ten seconds after the next commit: a connection holds its read transaction open.
+Source: get-convex/convex-backend, ``crates/database/src/snapshot_manager.rs``.
 """
 
 from __future__ import annotations
@@ -26,25 +28,21 @@ _MOST_SNAPSHOTS: Final = 64
 
 
 class Change(NamedTuple):
-    """One commit, as told to those who watch."""
+    """Notice of a commit."""
 
     ts: int
     touched: Sequence[tuple[int, bytes]]
 
 
 class WriteRate:
-    """Refuses commits while more than `limit` bytes were written in the last second."""
+    """Refuses commits once `limit` bytes were written within the last second."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._written: deque[tuple[float, int]] = deque()
 
     def admit(self, size: int) -> None:
-        """Note a commit of `size` bytes.
-
-        Raises:
-            ServerError: 429 `TooManyWrites`; nothing may be committed.
-        """
+        """Count a commit of `size` bytes, or raise ServerError 429."""
         now = time.monotonic()
         while self._written and self._written[0][0] <= now - 1.0:
             self._written.popleft()
@@ -59,13 +57,13 @@ class WriteRate:
 
 
 class Engine:
-    """The database of one sandbox.
+    """Database of one sandbox.
 
     Args:
-        store: the file.
-        schema: the declared schema; its indexes are filled in if the file was made with others.
-        write_rate: bytes per second that may be written, or None.
-        slow_rows: documents a user function may read before it counts as too slow, or None.
+        store: SQLite file.
+        schema: declared schema; its indexes are rebuilt if the file has others.
+        write_rate: limit in bytes per second, or None.
+        slow_rows: documents a function may read before it times out, or None.
     """
 
     def __init__(
@@ -83,11 +81,11 @@ class Engine:
         self._declare()
 
     def read(self, run: Callable[[Transaction], T], *, is_system: bool = False) -> tuple[T, int]:
-        """Run a function on the newest state; return its result and that state's timestamp."""
+        """Run a function in a transaction on the newest state; return its result and the state's timestamp."""
         return self.view(lambda connection: self.read_on(connection, run, is_system=is_system))
 
     def view(self, run: Callable[[sqlite3.Connection], T]) -> tuple[T, int]:
-        """Run several functions on the newest state; return the result and that state's timestamp."""
+        """Run a function on a connection with the newest state; return its result and the state's timestamp."""
         connection = self._connection()
         connection.execute("BEGIN")
         try:
@@ -96,7 +94,7 @@ class Engine:
             connection.execute("ROLLBACK")
 
     def read_on(self, connection: sqlite3.Connection, run: Callable[[Transaction], T], *, is_system: bool = False) -> T:
-        """Run a function on the state that a connection has open."""
+        """Run a function in a transaction on the state that a connection has open."""
         slow_rows = None if is_system else self._slow_rows
         return run(Transaction(connection, self.declared, slow_rows=slow_rows))
 
@@ -105,14 +103,9 @@ class Engine:
         run: Callable[[WriteTransaction], T],
         record: Callable[[sqlite3.Connection, T, int], None] | None = None,
     ) -> tuple[T, int]:
-        """Run a function and commit what it wrote, or nothing if it raises.
+        """Run a function and commit its writes, or roll back if it raises; return its result and a timestamp.
 
-        Args:
-            run: the function.
-            record: called just before the commit with connection, result and timestamp, to store more.
-
-        Returns:
-            The result, and the timestamp of a state that holds the writes.
+        `record` can store more just before the commit: it gets the connection, the result and the timestamp.
         """
         with self._writing:
             writer = self.store.writer
@@ -134,12 +127,12 @@ class Engine:
             return result, ts
 
     def beat(self) -> None:
-        """Make a commit without a change if there was none for an hour, as a deployment does."""
+        """Commit without a change after an hour without a commit, as a deployment does."""
         if time.time_ns() - self.latest_ts > IDLE_SECONDS * 1e9:
             self.write(lambda db: db.beat())
 
     def recall(self, session: str, request: int) -> bytes | None:
-        """Return the answer that was stored for a client's request."""
+        """Return the stored answer of a client's request."""
         with self._writing:
             row = self.store.writer.execute(
                 "SELECT answer FROM requests WHERE session = ? AND request = ?", (session, request)
@@ -177,7 +170,7 @@ class Engine:
         return ts
 
     def _declare(self) -> None:
-        """Make the declared tables, and their indexes anew if this file was made with others."""
+        """Create the declared tables; rebuild their indexes if the file has others."""
         text = declared_text(self.declared)
         if self.store.get("declared") == text:
             return
@@ -191,20 +184,18 @@ class Engine:
 
 
 class _Pin:
-    """One state kept open."""
+    """State that a connection keeps open."""
 
     def __init__(self, connection: sqlite3.Connection, ts: int) -> None:
         self.connection = connection
         self.ts = ts
         self.lock = threading.Lock()
-        self.next_ts: int | None = None
-        """Timestamp of the commit that made this state old."""
-        self.since = 0.0
-        """When it became old, on the monotonic clock."""
+        self.next_ts: int | None = None  # Timestamp of the next commit
+        self.since = 0.0  # Monotonic time of that commit
 
 
 class Snapshots:
-    """The states of one engine that were asked for."""
+    """Readable earlier states of one engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -218,21 +209,17 @@ class Snapshots:
             return self._newest_pin().ts
 
     def read_at(self, ts: int, run: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a function on the state at a timestamp.
-
-        Raises:
-            ServerError: 503 if that state is gone, 500 if it lies in the future.
-        """
+        """Run a function on the state at `ts`: 503 if it is no longer kept, 500 if it is in the future."""
         with self._lock:
             pin = self._pin_for(ts)
         with pin.lock:
             try:
                 return run(pin.connection)
-            except sqlite3.ProgrammingError:  # it was let go of in between
+            except sqlite3.ProgrammingError:  # it was closed meanwhile
                 raise internal_error(503) from None
 
     def close(self) -> None:
-        """Let go of all states."""
+        """Release all states."""
         with self._lock:
             for pin in self._pins:
                 pin.connection.close()

@@ -1,7 +1,7 @@
-"""The schema a sandbox declares: tables, indexes, and what a document may look like.
+"""Declared schema: tables, indexes and validators.
 
-Levels: ``any`` takes every document (`defineTable(v.any())`: apps add fields of their own), ``documented``
-the four fields of LangChain's documentation, ``langchain`` every field that LangChain was seen to write.
+Levels: ``any`` accepts every document (`defineTable(v.any())`: apps add fields of their own), ``documented`` the
+four fields of LangChain's documentation, ``langchain`` all fields that LangChain is known to write.
 """
 
 from __future__ import annotations
@@ -55,11 +55,10 @@ _DATA: Final[dict[SchemaLevel, Validator]] = {
 
 @dataclass(frozen=True)
 class TableSchema:
-    """One declared table."""
+    """Declared table."""
 
     document: Validator
-    indexes: Mapping[str, tuple[str, ...]]
-    """Index to fields, without the appended ones."""
+    indexes: Mapping[str, tuple[str, ...]]  # Index to fields, without the appended ones
 
 
 @dataclass(frozen=True)
@@ -70,15 +69,11 @@ class Schema:
 
     @property
     def declared(self) -> Declared:
-        """The declared indexes."""
+        """Declared indexes."""
         return {name: dict(table.indexes) for name, table in self.tables.items()}
 
     def enforce(self, table: str, document: dict[str, Value]) -> None:
-        """Refuse a document that is not what the schema says.
-
-        Raises:
-            FunctionError: it is not.
-        """
+        """Raise FunctionError if a document does not match the schema."""
         if table not in self.tables or self.tables[table].document is ANY:
             return
         fields = {name: item for name, item in document.items() if name not in ("_id", "_creationTime")}
@@ -90,7 +85,7 @@ class Schema:
             )
 
     def text(self) -> str:
-        """Spell the schema as a deployment keeps it: JSON text, `_creationTime` appended to every index."""
+        """Return the schema as JSON in a deployment's form, with `_creationTime` appended to every index."""
         tables = [_table_json(name, table) for name, table in sorted(self.tables.items())]
         return json.dumps({"tables": tables, "schemaValidation": True}, separators=(",", ":"))
 

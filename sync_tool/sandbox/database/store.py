@@ -1,14 +1,12 @@
-"""The SQLite file: its tables, its settings, and how connections to it are opened.
+"""SQLite file: tables, settings and connections.
 
-A document is kept as the canonical bytes it is answered with, in the order of its table's *home* index: the
-first declared one, else ``by_creation_time``. So a page of a session, or of all of them, is one run of
-neighbouring bytes. ``entries`` holds the keys of the other indexes and where they point to; every read of any
-index is a range of one B-tree (`sync_tool.sandbox.database.transaction`).
+A document is stored as canonical bytes, in the order of its table's *home* index: the first declared one, else
+``by_creation_time``. A page of a session is then one run of neighbouring bytes. ``entries`` maps the keys of the
+other indexes to home keys, so a read of any index is a range of one B-tree (`sync_tool.sandbox.database.transaction`).
 
-``commits`` gives every transaction its timestamp; ``revisions`` keeps what later commits replaced or deleted,
-so that together with ``documents`` (ordered by commit) it is the whole change log
-(`sync_tool.sandbox.database.datasync`), at no cost for rows that never change. ``requests`` remembers answered
-mutations, so that one sent twice runs once.
+``commits`` has the timestamp of every transaction. ``revisions`` keeps the versions that later commits replaced or
+deleted; with ``documents`` it forms the change log (`sync_tool.sandbox.database.datasync`). ``requests`` remembers
+answered mutations, so a repeated one runs once.
 """
 
 from __future__ import annotations
@@ -23,20 +21,17 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 FORMAT: Final = "2"
-FIRST_TABLE: Final = 10_001
-"""User tables are numbered from here on current deployments."""
+FIRST_TABLE: Final = 10_001  # Number of the first user table of a current deployment
 
-INDEXES_PER_TABLE: Final = 64
-"""Numbers set aside for the indexes of one table."""
+INDEXES_PER_TABLE: Final = 64  # Index numbers reserved for each table
 
 _REQUESTS_KEPT_NS: Final = 14 * 86_400 * 10**9
 
-_PAGE_BYTES: Final = 8192
-"""Messages of up to two kilobytes stay on one page."""
+_PAGE_BYTES: Final = 8192  # A message of up to two kilobytes fits on one page
 
+# Pages in the write-ahead log before a checkpoint. Ids are random, so every commit touches pages all over their index.
+# At SQLite's default of 1,000, nearly every page would be written again at every checkpoint.
 _PAGES_BEFORE_FOLDING: Final = 4000
-"""Pages that the write-ahead file takes before they are folded in. Ids are random, so every commit touches pages all
-over their index: folded in after SQLite's usual 1,000, each would be written anew almost every time."""
 
 _DDL: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -84,14 +79,14 @@ CREATE INDEX revisions_by_id ON revisions (table_number, id, commit_number);
 
 
 class NotASandboxError(Exception):
-    """The file holds something else, or another sandbox has it."""
+    """The file has other contents, or another sandbox uses it."""
 
 
 class Store:
-    """One SQLite file in write-ahead mode: one writer, any number of readers with a view of their own.
+    """SQLite file in write-ahead mode: one writer, any number of readers.
 
     Args:
-        path: the file, made if it is missing.
+        path: file, created if missing.
         durable: wait for the disk at every commit.
     """
 
@@ -109,7 +104,7 @@ class Store:
             undo.pop_all()
 
     def connect(self) -> sqlite3.Connection:
-        """Open a connection; transactions are begun and ended by hand."""
+        """Open a connection without automatic transactions."""
         connection = self._open()
         self._tune(connection)
         return connection
@@ -143,21 +138,21 @@ class Store:
         self.writer.execute("COMMIT")
 
     def get(self, name: str) -> str | None:
-        """Return a setting kept in the file."""
+        """Return a setting stored in the file."""
         row = self.writer.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
     def set(self, name: str, value: str) -> None:
-        """Keep a setting in the file."""
+        """Store a setting in the file."""
         self.writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     @property
     def secret(self) -> bytes:
-        """What this deployment encrypts cursors with."""
+        """Secret that encrypts this deployment's cursors."""
         return bytes.fromhex(self.get("secret") or "")
 
     def close(self) -> None:
-        """Close the writer; the write-ahead file is folded in."""
+        """Close the writer, which checkpoints the write-ahead log."""
         self.writer.close()
         self._lock_file.close()
 
@@ -166,7 +161,7 @@ _APPLICATION_ID: Final = 0x43565853
 
 
 def _locked(path: Path) -> BinaryIO:
-    """Keep a second sandbox off the file: each would not know of the other's commits."""
+    """Lock the file: two sandboxes would not see each other's commits."""
     file = path.open("ab")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -177,13 +172,13 @@ def _locked(path: Path) -> BinaryIO:
 
 
 class Table:
-    """One table as a transaction sees it: number, name and indexes.
+    """Table in one transaction.
 
     Args:
-        number: which its ids begin with.
-        name: of the table.
-        declared: its indexes.
-        born: number of the commit that put this table, empty, where it is: another one if an import replaced it.
+        number: prefix of its ids.
+        name: name of the table.
+        declared: declared indexes.
+        born: number of the commit that created it; an import that replaces a table creates a new one.
     """
 
     __slots__ = ("born", "declared", "home", "indexes", "name", "number")
@@ -211,20 +206,20 @@ class Table:
 
     @property
     def tablet(self) -> str:
-        """What tells this table from every other one, also from those of its name that it replaced."""
+        """Identifier that also differs from those of replaced tables of the same name."""
         return f"{self.number}:{self.born}"
 
 
+# Table to index to fields, without the `_creationTime` and `_id` that Convex appends.
 Declared = dict[str, dict[str, tuple[str, ...]]]
-"""Declared indexes: table to index to fields, without the `_creationTime` and `_id` that Convex appends."""
 
 
 def declared_text(declared: Declared) -> str:
-    """Spell declared indexes so that two spellings are equal when they are the same indexes."""
+    """Return a text that is equal for equal indexes."""
     return json.dumps(declared)
 
 
 def load_tables(connection: sqlite3.Connection, declared: Declared) -> dict[str, Table]:
-    """Return the tables that exist in the view of this connection."""
+    """Return the tables in the state of a connection, by name."""
     rows = connection.execute("SELECT number, name, born FROM tables")
     return {name: Table(number, name, declared.get(name, {}), born) for number, name, born in rows}

@@ -1,4 +1,4 @@
-"""What a function does with the database: reads within limits, and writes that appear at once or not at all.
+"""Reads of one function on a consistent state, within Convex's limits.
 
 Source of the limits and their messages: get-convex/convex-backend, ``crates/database/src/{reads,writes}.rs``.
 """
@@ -22,39 +22,33 @@ from sync_tool.sandbox.database.documents import Row
 from sync_tool.sandbox.database.store import INDEXES_PER_TABLE, Declared, Table, load_tables
 from sync_tool.sandbox.faults import FunctionError, developer_error
 
-# Index keys and ranges of them, as bytes. An index key is the concatenation of the order-preserving bytes of the
-# indexed values, `_creationTime` and `_id` (`sync_tool.encoding.order`), so every range of any index is one half-
-# open range of bytes.
+# An index key concatenates the order-preserving bytes of the indexed values, `_creationTime` and `_id`
+# (`sync_tool.encoding.order`), so every range of any index is one half-open range of bytes.
 
-_LAST: Final = b"\xff"
-"""Sorts after every continuation of a key: the first byte of a value's key is at most 9."""
+_LAST: Final = b"\xff"  # Sorts after every continuation of a key: the first byte of a value's key is at most 9
 
 
-CATALOG: Final = -1
-"""Number of an index that does not exist, whose keys are the names of tables: for who reads which there are."""
+CATALOG: Final = -1  # Pseudo index whose keys are the names of tables; a read of the list of tables is a range of it
 
-IMPORTS: Final = -2
-"""The same for snapshot imports; their ids are the keys."""
+IMPORTS: Final = -2  # Pseudo index whose keys are the ids of snapshot imports
 
-EVERYTHING: Final = -3
-"""Stands, among what a commit touched, for all keys of all indexes."""
+EVERYTHING: Final = -3  # Among the touched keys of a commit: all keys of all indexes
 
 
 class Interval(NamedTuple):
-    """All keys of one index with ``start <= key < stop``."""
+    """Keys of one index with ``start <= key < stop``."""
 
-    number: int
-    """Number of the index in the store."""
+    number: int  # Number of the index in the store
     start: bytes
     stop: bytes
 
     def holds(self, number: int, key: bytes) -> bool:
-        """Whether a key of an index lies inside."""
+        """Return whether a key of an index is inside."""
         return number == EVERYTHING or (number == self.number and self.start <= key < self.stop)
 
 
 def key_of(values: Sequence[Value]) -> bytes:
-    """Return the key, or the prefix of one, that these values make; `MISSING` stands for no value."""
+    """Return the index key, or its prefix, for these values; `MISSING` stands for no value."""
     return b"".join(map(sort_key, values))
 
 
@@ -71,7 +65,7 @@ def field_of(document: dict[str, Value], path: str) -> Value:
 
 
 class Bound(NamedTuple):
-    """One end of a range: a prefix of index keys, and whether keys that begin with it belong to the range."""
+    """End of a range: a prefix of index keys, and whether the range includes keys with that prefix."""
 
     values: tuple[Value, ...]
     inclusive: bool
@@ -95,25 +89,22 @@ def after(key: bytes) -> bytes:
     return key + b"\x00"
 
 
+# Reads a range of a home index.
 SCAN_HOME: Final = (
     "SELECT key, size, body, key FROM documents WHERE table_number = ? AND key >= ? AND key < ? ORDER BY key"
 )
-"""Reads a range of a home index."""
 
+# Reads a range of any other index.
 SCAN: Final = (
     "SELECT entries.key, size, body, home FROM entries CROSS JOIN documents"
     " ON table_number = ? AND documents.key = home"
     " WHERE index_number = ? AND entries.key >= ? AND entries.key < ? ORDER BY entries.key"
 )
-"""Reads a range of any other index."""
 
 _AT_FIRST: Final = 8
-_AT_ONCE: Final = 256
-"""Documents that are taken from SQLite together, at first and at most."""
-_BYTES_AT_ONCE: Final = 1 << 20
-"""How large they may be together, by the mean size of those before: one may have 1 MiB."""
-_row: Final[Callable[[Any], Row]] = partial(tuple.__new__, Row)
-"""Makes a row of a tuple, without a step in Python."""
+_AT_ONCE: Final = 256  # Documents fetched from SQLite together, at first and at most
+_BYTES_AT_ONCE: Final = 1 << 20  # Limit of their estimated total size: a document can have 1 MiB
+_row: Final[Callable[[Any], Row]] = partial(tuple.__new__, Row)  # Makes a row of a tuple without running Python code
 _size: Final = attrgetter("size")
 
 _HELP: Final = (
@@ -123,7 +114,7 @@ _HELP: Final = (
 
 
 class LimitError(FunctionError):
-    """A limit on reading was reached; ``.paginate()`` ends its page there instead of failing."""
+    """A read limit was reached; ``.paginate()`` then ends its page instead of failing."""
 
 
 def _too_many(what: str, limit: str) -> LimitError:
@@ -132,12 +123,12 @@ def _too_many(what: str, limit: str) -> LimitError:
 
 
 class Transaction:
-    """One consistent view of the database, with Convex's limits on what one function may read.
+    """Consistent view of the database, with Convex's limits on the reads of one function.
 
     Attributes:
-        ranges: what was read, so that a live query knows which later commits concern it.
-        documents_read: documents that scans have yielded.
-        bytes_read: their sizes together.
+        ranges: ranges read, which decide whether a later commit concerns a live query.
+        documents_read: number of documents read.
+        bytes_read: their total size.
     """
 
     def __init__(self, connection: sqlite3.Connection, declared: Declared, *, slow_rows: int | None = None) -> None:
@@ -151,28 +142,24 @@ class Transaction:
         self._slow_rows = slow_rows
 
     def table(self, name: str) -> Table | None:
-        """Return a table, or None if nothing was ever put into one of this name."""
+        """Return a table, or None if it does not exist."""
         return self.tables.get(name)
 
     def index(self, table: str, name: str) -> tuple[int, tuple[str, ...]]:
-        """Return number and fields of an index, the appended `_creationTime` and `_id` included.
-
-        Raises:
-            FunctionError: there is no such index; a table that does not exist has the two built-in ones.
-        """
+        """Return number and fields of an index, with `_creationTime` and `_id`; a missing table has two indexes."""
         found = self.tables.get(table) or self._missing(table)
         if name not in found.indexes:
             raise developer_error(f"Index {table}.{name} not found.")
         return found.indexes[name]
 
     def _missing(self, table: str) -> Table:
-        """Stand in for a table that does not exist, and note that it was looked for."""
+        """Return an empty table and record that it was looked up."""
         name = table.encode()
         self.ranges.append(Interval(CATALOG, name, after(name)))
         return Table(0, table, {})
 
     def note_catalog(self) -> None:
-        """Note that the list of tables was read."""
+        """Record a read of the list of tables."""
         self.ranges.append(Interval(CATALOG, b"", b"\xff"))
 
     def range(self, table: str, name: str, lower: Bound | None = None, upper: Bound | None = None) -> Interval:
@@ -180,11 +167,7 @@ class Transaction:
         return interval(self.index(table, name)[0], lower, upper)
 
     def equal(self, table: str, name: str, field: str, values: Sequence[Value]) -> Interval:
-        """Return the range of an index whose first field is `field` and equals the first of `values`.
-
-        Raises:
-            FunctionError: the index begins with another field.
-        """
+        """Return the range of an index whose first field, `field`, equals the first of `values`."""
         number, fields = self.index(table, name)
         if fields[0] != field:
             raise developer_error(
@@ -194,17 +177,13 @@ class Transaction:
         return equal_to(number, values)
 
     def key_in(self, number: int, table: str, document: dict[str, Value]) -> bytes:
-        """Return the key that a document of a table has in one of its indexes."""
+        """Return the key of a document in one index of its table."""
         indexes = self.tables[table].indexes.values()
         fields = next(fields for index, fields in indexes if index == number)
         return key_of([field_of(document, field) for field in fields])
 
     def scan(self, span: Interval, *, descending: bool = False) -> Iterator[Row]:
-        """Yield the documents of an index range in index order; only what is taken counts as read.
-
-        Raises:
-            LimitError: more was read than one function may.
-        """
+        """Yield the documents of a range in index order; only documents taken count as read."""
         position = self._begin(span)
         cursor = self._select(span, " DESC" if descending else "")
         key, ended = b"", False
@@ -220,13 +199,9 @@ class Transaction:
     def read(
         self, span: Interval, *, limit: float = math.inf, max_bytes: float = math.inf, descending: bool = False
     ) -> tuple[list[Row], bool]:
-        """Return the documents of an index range that fit, at least one, and whether these are known to be all.
+        """Return the documents of a range that fit, at least one, and whether the range is known to end there.
 
-        As many steps of `scan` would, but many documents at a time. Where bytes are the limit, one document more counts
-        as read.
-
-        Raises:
-            LimitError: more was read than one function may.
+        Equivalent to `scan`, but fetches many documents at a time. With a limit in bytes, one more document counts.
         """
         position = self._begin(span)
         cursor = self._select(span, " DESC" if descending else "")
@@ -250,7 +225,7 @@ class Transaction:
         return rows, False
 
     def _begin(self, span: Interval) -> int:
-        """Note that a range is read; return where that is noted."""
+        """Record a range as read and return its position in the list."""
         self.ranges.append(span)
         self._scans += 1
         if self._scans > limits.MAX_RANGES_READ:
@@ -258,17 +233,17 @@ class Transaction:
         return len(self.ranges) - 1
 
     def first(self, span: Interval, *, descending: bool = False) -> Row | None:
-        """Return the first document of a range, or the last one."""
+        """Return the first, or last, document of a range."""
         return next(self.scan(span, descending=descending), None)
 
     def find(self, document_id: str) -> tuple[Table, Row] | None:
-        """Return the document with an ``_id`` and its table, or None; also for what is no id at all."""
+        """Return the table and document of an ``_id``, or None."""
         table = self.table_of(document_id)
         row = None if table is None else self.first(equal_to(table.by_id, (document_id,)))
         return None if table is None or row is None else (table, row)
 
     def table_of(self, document_id: str) -> Table | None:
-        """Return the table whose number stands in an ``_id``."""
+        """Return the table of an ``_id``, or None."""
         try:
             number = decode_id(document_id).table_number
         except ValueError:
@@ -277,7 +252,7 @@ class Transaction:
         return next((table for table in self.tables.values() if table.number == number), None)
 
     def row_count(self, table: str) -> int:
-        """Return how many documents a table holds, from its statistics."""
+        """Return the number of documents in a table, from its statistics."""
         self.ranges.append(Interval(self.index(table, "by_id")[0], b"", b"\xff"))
         row = self.connection.execute("SELECT row_count FROM tables WHERE name = ?", (table,)).fetchone()
         return 0 if row is None else int(row[0])
@@ -300,6 +275,6 @@ class Transaction:
 
 
 def _up_to(key: bytes, span: Interval, *, descending: bool) -> Interval:
-    """Return the part of a range that has been read when its document at `key` was the last."""
+    """Return the part of a range that was read if the last document is at `key`."""
     start, stop = (key, span.stop) if descending else (span.start, after(key))
     return Interval(span.number, start, stop)

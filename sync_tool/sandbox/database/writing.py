@@ -1,6 +1,6 @@
-"""A transaction that can write.
+"""Transaction that can write.
 
-Changes go into SQLite at once, so the function sees its own writes; the caller commits or rolls back.
+Writes go to SQLite at once, so a function sees its own; the engine commits or rolls back.
 """
 
 from __future__ import annotations
@@ -23,24 +23,23 @@ from sync_tool.sandbox.faults import developer_error
 from sync_tool.sandbox.paths import is_identifier
 
 _RESERVED: Final = "_"
+# Document, canonical bytes, size, and the number of the commit that wrote it.
 _Stored = tuple[dict[str, Value], bytes, int, int]
-"""A document, its canonical bytes, its size, and the number of the commit that wrote it."""
 
 
 class Moment(NamedTuple):
-    """When a transaction began, and which commit it will be."""
+    """Start of a transaction, and the number of its commit."""
 
     commit_number: int
-    ns: int
-    """Nanoseconds since the epoch, later than the last commit."""
+    ns: int  # Nanoseconds since the epoch, later than the last commit
 
 
 class WriteTransaction(Transaction):
-    """A view of the database that can also be changed.
+    """Transaction that can also write.
 
     Attributes:
-        touched: index keys of every document version that was written, replaced or deleted.
-        bytes_written: sizes of what was written, for the limits.
+        touched: index keys of all versions written, replaced or deleted.
+        bytes_written: total size of the writes, for the limits.
     """
 
     def __init__(
@@ -64,28 +63,20 @@ class WriteTransaction(Transaction):
 
     @property
     def creation_time(self) -> float:
-        """The `_creationTime` of the next insert."""
+        """`_creationTime` of the next insert."""
         return self._creation_time
 
     @property
     def end_ns(self) -> int:
-        """First moment, in nanoseconds, that lies after every creation time given out."""
+        """First nanosecond after all creation times used."""
         return int(self._creation_time * 1e6) + 1
 
     def insert(self, table: str, fields: Value) -> str:
-        """Add a document and return its ``_id``; the table is made if it does not exist.
-
-        Raises:
-            FunctionError: not a valid document, not what the schema says, or too much for one transaction.
-        """
+        """Add a document and return its ``_id``; create the table if it does not exist."""
         return self.insert_all(table, [fields])[0]
 
     def insert_all(self, table: str, several: Sequence[Value]) -> list[str]:
-        """Add documents in this order, as `insert` would each of them, and return their ids.
-
-        Raises:
-            FunctionError: as `insert`; the transaction is at its end then.
-        """
+        """Add documents in this order and return their ids."""
         home = self.tables.get(table) or self.new_table(table)
         documents = []
         for fields, document_id in zip(several, new_ids(home.number, len(several)), strict=True):
@@ -95,11 +86,7 @@ class WriteTransaction(Transaction):
         return [document["_id"] for document in documents]
 
     def put(self, table: Table, document: dict[str, Value]) -> None:
-        """Add a document that has its system fields already.
-
-        Raises:
-            FunctionError: not a valid document, not what the schema says, or too much for one transaction.
-        """
+        """Add a document that already has its system fields."""
         self._put_all(table, [document])
 
     def _put_all(self, table: Table, documents: Iterable[dict[str, Value]]) -> None:
@@ -122,31 +109,23 @@ class WriteTransaction(Transaction):
             home = keys.pop(table.home)
             bodies.append((table.number, home, commit_number, size, body))
             entries += [(number, key, home) for number, key in keys.items()]
-        entries.sort()  # neighbours in an index then go to the same page one after the other
+        entries.sort()  # consecutive entries then go to the same page
         self.connection.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", bodies)
         self.connection.executemany("INSERT INTO entries VALUES (?, ?, ?)", entries)
 
     def replace(self, document_id: str, fields: Value) -> None:
-        """Give a document other fields; ``_id`` and `_creationTime` stay.
-
-        Raises:
-            FunctionError: there is no such document, or the new one is not valid.
-        """
+        """Replace the fields of a document; ``_id`` and `_creationTime` stay."""
         table, row = self._must_find(document_id)
         document = whole_document(fields, document_id, row.document["_creationTime"])
         self._remove(table, row, deleted=False)
         self.put(table, document)
 
     def delete(self, document_id: str) -> None:
-        """Remove a document, which reads it first: one index range and its bytes, also if it was just read.
-
-        Raises:
-            FunctionError: there is no such document.
-        """
+        """Delete a document. This reads it first: one more index range and its bytes."""
         self._remove(*self._must_find(document_id), deleted=True)
 
     def rebuild(self, table: Table) -> None:
-        """Write a table's documents and index keys anew, because its declared indexes are others now."""
+        """Write a table's documents and index keys again, for other declared indexes."""
         number = (table.number,)
         old = self.connection.execute(
             "SELECT body, size, commit_number FROM documents WHERE table_number = ?", number
@@ -159,11 +138,9 @@ class WriteTransaction(Transaction):
         self._store(table, ((canonical.loads(body), body, size, number) for body, size, number in old))
 
     def replace_table(self, name: str, number: int | None) -> Table:
-        """Put an empty table in the place of the one of this name, whose change log ends with it.
+        """Replace a table, if it exists, by an empty one; its change log is dropped.
 
-        Args:
-            name: of the table, which need not exist.
-            number: of the empty table; None for the one it has, else a fresh one.
+        `number` is the number of the new table; None keeps the old one or takes the next.
         """
         old = self.tables.get(name)
         if old is not None:
@@ -180,21 +157,21 @@ class WriteTransaction(Transaction):
         del self._row_counts[table.number]
 
     def note(self, index: int, key: bytes) -> None:
-        """Tell those who watch that a key of an index was touched, and that there is something to commit."""
+        """Record a touched index key; the transaction then has something to commit."""
         self.touched.append((index, key))
         self._changed = True
 
     def beat(self) -> None:
-        """Commit though nothing was written: time has gone on."""
+        """Commit although nothing was written."""
         self._changed = True
 
     def forget(self) -> None:
-        """Count writes from zero again, and tell nobody of them; only for what no function does: loading a file."""
+        """Reset the counts and touched keys: loading a file has no limits."""
         self.documents_written = self.bytes_written = 0
         self.touched.clear()
 
     def finish(self) -> bool:
-        """Write what is left to write; return whether anything was changed."""
+        """Write the row counts; return whether anything changed."""
         for number, difference in self._row_counts.items():
             self.connection.execute(
                 "UPDATE tables SET row_count = row_count + ? WHERE number = ?", (difference, number)
@@ -219,7 +196,7 @@ class WriteTransaction(Transaction):
         ).fetchone()
         this_commit = self._moment.commit_number
         revisions: list[tuple[int, str, int, bytes | None]] = []
-        if old_commit != this_commit:  # what one commit writes twice, it writes once
+        if old_commit != this_commit:  # a commit keeps only its last write of a document
             revisions.append((old_commit, document["_id"], table.number, row.body))
         if deleted:
             revisions.append((this_commit, document["_id"], table.number, None))
@@ -228,7 +205,7 @@ class WriteTransaction(Transaction):
 
     def _keys(self, table: Table, document: dict[str, Value]) -> dict[int, bytes]:
         identity = sort_key(document["_id"])
-        end = sort_key(document["_creationTime"]) + identity  # of every index but the one on ids
+        end = sort_key(document["_creationTime"]) + identity  # of all indexes except the one on ids
         keys = {table.by_id: identity, table.by_id + 1: end}
         for number, fields in table.declared:
             keys[number] = key_of([field_of(document, field) for field in fields]) + end
@@ -237,7 +214,7 @@ class WriteTransaction(Transaction):
         return keys
 
     def new_table(self, name: str, number: int | None = None) -> Table:
-        """Make a table, with a number of its own or the next one."""
+        """Create a table, with the given or the next number."""
         if name.startswith(_RESERVED) or not is_identifier(name):
             raise developer_error(f"Invalid table name: {name}")
         last = self.connection.execute("SELECT max(number) FROM tables").fetchone()[0]

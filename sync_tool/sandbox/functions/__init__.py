@@ -1,1 +1,1 @@
-"""The functions that the sandbox can run, one module a file, written in Python."""
+"""Functions of the sandbox, written in Python."""

@@ -1,6 +1,5 @@
-"""Runs one function: finds it, checks who calls and with what, runs it in a transaction, checks its result.
+"""Runs one function: lookup, rights, arguments, transaction, result. HTTP and WebSocket call functions through here.
 
-HTTP and WebSocket both call functions through here.
 Source of order and messages: get-convex/convex-backend, ``crates/udf/src/{validation,helpers}.rs``.
 """
 
@@ -25,17 +24,14 @@ from sync_tool.sandbox.functions.results import check_result
 from sync_tool.sandbox.limits import MAX_VALUE_NESTING
 from sync_tool.sandbox.paths import FunctionPath
 
-# Reads argument JSON as strictly as a deployment does, in one walk. `sync_tool.encoding.values.decode` is lenient
-# where a file may be; a server must not be: it refuses field names that Convex has none of, ordinary numbers in a
-# ``$float``, and arrays and objects beyond the limits. Source: get-convex/convex-backend,
-# ``crates/value/src/json/mod.rs``.
+# Strict reading of argument JSON in one walk: `sync_tool.encoding.values.decode` accepts invalid field names, ordinary
+# numbers in a ``$float``, and arrays and objects beyond the limits, as files may have them. Source:
+# get-convex/convex-backend, ``crates/value/src/json/mod.rs``.
 
 _FIELD_NAME: Final = re.compile(r"(?!\$)[ -~]*")
 _MOST_REMEMBERED: Final = 10_000
-_good_names: set[str] = set()
-"""Names that were found to be field names: the same few come again with every document."""
-_AS_THEY_ARE: Final = frozenset((str, float, bool, type(None)))
-"""What JSON's values are decoded to as they stand."""
+_good_names: set[str] = set()  # Field names found valid: the same few occur in every document
+_AS_THEY_ARE: Final = frozenset((str, float, bool, type(None)))  # JSON types that need no conversion
 _TAGS: Final = ("$bytes", "$integer", "$float")
 
 
@@ -47,11 +43,7 @@ def _number(number: int) -> float:
 
 
 def decode_strictly(json: Json, depth: int = 0, on_int: Callable[[int], Value] = _number) -> Value:
-    """Return the Convex value that ``convex_encoded_json`` spells, or another spelling if bare integers differ.
-
-    Raises:
-        ValueError: it spells none; the text is the backend's.
-    """
+    """Return the Convex value of JSON; `on_int` converts bare integers. Raises ValueError with the backend's text."""
     kind = type(json)
     if kind in _AS_THEY_ARE:
         return json
@@ -108,13 +100,13 @@ def _tagged(json: dict[str, Json]) -> Value:
 
 @dataclass(frozen=True)
 class Call:
-    """A request to run a function.
+    """Request to run a function.
 
     Attributes:
-        path: of the function.
+        path: path of the function.
         args: JSON of the positional arguments: one object.
-        admin: the caller showed the admin key.
-        json_bytes: length of the JSON text of the arguments, where it is known.
+        admin: whether the caller has the admin key.
+        json_bytes: length of the arguments' JSON text, if known.
     """
 
     path: FunctionPath
@@ -125,14 +117,14 @@ class Call:
 
 @dataclass
 class Outcome:
-    """What came of a call.
+    """Result of a call.
 
     Attributes:
-        value: result, if there was no failure.
-        failure: why there is none.
-        log: lines the function logged.
-        ts: timestamp of the state that was read, or that holds the writes.
-        ranges: what was read.
+        value: result, unless the call failed.
+        failure: reason of a failure.
+        log: lines that the function logged.
+        ts: timestamp of a state that includes the reads and writes.
+        ranges: index ranges read.
     """
 
     value: Value = None
@@ -142,8 +134,8 @@ class Outcome:
     ranges: list[Interval] = field(default_factory=list)
 
 
+# JSON text this long stays within the limit: a digit and a comma count at most 9 bytes.
 _SURELY_SMALL: Final = limits.MAX_ARGS_BYTES // 5
-"""JSON text of so many bytes is within the limit: what makes most of little text is a digit and a comma, which is 9."""
 
 Record = Callable[[sqlite3.Connection, Outcome, int], None]
 
@@ -152,8 +144,8 @@ class Caller:
     """Runs the functions of one deployment.
 
     Args:
-        engine: the database.
-        facts: the deployment; ``facts.functions`` are those deployed.
+        engine: database.
+        facts: deployment; ``facts.functions`` are the deployed functions.
         system: Convex's own functions.
     """
 
@@ -163,11 +155,7 @@ class Caller:
         self._system = system
 
     def kind_of(self, call: Call) -> Kind:
-        """Return what kind of function a path names.
-
-        Raises:
-            FunctionError: none that the caller may run.
-        """
+        """Return the kind of the function at a path."""
         function = self.facts.functions.get(str(call.path))
         if function is None or not (call.admin or function.visibility == "public"):
             raise FunctionError(
@@ -200,7 +188,7 @@ class Caller:
         return outcome
 
     def mutation(self, call: Call, record: Record | None = None) -> Outcome:
-        """Run a mutation; `record` may store more in the same transaction when it succeeds."""
+        """Run a mutation; `record` may store more in the same transaction if it succeeds."""
         outcome = Outcome()
         keep = None if record is None else lambda connection, _, ts: record(connection, outcome, ts)
         try:
@@ -211,7 +199,7 @@ class Caller:
         return outcome
 
     def action(self, call: Call) -> Outcome:
-        """Run an action: it has no database of its own, but calls queries and mutations."""
+        """Run an action, which has no database but calls queries and mutations."""
         outcome = Outcome()
         try:
             self._run(call, "Action", ActionRunner(self, call.admin), outcome)
@@ -233,13 +221,13 @@ class Caller:
         function = deployed.get(str(call.path))
         if function is None or not (call.admin or function.visibility == "public"):
             raise FunctionError(f"Could not find public function for '{call.path.stripped}'.")
-        self._see_rights(call, function, kind)
+        self._check_rights(call, function, kind)
         if function.kind != kind:
             raise FunctionError(f"Trying to execute {call.path} as {kind}, but it is defined as {function.kind}.")
         return function
 
-    def _see_rights(self, call: Call, function: Function, kind: Kind) -> None:
-        """Refuse a key without the right: Convex's own functions say it themselves, others are not even run."""
+    def _check_rights(self, call: Call, function: Function, kind: Kind) -> None:
+        """Raise if the key lacks the right: a system function fails itself, any other is refused before it runs."""
         denied = self.facts.options.denied
         if call.path.is_system:
             action = rights.VIEW_BACKUPS if call.path.module.endswith("queryImport.js") else rights.VIEW_DATA
@@ -250,18 +238,18 @@ class Caller:
 
 
 class ActionRunner:
-    """What an action has instead of a database."""
+    """Context of an action."""
 
     def __init__(self, caller: Caller, admin: bool) -> None:
         self._caller = caller
         self._admin = admin
 
     def run_query(self, path: FunctionPath, args: Json) -> Value:
-        """``ctx.runQuery``."""
+        """Run a query, as ``ctx.runQuery``."""
         return _value_of(self._caller.query(Call(path, [args], self._admin)))
 
     def run_mutation(self, path: FunctionPath, args: Json) -> Value:
-        """``ctx.runMutation``."""
+        """Run a mutation, as ``ctx.runMutation``."""
         return _value_of(self._caller.mutation(Call(path, [args], self._admin)))
 
 

@@ -1,8 +1,8 @@
-"""Public functions under the names that the documentation of Convex's clients calls (``--examples``).
+"""Public functions that the documentation of Convex's clients calls (``--examples``).
 
 ``messages:list`` and ``messages:send`` (the Python client's README, the docs for Node.js and Bun), ``tasks:get``
-(the quickstarts), ``listMessages`` (the README's pagination), and a few for the other things clients can do.
-Their rows live in tables of their own, beside the chat history.
+(the quickstarts), ``listMessages`` (pagination), and a few for other features of clients. Their rows are in tables of
+their own.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _list_messages(ctx: Context, args: Args) -> Value:
 
 
 def _send_all(ctx: Context, args: Args) -> Value:
-    """Send several messages, each in a transaction of its own, and return how many there are then."""
+    """Send several messages, each in its own transaction, and return the number of messages."""
     for body in args["bodies"]:
         ctx.db.run_mutation(parse_path("messages:send"), encode({"author": args["author"], "body": body}))
     return ctx.db.run_query(parse_path("messages:count"), {})

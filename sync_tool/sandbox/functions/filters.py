@@ -17,11 +17,11 @@ from sync_tool.sandbox.database.transaction import Bound, Interval, Transaction,
 
 Args = dict[str, Any]
 
+# Stands for a missing field in JSON.
 UNDEFINED: Final = (
     "__CONVEX_PLACEHOLDER_undefined_I23atX0jcndVbFgXoQZffsih7eAqktCyFjgUuAeNBtfr3ySOljPSPSEOPFgprkdBO3zXNiGEJxmJ5ZF"
     "Pc5C5qKesG80QRPvlJe8vgSxAt9feLTwxTg4PHfVwUaTEJU67FDwldWmTxp1guMPwxQ2jOuhEryTBf3mQ"
 )
-"""The wire's stand-in for a missing field."""
 
 _COMPARE: Final[dict[str, Callable[[bytes, bytes], bool]]] = {
     "eq": operator.eq,
@@ -46,12 +46,7 @@ _TYPES: Final[dict[str, type]] = {
 
 
 class FilterError(Exception):
-    """A filter that the server cannot apply.
-
-    Attributes:
-        message: what is wrong.
-        clause: number of the clause, or -1 for the index.
-    """
+    """Invalid filter; `clause` is the number of the clause, or -1 for the index."""
 
     def __init__(self, message: str, clause: int = -1) -> None:
         super().__init__(message)
@@ -60,11 +55,7 @@ class FilterError(Exception):
 
 
 def clause_errors(clauses: list[Args]) -> None:
-    """Check that the values of all clauses are Convex values.
-
-    Raises:
-        FilterError: one is not.
-    """
+    """Raise FilterError if the value of a clause is not a Convex value."""
     for number, clause in enumerate(clauses):
         try:
             decode(clause.get("value"))
@@ -73,7 +64,7 @@ def clause_errors(clauses: list[Args]) -> None:
 
 
 def single_id(filters: Args) -> Value:
-    """Return the id if the filter asks for one document by its id and nothing else."""
+    """Return the id if the filter selects one document by its id and nothing else."""
     enabled = [clause for clause in filters.get("clauses", []) if clause.get("enabled") is not False]
     index = filters.get("index") or {"clauses": []}
     if any(clause.get("enabled") for clause in index["clauses"]) or len(enabled) != 1:
@@ -83,11 +74,7 @@ def single_id(filters: Args) -> Value:
 
 
 def index_fields(schema: Schema, table: str, index: Args) -> tuple[str, ...]:
-    """Return the fields of the index a filter names, after checking its clauses.
-
-    Raises:
-        FilterError: no such index, or clauses that it cannot serve.
-    """
+    """Return the fields of the filter's index, after a check of its clauses."""
     name, clauses = index["name"], index["clauses"]
     declared = {key: (*value, "_creationTime") for key, value in schema.declared.get(table, {}).items()}
     indexes = {**declared, "by_creation_time": ("_creationTime",), "by_id": ("_id",)}
@@ -106,7 +93,7 @@ def index_fields(schema: Schema, table: str, index: Args) -> tuple[str, ...]:
 
 
 def index_span(db: Transaction, table: str, index: Args, fields: tuple[str, ...]) -> Interval:
-    """Return the range of keys that a filter's index clauses select."""
+    """Return the range of keys that the index clauses select."""
     number, _ = db.index(table, index["name"])
     clauses = [clause for clause in index["clauses"] if clause.get("enabled")]
     prefix: tuple[Value, ...] = ()
@@ -131,7 +118,7 @@ def _value(json: Json) -> Value:
 
 
 def keeps(clauses: list[Args], document: Args) -> bool:
-    """Whether a document satisfies all clauses."""
+    """Return whether a document satisfies all clauses."""
     return all(_holds(clause, document) for clause in clauses if clause.get("field") is not None)
 
 

@@ -18,6 +18,7 @@ from sync_tool.sandbox.database.transaction import Interval, LimitError, after
 from sync_tool.sandbox.faults import FunctionError, developer_error
 from sync_tool.sandbox.functions.registry import Context
 
+# ``paginationOptsValidator`` of convex/server.
 PAGINATION_OPTS: Final = obj(
     {
         "numItems": NUMBER,
@@ -28,7 +29,6 @@ PAGINATION_OPTS: Final = obj(
         "maximumBytesRead": optional(NUMBER),
     }
 )
-"""``paginationOptsValidator`` of convex/server."""
 
 _SPLIT_ROWS: Final = limits.MAX_DOCUMENTS_READ * 3 // 4
 _SPLIT_BYTES: Final = limits.MAX_BYTES_READ * 3 // 4
@@ -37,7 +37,7 @@ _SPLIT_LENGTH: Final = 6_144
 
 @dataclass(frozen=True)
 class Paged:
-    """A query to be paged: an index range, its direction, a filter, and what tells it from others."""
+    """Query to be paged; the fingerprint distinguishes it from other queries."""
 
     span: Interval
     descending: bool
@@ -46,7 +46,7 @@ class Paged:
 
 
 class _Page:
-    """A page while it is read."""
+    """Page while it is read."""
 
     def __init__(self, paged: Paged, start: bytes | None) -> None:
         self.paged = paged
@@ -90,7 +90,7 @@ class _Page:
             self.rows.append(row)
 
     def page_status(self, opts: dict[str, Any]) -> str | None:
-        """Whether the page came near a limit."""
+        """Return a status if the page is close to a limit."""
         rows = opts.get("maximumRowsRead", limits.MAX_DOCUMENTS_READ) * 3 // 4
         size = opts.get("maximumBytesRead", limits.MAX_BYTES_READ) * 3 // 4
         near = len(self.keys) > min(rows, _SPLIT_ROWS) or self.bytes_read > min(size, _SPLIT_BYTES)
@@ -100,10 +100,7 @@ class _Page:
 def paginate(ctx: Context, paged: Paged, opts: dict[str, Any]) -> Value:
     """Return one page: ``page``, ``isDone``, ``continueCursor``, ``splitCursor``, ``pageStatus``.
 
-    A page that is exactly full is never the last one: only running off the end is known to be the end.
-
-    Raises:
-        FunctionError: impossible options, or a cursor of another query or deployment.
+    A page that is exactly full is never the last: only a read past the end proves the end.
     """
     _check(opts)
     cursors, fingerprint = ctx.facts.cursors, paged.fingerprint
@@ -141,7 +138,7 @@ def _check(opts: dict[str, Any]) -> None:
 
 
 def _remaining(paged: Paged, start: bytes | None, end: bytes | None) -> Interval:
-    """Cut the range down to what lies after the start and up to the end, in reading direction."""
+    """Return the part of the range between start and end, in reading direction."""
     index, low, high = paged.span
     if paged.descending:
         high = high if start is None else min(high, start)

@@ -1,4 +1,4 @@
-"""How a function is described, and the table of those that are deployed."""
+"""Descriptions of functions, and their context."""
 
 from __future__ import annotations
 
@@ -19,25 +19,19 @@ Visibility = Literal["public", "internal"]
 
 @dataclass(frozen=True)
 class Facts:
-    """What functions may know about the deployment that runs them."""
+    """Properties of the deployment that its functions can use."""
 
     options: SandboxOptions
     schema: Schema
     cursors: Cursors
     functions: Mapping[str, Function]
+    # Set when the deployment is about to stop; waiting functions return
     closing: threading.Event = field(default_factory=threading.Event)
-    """Set when the deployment is about to stop: who waits should wait no longer."""
 
 
 @dataclass
 class Context:
-    """What a function gets besides its arguments.
-
-    Attributes:
-        db: the database: a `Transaction`, in mutations a `WriteTransaction`, in actions a caller.
-        facts: the deployment.
-        log: lines the function logged.
-    """
+    """Context of a function: a `Transaction`, `WriteTransaction` or `ActionRunner`, the deployment, and log lines."""
 
     db: Any
     facts: Facts
@@ -49,7 +43,7 @@ Handler = Callable[[Context, dict[str, Value]], Value]
 
 @dataclass(frozen=True)
 class Function:
-    """One function."""
+    """Function with its validator and handler."""
 
     kind: Kind
     visibility: Visibility
@@ -57,7 +51,7 @@ class Function:
     handler: Handler
 
     def spec(self, path: str) -> Json:
-        """How ``modules:apiSpec`` lists it."""
+        """Return its entry in ``modules:apiSpec``."""
         return {
             "identifier": path,
             "functionType": self.kind,
@@ -68,10 +62,10 @@ class Function:
 
 
 def internal_query(args: dict[str, Validator], handler: Handler) -> Function:
-    """A query that only an admin key can call."""
+    """Return a query that needs the admin key."""
     return Function("Query", "internal", obj(args), handler)
 
 
 def internal_mutation(args: dict[str, Validator], handler: Handler) -> Function:
-    """A mutation that only an admin key can call."""
+    """Return a mutation that needs the admin key."""
     return Function("Mutation", "internal", obj(args), handler)

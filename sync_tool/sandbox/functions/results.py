@@ -1,8 +1,7 @@
-"""What functions return, spelled in the formats clients ask for.
+"""Results of functions in the formats of clients; HTTP and WebSocket share them.
 
-A stored document in a result is a `Row`: its bytes are copied into ``convex_encoded_json`` answers as they
-are, which is what makes large pages cheap. HTTP and WebSocket use this one builder.
-Source of the formats: get-convex/convex-backend, ``crates/value/src/export.rs``.
+A stored document in a result is a `Row`: its bytes are copied into ``convex_encoded_json`` answers unchanged, which
+makes large pages cheap. Source of the formats: get-convex/convex-backend, ``crates/value/src/export.rs``.
 """
 
 from __future__ import annotations
@@ -39,42 +38,25 @@ _encoder = msgspec.json.Encoder(order="sorted")
 
 
 def check_format(name: str) -> None:
-    """Refuse a format that does not exist.
-
-    Raises:
-        ServerError: 400 `BadFormat`.
-    """
+    """Raise ServerError 400 for an unknown format."""
     if name not in _FORMATS:
         raise bad_request("BadFormat", f"{name} is not a valid format. Valid formats are: json")
 
 
-def spell(value: Value, format_name: str) -> bytes:
-    """Return the JSON text of a result.
-
-    Raises:
-        ServerError: 400 `BadFormat`.
-    """
+def encode_result(value: Value, format_name: str) -> bytes:
+    """Return a result as JSON text."""
     check_format(format_name)
     walk = _FORMATS[format_name]
-    return _encoder.encode(_spell_encoded(value) if walk is encode else _spell(value, walk))
+    return _encoder.encode(_with_raw_rows(value) if walk is encode else _convert(value, walk))
 
 
 def to_json_bytes(json: Json) -> bytes:
-    """Return JSON text of what is JSON already."""
+    """Encode JSON."""
     return _encoder.encode(json)
 
 
-def plain(value: Value) -> Value:
-    """Return a result with every `Row` decoded."""
-    return _spell(value, lambda part: part)
-
-
 def check_result(value: Value, path: str, limit: int) -> None:
-    """Hold a result to the limits of a function's return value.
-
-    Raises:
-        FunctionError: an array is too long, or the whole is too large.
-    """
+    """Raise FunctionError if a result exceeds the limits of a return value."""
     try:
         size = _measure(value)
     except ValueError as error:
@@ -88,25 +70,25 @@ def _all_rows(values: list[Value]) -> bool:
     return {*map(type, values)} == {Row}
 
 
-def _spell_encoded(value: Value) -> Json:
+def _with_raw_rows(value: Value) -> Json:
     kind = type(value)
     if kind is Row:
         return msgspec.Raw(value.body)
     if kind is list:
-        return list(map(msgspec.Raw, map(_body, value)) if _all_rows(value) else map(_spell_encoded, value))
+        return list(map(msgspec.Raw, map(_body, value)) if _all_rows(value) else map(_with_raw_rows, value))
     if kind is dict:
-        return {name: _spell_encoded(item) for name, item in value.items()}
+        return {name: _with_raw_rows(item) for name, item in value.items()}
     return encode(value)
 
 
-def _spell(value: Value, walk: Walk) -> Json:
+def _convert(value: Value, walk: Walk) -> Json:
     kind = type(value)
     if kind is Row:
         return walk(value.document)
     if kind is list:
-        return [_spell(item, walk) for item in value]
+        return [_convert(item, walk) for item in value]
     if kind is dict:
-        return {name: _spell(item, walk) for name, item in value.items()}
+        return {name: _convert(item, walk) for name, item in value.items()}
     return walk(value)
 
 

@@ -1,1 +1,1 @@
-"""The sandbox's HTTP API."""
+"""HTTP API of the sandbox."""

@@ -1,4 +1,7 @@
-"""The HTTP application of one instance."""
+"""HTTP application of one instance.
+
+Source: get-convex/convex-backend, ``crates/local_backend/src``: ``dashboard.rs`` and ``deployment_info.rs``.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,11 @@ from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.keys import Token, allowed_operations, is_admin, must_be_admin, without_type
 from sync_tool.sandbox.sync.session import sync_routes
 
-# What clients and tools ask about a deployment itself. Source: get-convex/convex-backend,
-# ``crates/local_backend/src``, ``dashboard.rs`` and ``deployment_info.rs``.
-
 VERSION: Final = "0.0.0-convex-msgs-sandbox"
 
 
 class DeploymentApi:
-    """The handlers that tell about one instance."""
+    """Handlers that describe one instance."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
@@ -43,7 +43,7 @@ class DeploymentApi:
         }
 
     async def url_for_key(self, request: Request) -> Response:
-        """POST /api/deployment/url_for_key: what Convex's provisioning host answers."""
+        """POST /api/deployment/url_for_key: the answer of Convex's provisioning host."""
         body = await read_body(request, UrlForKeyBody)
         is_admin(Token("admin", without_type(body.deploy_key)), self._instance.key)
         return json_response(self._instance.url)
@@ -86,7 +86,7 @@ def _text(text: str) -> Handler:
 
 
 def http_app(instance: Instance) -> Starlette:
-    """Return the application; browsers may call it from anywhere, as they may a deployment."""
+    """Return the application; browsers may call it from any origin, as they may a deployment."""
     latency = instance.options.latency
     deployment = DeploymentApi(instance)
     stream = StreamApi(instance)

@@ -38,7 +38,7 @@ from sync_tool.sandbox.paths import FunctionPath, parse_path
 
 
 class FunctionApi:
-    """The handlers that run functions of one instance."""
+    """Handlers that run functions of one instance."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
@@ -92,7 +92,7 @@ class FunctionApi:
         return await self._any_kind(Call(path, positional(body.args), admin), body.format or CLEAN)
 
     async def query_ts(self, _request: Request) -> Response:
-        """POST /api/query_ts: the newest timestamp, which stays readable for a while."""
+        """POST /api/query_ts: the newest timestamp, which then stays readable for a while."""
         ts = await self._instance.read(self._instance.snapshots.newest)
         return json_response({"ts": base64.b64encode(ts.to_bytes(8, "little")).decode()})
 
@@ -105,7 +105,7 @@ class FunctionApi:
 
         def at_ts() -> bytes:
             run = partial(self._caller.query, call)
-            return self._spelled(self._instance.snapshots.read_at(ts, run), format_name, call.path)
+            return self._encode(self._instance.snapshots.read_at(ts, run), format_name, call.path)
 
         return json_bytes(await self._instance.read(at_ts))
 
@@ -139,21 +139,21 @@ class FunctionApi:
         try:
             kind = self._caller.kind_of(call)
         except FunctionError as failure:
-            return json_bytes(self._spelled(Outcome(failure=failure), format_name, call.path))
+            return json_bytes(self._encode(Outcome(failure=failure), format_name, call.path))
         return await self._answer(call, kind, format_name)
 
     async def _answer(self, call: Call, kind: Kind, format_name: str) -> Response:
         def run() -> bytes:
-            return self._spelled(self._caller.run(call, kind), format_name, call.path)
+            return self._encode(self._caller.run(call, kind), format_name, call.path)
 
         return json_bytes(await self._instance.thread_for(kind)(run))
 
     def _run_batch(self, calls: list[tuple[Call, str]], connection: sqlite3.Connection) -> list[bytes]:
         return [
-            self._spelled(self._caller.query(call, connection), format_name, call.path) for call, format_name in calls
+            self._encode(self._caller.query(call, connection), format_name, call.path) for call, format_name in calls
         ]
 
-    def _spelled(self, outcome: Outcome, format_name: str, path: FunctionPath) -> bytes:
+    def _encode(self, outcome: Outcome, format_name: str, path: FunctionPath) -> bytes:
         return outcome_bytes(outcome, format_name, path.module, redact=self._instance.options.redacts)
 
     def _call(self, body: CallBody, *, is_admin_token: bool) -> Call:
@@ -161,7 +161,7 @@ class FunctionApi:
 
 
 def _segments(request: Request) -> list[str]:
-    """Return the percent-decoded parts of the path behind ``/api/run/``."""
+    """Return the percent-decoded parts of the path after ``/api/run/``."""
     raw: bytes = request.scope["raw_path"]
     try:
         return [unquote(part, errors="strict") for part in raw.decode("ascii").split("/")[3:]]
@@ -170,7 +170,7 @@ def _segments(request: Request) -> list[str]:
 
 
 def _timestamp(text: str) -> int:
-    """Read a timestamp: base64 of eight little-endian bytes; anything else is the backend's 500."""
+    """Read a timestamp: base64 of eight little-endian bytes; any other text is the backend's 500."""
     try:
         data = base64.b64decode(text, validate=True)
     except binascii.Error:

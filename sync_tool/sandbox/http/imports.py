@@ -42,7 +42,7 @@ class _ImportBody(msgspec.Struct, rename="camel"):
 
 
 class ImportApi:
-    """The handlers of uploads and imports of one instance."""
+    """Handlers of uploads and imports of one instance."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
@@ -65,7 +65,7 @@ class ImportApi:
         return json_response({"uploadToken": token})
 
     async def upload_part(self, request: Request) -> Response:
-        """POST /api/import/upload_part: bytes; the number of the part is asked for and not looked at."""
+        """POST /api/import/upload_part: bytes; the number of the part is required but ignored."""
         self._require_admin(request)
         token, number = request.query_params.get("uploadToken", ""), request.query_params.get("partNumber", "")
         if not number.isdecimal() or int(number) > 0xFFFF:
@@ -76,7 +76,7 @@ class ImportApi:
         return json_response("")
 
     async def finish_upload(self, request: Request) -> Response:
-        """POST /api/import/finish_upload: what was uploaded becomes an import."""
+        """POST /api/import/finish_upload: make an import of an upload."""
         self._require_admin(request)
         body = await read_body(request, _FinishBody)
         arguments = body.import_
@@ -89,7 +89,7 @@ class ImportApi:
         return json_response({"importId": import_id})
 
     async def perform(self, request: Request) -> Response:
-        """POST /api/perform_import: an empty 200, whether or not the import was waiting for it."""
+        """POST /api/perform_import: an empty 200, also if the import was not waiting."""
         import_id = await self._import_of(request)
         await self._instance.write(lambda: self._instance.importer.perform(import_id))
         return Response()
@@ -97,7 +97,7 @@ class ImportApi:
     async def cancel(self, request: Request) -> Response:
         """POST /api/cancel_import."""
         import_id = await self._import_of(request)
-        # Not behind other writes: those may wait for the very import that is to be stopped.
+        # Not in the queue of writes: they may wait for this import.
         await self._instance.act(lambda: self._instance.importer.cancel(import_id))
         return Response()
 
@@ -115,7 +115,7 @@ class ImportApi:
 
 
 def _form(arguments: _ImportArguments) -> Record:
-    """Return format and table as an import's document holds them."""
+    """Return format and table as in an import's document."""
     if arguments.format == "zip":
         if arguments.table_name is not None:
             raise bad_request("InvalidName", "ZIP import cannot have table name")

@@ -1,4 +1,4 @@
-"""Reads HTTP requests the way a deployment does, and spells its answers.
+"""Requests and answers in the form of a deployment.
 
 Source: get-convex/convex-backend, ``crates/common/src/http/{mod,extract}.rs``,
 ``crates/local_backend/src/public_api.rs``.
@@ -19,11 +19,11 @@ from starlette.responses import Response
 from sync_tool.encoding.values import Json
 from sync_tool.sandbox.faults import NO_DATA, FunctionError, ServerError, bad_request, internal_error
 from sync_tool.sandbox.functions.calls import Outcome
-from sync_tool.sandbox.functions.results import CLEAN, ENCODED, spell, to_json_bytes
+from sync_tool.sandbox.functions.results import CLEAN, ENCODED, encode_result, to_json_bytes
 from sync_tool.sandbox.keys import NO_TOKEN, Token, token_of_header, without_type
 from sync_tool.sandbox.limits import MAX_REQUEST_BYTES
 
-# The ``Convex-Client`` header: which client in which version is calling. Source: get-convex/convex-backend,
+# The ``Convex-Client`` header: name and version of the client. Source: get-convex/convex-backend,
 # ``crates/common/src/version.rs``, ``crates/common/deprecation.json``.
 
 Version = tuple[int, int, int]
@@ -42,15 +42,15 @@ _CLEAN_SINCE: Final[dict[str, Version]] = {**dict.fromkeys(_NPM, (1, 4, 1)), "py
 
 
 class Client(NamedTuple):
-    """A calling program."""
+    """Calling program."""
 
     name: str
     version: Version
-    spelled: str
+    text: str
 
     @property
     def default_format(self) -> str:
-        """Format of answers where the request names none; very old clients relied on the encoded one."""
+        """Format of answers if the request names none; very old clients expect the encoded one."""
         return CLEAN if self.version >= _CLEAN_SINCE.get(self.name, (0, 0, 0)) else ENCODED
 
     @property
@@ -59,19 +59,15 @@ class Client(NamedTuple):
         if self.version <= _UNSUPPORTED.get(self.name, (-1, 0, 0)):
             return (
                 "Unsupported",
-                f"The Convex {self.name} package at version {self.spelled} is no longer supported.",
+                f"The Convex {self.name} package at version {self.text} is no longer supported.",
             )
         if self.version <= _DEPRECATED.get(self.name, (-1, 0, 0)):
-            text = f"The Convex {self.name} package at {self.spelled} is deprecated"
+            text = f"The Convex {self.name} package at {self.text} is deprecated"
             return "UpgradeRequired", f"{text} and will no longer be supported soon."
         return None
 
     def must_be_supported(self) -> None:
-        """Refuse clients that are too old.
-
-        Raises:
-            ServerError: 400 `ClientVersionUnsupported`.
-        """
+        """Raise ServerError 400 for a client that is too old."""
         warning = self.warning
         if warning is not None and warning[0] == "Unsupported":
             raise bad_request("ClientVersionUnsupported", warning[1])
@@ -81,11 +77,7 @@ UNKNOWN: Final = Client("unknown", _NEWEST, "unknown")
 
 
 def parse_client(header: str | None) -> Client:
-    """Read the header; an absent one is fine.
-
-    Raises:
-        ServerError: 400 `InvalidClientVersion`, it has no dash.
-    """
+    """Parse the header; it may be absent."""
     if header is None:
         return UNKNOWN
     match = _SEMVER.fullmatch(header)
@@ -141,14 +133,14 @@ class UrlForKeyBody(msgspec.Struct, rename="camel"):
 
 
 def client_of(request: Request) -> Client:
-    """Return which client is calling."""
+    """Return the calling program."""
     client = parse_client(request.headers.get("convex-client"))
     client.must_be_supported()
     return client
 
 
 def token_of(request: Request) -> Token:
-    """Return the key or token that a request shows."""
+    """Return the key or token of a request."""
     header = request.headers.get("authorization")
     if header is not None:
         return token_of_header(header)
@@ -157,11 +149,7 @@ def token_of(request: Request) -> Token:
 
 
 async def read_body(request: Request, shape: type[T]) -> T:
-    """Read a JSON body.
-
-    Raises:
-        ServerError: 400 `BadJsonBody`: no JSON content type, too long, no JSON, or not of this shape.
-    """
+    """Read a JSON body of this shape, or raise ServerError 400."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not (kind == JSON_TYPE or (kind.startswith("application/") and kind.endswith("+json"))):
         raise bad_request("BadJsonBody", "Expected request with `Content-Type: application/json`")
@@ -178,11 +166,7 @@ async def read_body(request: Request, shape: type[T]) -> T:
 
 
 def positional(args: msgspec.Raw) -> list[Json]:
-    """Return the positional arguments: a list as it is, anything else as the only one.
-
-    Raises:
-        ServerError: 400 `BadJsonBody`.
-    """
+    """Return the positional arguments: a list as it is, any other value as the only one."""
     try:
         json = msgspec.json.decode(args)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -191,19 +175,15 @@ def positional(args: msgspec.Raw) -> list[Json]:
 
 
 def outcome_bytes(outcome: Outcome, format_name: str, module: str, *, redact: bool) -> bytes:
-    """Spell what came of a call, as it stands in an HTTP body.
-
-    Raises:
-        ServerError: 400 `BadFormat`, found only now, after the function ran.
-    """
+    """Return the HTTP body for the outcome of a call; a bad format is found only now, after the function ran."""
     if outcome.failure is not None:
         return _failure_bytes(outcome.failure, outcome.log, format_name, module, redact=redact)
     log = b',"logLines":' + to_json_bytes(outcome.log) if outcome.log and not redact else b""
-    return b'{"status":"success","value":' + spell(outcome.value, format_name) + log + b"}"
+    return b'{"status":"success","value":' + encode_result(outcome.value, format_name) + log + b"}"
 
 
 def _failure_bytes(failure: FunctionError, log: list[str], format_name: str, module: str, *, redact: bool) -> bytes:
-    data = b"" if failure.data is NO_DATA else b',"errorData":' + spell(failure.data, format_name)
+    data = b"" if failure.data is NO_DATA else b',"errorData":' + encode_result(failure.data, format_name)
     text = to_json_bytes(failure.text(module, redact=redact))
     lines = b',"logLines":' + to_json_bytes(log) if log and not redact else b""
     return b'{"status":"error","errorMessage":' + text + data + lines + b"}"
@@ -231,7 +211,7 @@ def failure_response(failure: ServerError) -> Response:
 
 
 def guard(handler: Handler, latency: float) -> Handler:
-    """Wrap a handler: latency before it, failures turned into answers after it."""
+    """Wrap a handler: add latency, and turn failures into answers."""
 
     async def guarded(request: Request) -> Response:
         if latency:
@@ -240,9 +220,9 @@ def guard(handler: Handler, latency: float) -> Handler:
             response = await handler(request)
         except ServerError as failure:
             response = failure_response(failure)
-        except ClientDisconnect:  # nobody is left to answer
+        except ClientDisconnect:  # no client to answer
             response = Response(status_code=408)
-        except Exception:  # noqa: BLE001  # the border: a bug must look as on a deployment
+        except Exception:  # noqa: BLE001  # a bug looks as on a deployment
             _log.exception("%s %s", request.method, request.url.path)
             response = failure_response(internal_error())
         _add_warning(request, response)
@@ -252,7 +232,6 @@ def guard(handler: Handler, latency: float) -> Handler:
 
 
 def _add_warning(request: Request, response: Response) -> None:
-    """Tell outdated clients that they are."""
     try:
         warning = parse_client(request.headers.get("convex-client")).warning
     except ServerError:

@@ -1,4 +1,4 @@
-"""Streaming export over HTTP: data sync, what turns an older cursor into one of its own, and whether any is allowed.
+"""Streaming export over HTTP.
 
 Source: get-convex/convex-backend, ``crates/local_backend/src/streaming_export.rs``,
 ``crates/common/src/types/streaming_export/mod.rs``, ``crates/model/src/backend_info/mod.rs``.
@@ -29,7 +29,7 @@ from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.keys import VIEW_DATA, Token, is_admin, must_be_allowed
 from sync_tool.sandbox.paths import is_identifier
 
-# Which tables and columns a streaming export asks for. Source: get-convex/convex-backend,
+# Selection of tables and columns. Source: get-convex/convex-backend,
 # ``crates/common/src/types/streaming_export/selection.rs`` (the form) and
 # ``crates/database/src/streaming_export_selection.rs`` (the meaning).
 
@@ -39,13 +39,13 @@ _CHOICES = {"included": True, "incl": True, "excluded": False, "excl": False}
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of one table that are asked for."""
+    """Selected columns of one table."""
 
     named: dict[str, bool] = field(default_factory=dict)
     others: bool = True
 
     def cut(self, body: bytes) -> bytes:
-        """Return the canonical bytes of a document without the columns that are left out."""
+        """Return the canonical bytes of a document with only the selected columns."""
         if self.others and not self.named:
             return body
         document = canonical.loads(body)
@@ -54,14 +54,13 @@ class Columns:
 
 @dataclass(frozen=True)
 class Selection:
-    """The tables of the root component that are asked for; the sandbox has no other component."""
+    """Selected tables of the root component, the only one of the sandbox."""
 
-    named: dict[str, Columns | None] = field(default_factory=dict)
-    """None stands for a table that is left out."""
+    named: dict[str, Columns | None] = field(default_factory=dict)  # None for an excluded table
     others: bool = True
 
     def columns(self, table: str) -> Columns | None:
-        """Return which columns of a table are asked for; None if the table is not."""
+        """Return the selected columns of a table, or None if it is not selected."""
         if table in self.named:
             return self.named[table]
         return Columns() if self.others else None
@@ -72,11 +71,7 @@ NOTHING = Selection(others=False)
 
 
 def read_selection(json: Json) -> Selection:
-    """Read the JSON form of a selection.
-
-    Raises:
-        ServerError: 400 `BadJsonBody`, it has not this form; 400 `InvalidDataSyncSelection`, it makes no sense.
-    """
+    """Parse the JSON form of a selection, or raise ServerError 400."""
     if json is None:
         return EVERYTHING
     components, others = _level(json)
@@ -92,18 +87,13 @@ def read_selection(json: Json) -> Selection:
     return Selection({name: _columns(choice) for name, choice in tables.items()}, other_tables)
 
 
-def one_table(name: str) -> Selection:
-    """Select one table with all of its columns."""
-    return Selection({name: Columns()}, others=False)
-
-
 def chosen(tables: Iterable[Table], selection: Selection) -> dict[str, Table]:
-    """Return those tables that are asked for, by tablet."""
+    """Return the selected tables by tablet."""
     return {table.tablet: table for table in tables if selection.columns(table.name) is not None}
 
 
 def invalid(text: str) -> ServerError:
-    """A selection that makes no sense."""
+    """Return the error for an inconsistent selection."""
     return bad_request("InvalidDataSyncSelection", f"Invalid selection: {text}")
 
 
@@ -120,7 +110,7 @@ def _columns(json: Json) -> Columns | None:
 
 
 def _level(json: Json) -> tuple[dict[str, Json], bool]:
-    """Take a level apart: what it names, and what is with everything else."""
+    """Split a level into its named choices and the choice for all others."""
     if not isinstance(json, dict) or json.get(_OTHER) not in tuple(_CHOICES):
         raise _malformed()
     return {name: choice for name, choice in json.items() if name != _OTHER}, _CHOICES[json[_OTHER]]
@@ -154,14 +144,14 @@ class _DeltasBody(msgspec.Struct):
 
 
 class StreamApi:
-    """The handlers of streaming export of one instance."""
+    """Handlers of streaming export of one instance."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._cursors: Cursors = instance.caller.facts.cursors
 
     def handlers(self) -> dict[str, Handler]:
-        """Return the handlers of POST requests by path; a backend of before July 2026 has none of them."""
+        """Return the handlers of POST requests by path; a backend before July 2026 has none."""
         if not self._instance.options.data_sync:
             return {}
         return {
@@ -175,11 +165,7 @@ class StreamApi:
         return json_response(None)
 
     def must_be_allowed(self, request: Request) -> None:
-        """Refuse whoever may not stream.
-
-        Raises:
-            ServerError: 401 or 403.
-        """
+        """Raise ServerError 401 or 403 if plan or key do not allow streaming export."""
         token = token_of(request)
         is_admin(token, self._instance.key)
         self._must_be_allowed(token)
@@ -192,14 +178,14 @@ class StreamApi:
         self._must_be_allowed(token)
         position = None if body.cursor is None else self._read(body.cursor)
         selection = read_selection(body.selection)
-        return json_bytes(
-            await self._instance.read(
-                lambda: self._on_newest(selection, lambda sync: self._spell(sync.page(position, client), selection))
-            )
-        )
+
+        def page(sync: DataSync) -> bytes:
+            return self._encode_page(sync.page(position, client), selection)
+
+        return json_bytes(await self._instance.read(lambda: self._on_newest(selection, page)))
 
     async def cursor_from_deltas(self, request: Request) -> Response:
-        """POST /api/data_sync_cursor_from_deltas: a cursor for "everything up to this moment is known"."""
+        """POST /api/data_sync_cursor_from_deltas: a cursor after all changes up to a timestamp."""
         token, client = token_of(request), _NAMED_CLIENTS.get(client_of(request).name, "")
         is_admin(token, self._instance.key)
         body = await read_body(request, _DeltasBody)
@@ -215,7 +201,7 @@ class StreamApi:
         return json_response({"cursor": self._write(position)})
 
     def _must_be_allowed(self, token: Token) -> None:
-        """Look at the plan first, and then at the rights of the key."""
+        """Check the plan first, then the rights of the key."""
         options = self._instance.options
         if not options.streaming:
             text = "Streaming export is not available on your current subscription."
@@ -224,7 +210,7 @@ class StreamApi:
         must_be_allowed(token, self._instance.key, options, VIEW_DATA)
 
     def _on_newest(self, selection: Selection, run: Callable[[DataSync], Any]) -> Any:
-        """Run something on the newest state, and on the tables of it that are asked for."""
+        """Run a function with a data sync on the newest state."""
         engine, options = self._instance.engine, self._instance.options
         engine.beat()
 
@@ -236,8 +222,7 @@ class StreamApi:
 
         return engine.view(on)[0]
 
-    def _spell(self, page: SyncPage, selection: Selection) -> bytes:
-        """Return a page as JSON."""
+    def _encode_page(self, page: SyncPage, selection: Selection) -> bytes:
         tables = page.targets.values()
         names = {table.number: to_json_bytes(table.name) for table in tables}
         columns = {table.number: selection.columns(table.name) or _NO_TABLE for table in tables}

@@ -1,4 +1,4 @@
-"""From uploaded bytes to rows: JSON lines of one table, or the tables of a zip.
+"""Rows of an upload: JSON lines of one table, or the tables of a zip.
 
 Source: get-convex/convex-backend, ``crates/application/src/snapshot_import/parse.rs`` and ``import_error.rs``.
 """
@@ -26,29 +26,19 @@ _UNIFORM: Final = "uniform"
 
 
 class ImportFault(Exception):
-    """What was uploaded cannot be imported; the text is what the import's document will say."""
+    """The upload cannot be imported; the import's document gets the text."""
 
 
 @dataclass(frozen=True)
 class UploadedTable:
-    """One table of an upload.
-
-    Attributes:
-        name: of the table.
-        rows: reads its rows from the start, as JSON.
-        uniform: bare integers are int64.
-    """
+    """Table of an upload; `rows` reads its JSON from the start, `uniform` makes bare integers int64."""
 
     name: str
     rows: Callable[[], Iterator[Json]]
     uniform: bool = False
 
     def documents(self) -> Iterator[Value]:
-        """Yield the rows as Convex values.
-
-        Raises:
-            ImportFault: one is none.
-        """
+        """Yield the rows as Convex values."""
         on_int = _int64 if self.uniform else float
         for number, json in enumerate(self.rows(), 1):
             if not isinstance(json, dict):
@@ -62,11 +52,7 @@ class UploadedTable:
 
 
 def uploaded_tables(form: Record, file: BinaryIO) -> list[UploadedTable]:
-    """Return what an upload holds.
-
-    Raises:
-        ImportFault: it is not what it should be.
-    """
+    """Return the tables of an upload."""
     if form["format"] != "zip":
         return [UploadedTable(form["table"], partial(_plain_lines, file))]
     try:
@@ -143,7 +129,7 @@ def _int64(number: int) -> int:
 
 
 def _refuse_tags(json: Json) -> None:
-    """In plain JSON lines ``{"$integer"}`` and its like are objects with a field name that is none."""
+    """Refuse ``{"$integer"}`` and the like: in plain JSON lines these are objects with an invalid field name."""
     if isinstance(json, dict):
         for name, item in json.items():
             if name.startswith("$"):

@@ -1,4 +1,4 @@
-"""The documents that say how far each import is, and the bytes uploaded for them; both outlive a restart."""
+"""Documents with the state of each import, and the uploaded bytes; both survive a restart."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from sync_tool.sandbox.database.writing import WriteTransaction
 from sync_tool.sandbox.faults import ServerError, bad_request
 from sync_tool.sandbox.functions.registry import Function, internal_query
 
-Record = dict[str, Any]
-"""A document of ``_snapshot_imports``."""
+Record = dict[str, Any]  # Document of ``_snapshot_imports``
 
 _TABLE_NUMBER: Final = 31
 _LISTED: Final = 20
@@ -29,26 +28,26 @@ _DDL: Final = (
 
 
 def prepare(db: WriteTransaction) -> None:
-    """Make the tables, also in a file of an earlier version."""
+    """Create the tables, also in a file of an earlier version."""
     for statement in _DDL:
         db.connection.execute(statement)
 
 
 def start_upload(db: WriteTransaction) -> str:
-    """Return a token under which parts can be sent."""
+    """Return the token of a new upload."""
     token = secrets.token_hex(16)
     db.connection.execute("INSERT INTO uploads VALUES (?)", (token,))
     return token
 
 
 def add_part(db: WriteTransaction, token: str, data: bytes) -> None:
-    """Append a part: as with storage on a local disk, the order of arrival counts and no part number does."""
+    """Append a part in order of arrival, as storage on a local disk does."""
     _must_know(db, token)
     db.connection.execute("INSERT INTO upload_parts (token, data) VALUES (?, ?)", (token, data))
 
 
 def finish_upload(db: WriteTransaction, token: str, form: Record, mode: str) -> str:
-    """Make an import of what was uploaded and return its id."""
+    """Make an import of an upload and return its id."""
     _must_know(db, token)
     db.connection.execute("DELETE FROM uploads WHERE token = ?", (token,))
     record: Record = {
@@ -68,7 +67,7 @@ def finish_upload(db: WriteTransaction, token: str, form: Record, mode: str) -> 
 
 
 def copy_upload(db: Transaction, import_id: str, file: BinaryIO) -> None:
-    """Write the uploaded bytes of an import into a file."""
+    """Write the uploaded bytes of an import to a file."""
     parts = db.connection.execute(
         "SELECT data FROM upload_parts JOIN imports ON upload = token WHERE id = ? ORDER BY upload_parts.number",
         (import_id,),
@@ -92,14 +91,14 @@ def newest(db: Transaction) -> list[Record]:
 
 
 def unfinished(db: Transaction) -> list[Record]:
-    """Return the imports that the worker has to do something about, oldest first."""
+    """Return the imports that the worker has to resume, oldest first."""
     rows = db.connection.execute("SELECT body FROM imports ORDER BY number")
     records = [canonical.loads(body) for (body,) in rows]
     return [record for record in records if record["state"]["state"] in ("uploaded", "in_progress")]
 
 
 def await_confirmation(db: WriteTransaction, import_id: str, message: str, checkpoints: list[Record]) -> None:
-    """Say what the import would do, unless it was cancelled meanwhile."""
+    """Record the plan of an import, unless it was cancelled meanwhile."""
     record = must_find(db, import_id)
     if record["state"]["state"] != "uploaded":
         return
@@ -114,7 +113,7 @@ def await_confirmation(db: WriteTransaction, import_id: str, message: str, check
 
 
 def confirm(db: WriteTransaction, import_id: str) -> bool:
-    """Let an import begin that waits for it; nothing happens to any other. Return whether it begins."""
+    """Start an import that waits for confirmation; return whether it did."""
     record = must_find(db, import_id)
     if record["state"]["state"] != "waiting_for_confirmation":
         return False
@@ -123,11 +122,7 @@ def confirm(db: WriteTransaction, import_id: str) -> bool:
 
 
 def cancel(db: WriteTransaction, import_id: str) -> None:
-    """End an import that has not ended.
-
-    Raises:
-        ServerError: 400 `CannotCancelImport`, it has.
-    """
+    """Cancel an import that has not ended."""
     state = must_find(db, import_id)["state"]["state"]
     if state in ("completed", "failed"):
         raise bad_request("CannotCancelImport", f"Cannot cancel an import that has {state}")
@@ -135,7 +130,7 @@ def cancel(db: WriteTransaction, import_id: str) -> None:
 
 
 def complete(db: WriteTransaction, import_id: str, written: dict[str, int]) -> None:
-    """Note how many rows each table got; the same commit makes them visible."""
+    """Record the rows written to each table."""
     record = must_find(db, import_id)
     for checkpoint in record["checkpoints"] or []:
         checkpoint["num_rows_written"] = written.get(checkpoint["display_table_name"], 0)
@@ -153,11 +148,7 @@ def fail(db: WriteTransaction, import_id: str, message: str) -> None:
 
 
 def must_find(db: Transaction, import_id: str) -> Record:
-    """Return an import.
-
-    Raises:
-        ServerError: 404 `ImportNotFound`.
-    """
+    """Return an import, or raise ServerError 404."""
     record = find(db, import_id)
     if record is None:
         raise ServerError(404, "ImportNotFound", f"import {import_id} not found")

@@ -1,4 +1,8 @@
-"""The one worker that parses and performs imports, in the background and again after a restart."""
+"""Worker that parses and performs imports in the background, and resumes them after a restart.
+
+Source of order and texts: get-convex/convex-backend, ``crates/application/src/snapshot_import/mod.rs`` and
+``confirmation.rs``, ``crates/database/src/bootstrap_model/{import_facing,table}.rs``.
+"""
 
 from __future__ import annotations
 
@@ -36,11 +40,7 @@ class _Stopped(Exception):
 
 
 class Importer:
-    """Takes imports through their states, one at a time.
-
-    Args:
-        engine: the database.
-    """
+    """Performs imports, one at a time."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -52,27 +52,23 @@ class Importer:
             self._enqueue(record["_id"])
 
     def finish_upload(self, token: str, form: Record, mode: str) -> str:
-        """Make an import of an upload, have it parsed, and return its id."""
+        """Make an import of an upload, start to parse it, and return its id."""
         import_id, _ = self._engine.write(lambda db: records.finish_upload(db, token, form, mode))
         self._enqueue(import_id)
         return import_id
 
     def perform(self, import_id: str) -> None:
-        """Let an import begin that waits for confirmation; nothing happens to any other."""
+        """Start an import that waits for confirmation."""
         if self._engine.write(lambda db: records.confirm(db, import_id))[0]:
             self._enqueue(import_id)
 
     def cancel(self, import_id: str) -> None:
-        """End an import that has not ended; one at work stops within some hundred rows.
-
-        Raises:
-            ServerError: 400, it has ended; 404, there is none.
-        """
+        """Cancel an import that has not ended; a running one stops within some hundred rows."""
         self._cancelled.add(import_id)
         self._engine.write(lambda db: records.cancel(db, import_id))
 
     def close(self) -> None:
-        """Stop what is at work; the next start goes on with it."""
+        """Stop the running import; the next start resumes it."""
         self._closing.set()
         self._pool.shutdown(cancel_futures=True)
 
@@ -117,11 +113,7 @@ _RUNS_ON: Final = "Once confirmed, the import runs in the background, whether or
 
 
 def survey(db: Transaction, mode: str, tables: list[UploadedTable]) -> tuple[str, list[Record]]:
-    """Read everything once; return a text that says what would happen, and a checkpoint for each table.
-
-    Raises:
-        ImportFault: a line is no JSON, or a table that must be empty is not.
-    """
+    """Read all rows once; return a text with the plan, and a checkpoint for each table."""
     checkpoints = []
     for table in sorted(tables, key=lambda table: table.name):
         count, missing = 0, False
@@ -156,14 +148,7 @@ def _change(checkpoint: Record) -> str:
 
 @dataclass(frozen=True)
 class Swap:
-    """One import that was confirmed.
-
-    Attributes:
-        import_id: of its document.
-        mode: as its document spells it.
-        tables: what was uploaded.
-        look: raises if the work should stop; called every few hundred rows.
-    """
+    """Confirmed import; `look` raises to stop the work."""
 
     import_id: str
     mode: str
@@ -171,11 +156,7 @@ class Swap:
     look: Callable[[], None]
 
     def run(self, db: WriteTransaction) -> None:
-        """Replace the tables and note that it is done, all in this transaction.
-
-        Raises:
-            ImportFault: something does not fit; nothing may be committed.
-        """
+        """Replace the tables and record the end of the import, all in this transaction."""
         numbers = _table_numbers(db, self.tables)
         written = {}
         for table in self.tables:
@@ -234,7 +215,7 @@ def _check_id(table: Table, text: str) -> None:
 
 
 def _table_numbers(db: Transaction, tables: list[UploadedTable]) -> dict[str, int | None]:
-    """Return which number each table will have: that of its first row's id, else none in particular."""
+    """Return the number in the first row's id of each table, or None."""
     numbers = {table.name: _number_of(table.rows()) for table in tables}
     named = {number: name for name, number in numbers.items() if number is not None}
     for existing in db.tables.values():

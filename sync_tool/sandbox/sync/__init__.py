@@ -1,1 +1,1 @@
-"""Convex's sync protocol: live queries, mutations and actions over a WebSocket."""
+"""Sync protocol of Convex: live queries, mutations and actions over a WebSocket."""

@@ -1,4 +1,4 @@
-"""The queries one client watches, and when each has to run again."""
+"""Query set of one client, and which queries are stale."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sync_tool.sandbox.sync.wire import Add, ModifyQuerySet, Remove
 
 @dataclass
 class LiveQuery:
-    """One watched query.
+    """Watched query.
 
     Attributes:
-        ranges: what its last run read.
-        stale: it has to run (again).
-        digest: of the last result that was sent.
+        ranges: ranges that its last run read.
+        stale: it has to run.
+        digest: digest of the last result sent.
     """
 
     query_id: int
@@ -32,17 +32,17 @@ class LiveQuery:
     digest: bytes = b""
 
     def concerns(self, change: Change) -> bool:
-        """Whether a commit touched something that the last run read."""
+        """Return whether a commit touched a range of the last run."""
         return any(span.holds(*touched) for span in self.ranges for touched in change.touched)
 
 
 class LiveQueries:
-    """The query set of one connection.
+    """Query set of one connection.
 
     Attributes:
-        version: of the set, as the client numbers it.
-        queries: by the client's ids.
-        removed: ids that were taken out and not yet reported.
+        version: version of the set, counted by the client.
+        queries: queries by the client's ids.
+        removed: removed ids not yet reported.
     """
 
     def __init__(self) -> None:
@@ -53,11 +53,7 @@ class LiveQueries:
         self._missed: list[Change] = []
 
     def modify(self, message: ModifyQuerySet) -> None:
-        """Apply a change of the set.
-
-        Raises:
-            ServerError: 400, it does not follow the last one, or it names an impossible path.
-        """
+        """Apply a change of the set."""
         if message.base_version != self.version:
             text = f"Base version {message.base_version} passed up doesn't match the current version {self.version}"
             raise bad_request("BaseVersionMismatch", text)
@@ -73,7 +69,7 @@ class LiveQueries:
             self.removed.append(query_id)
 
     def start_run(self) -> list[LiveQuery]:
-        """Return the queries that have to run; commits are noted until `end_run`."""
+        """Return the stale queries; `end_run` checks them against commits until then."""
         self._running = [query for query in self.queries.values() if query.stale]
         self._missed = []
         for query in self._running:
@@ -81,14 +77,14 @@ class LiveQueries:
         return self._running
 
     def end_run(self, ts: int) -> None:
-        """Mark those that a commit after `ts`, the state they ran on, made stale again meanwhile."""
+        """Mark queries that a commit after `ts`, the state they ran on, made stale again."""
         for change in self._missed:
             if change.ts > ts:
                 self._mark(self._running, change)
         self._running = []
 
     def on_commit(self, change: Change) -> bool:
-        """Mark what a commit concerns; return whether anything has to run."""
+        """Mark the queries that a commit concerns; return whether any query is stale."""
         self._missed.append(change)
         self._mark(list(self.queries.values()), change)
         return self.any_stale
@@ -99,7 +95,7 @@ class LiveQueries:
         return any(query.stale for query in self.queries.values())
 
     def all_stale(self) -> None:
-        """Have all queries run again, because the caller is somebody else now."""
+        """Mark all queries: the identity of the caller changed."""
         for query in self.queries.values():
             query.stale = True
 
@@ -108,8 +104,8 @@ class LiveQueries:
             query.stale = query.stale or query.concerns(change)
 
 
-def digest_of(outcome: Outcome, spelled: bytes) -> bytes:
-    """Return what tells one result from another; the request id in an error does not count."""
+def digest_of(outcome: Outcome, text: bytes) -> bytes:
+    """Return the digest of a result, without the request id of an error."""
     if outcome.failure is not None:
-        spelled = repr((outcome.failure.message, outcome.failure.data, outcome.log)).encode()
-    return hashlib.blake2b(spelled, digest_size=16).digest()
+        text = repr((outcome.failure.message, outcome.failure.data, outcome.log)).encode()
+    return hashlib.blake2b(text, digest_size=16).digest()

@@ -1,9 +1,9 @@
-"""One WebSocket connection: what the client asked for, and what it was told.
+"""WebSocket connection of one client.
 
-Mutations of a connection run one after the other, actions side by side. All stale queries run on one state
-and are reported by one step of the version, which follows every change of the query set or identity, every
-answered mutation or action, and every commit that concerns a watched query.
-Source: get-convex/convex-backend, ``crates/sync/src/{worker,state}.rs``.
+Mutations of a connection run one after the other, actions in parallel. All stale queries run on one state, and one
+version step reports them. A step follows every change of the query set or identity, every answered mutation or
+action, and every commit that concerns a watched query.
+Source: get-convex/convex-backend, ``crates/sync/src/{worker,state}.rs``, ``crates/model/src/session_requests``.
 """
 
 from __future__ import annotations
@@ -28,19 +28,12 @@ from sync_tool.sandbox.paths import parse_path
 from sync_tool.sandbox.sync import wire
 from sync_tool.sandbox.sync.live import LiveQueries, LiveQuery, digest_of
 
-# Runs a mutation once, however often a client that lost its connection asks for it. Answers are kept under the
-# client's session and request, in the transaction of the mutation itself. Source: get-convex/convex-backend,
-# ``crates/model/src/session_requests``.
-
 
 def run_once(instance: Instance, client: str, request_id: int, call: Call) -> bytes:
-    """Run a mutation unless it was answered before; return the answer. For the writer's thread only.
+    """Run a mutation unless it was answered before, and return the answer; only in the writer's thread.
 
-    Args:
-        instance: the deployment.
-        client: session id; empty if there is none.
-        request_id: the client's number of the request.
-        call: the mutation.
+    A client that lost its connection repeats its requests. The transaction of the mutation stores the answer under the
+    client's session (empty if there is none) and request id.
     """
     known = instance.engine.recall(client, request_id)
     if known is not None:
@@ -60,8 +53,7 @@ def run_once(instance: Instance, client: str, request_id: int, call: Call) -> by
 
 Send = Callable[[bytes], Awaitable[None]]
 
-MAX_STEP_BYTES: Final = 32 << 20
-"""Longest step of the version: the Python client takes no message of more than 64 MiB."""
+MAX_STEP_BYTES: Final = 32 << 20  # The Python client accepts messages of at most 64 MiB
 
 MAX_RESULT_JSON: Final = 60 << 20
 
@@ -69,12 +61,7 @@ _QUIET_SECONDS: Final = 15.0
 
 
 class Session:
-    """The state of one connection.
-
-    Args:
-        instance: the deployment.
-        send: sends one message to the client.
-    """
+    """State of one connection; `send` sends a message to the client."""
 
     def __init__(self, instance: Instance, send: Send) -> None:
         self._instance = instance
@@ -85,17 +72,13 @@ class Session:
         self._client = ""
         self._admin = False
         self._live = LiveQueries()
-        self._told = wire.Version()
+        self._sent = wire.Version()
         self._step_due = asyncio.Event()
         self._mutations: asyncio.Queue[wire.Mutation] = asyncio.Queue()
         self.identity = 0
 
     async def run(self, receive: Callable[[], Awaitable[str]]) -> None:
-        """Serve the connection until `receive` raises, or something fails.
-
-        Raises:
-            ServerError: what the connection has to be closed for.
-        """
+        """Serve the connection until `receive` raises or a task fails."""
         loop, watchers = asyncio.get_running_loop(), self._instance.engine.watchers
 
         def watch(change: Change) -> None:  # runs in the thread of the commit
@@ -165,7 +148,7 @@ class Session:
             await self._report_step()
 
     async def _report_step(self) -> None:
-        """Run what has to run, all on one state, and tell the client."""
+        """Run all stale queries on one state and send the results."""
         query_set, identity, admin = self._live.version, self.identity, self._admin
         removed, self._live.removed = self._live.removed, []
         queries = self._live.start_run()
@@ -175,13 +158,13 @@ class Session:
             self._step_due.set()
         modifications = [wire.query_removed(query_id) for query_id in removed]
         modifications += [body for query, body in results if body and query.query_id in self._live.queries]
-        end = wire.Version(query_set, identity, max(ts, self._told.ts))
+        end = wire.Version(query_set, identity, max(ts, self._sent.ts))
         for part in _parts(modifications):
-            await self._send(wire.transition(self._told, end, part))
-            self._told = end
+            await self._send(wire.transition(self._sent, end, part))
+            self._sent = end
 
     def _run_all(self, queries: list[LiveQuery], *, admin: bool) -> tuple[list[tuple[LiveQuery, bytes]], int]:
-        """Run queries on the newest state; the result of each is empty if it has not changed."""
+        """Run queries on the newest state; an unchanged result is empty."""
 
         def run(connection: sqlite3.Connection) -> list[tuple[LiveQuery, bytes]]:
             return [(query, self._run_query(query, connection, admin=admin)) for query in queries]
@@ -217,7 +200,7 @@ class Session:
 
 
 def _parts(modifications: list[bytes]) -> list[list[bytes]]:
-    """Divide what is too long for one message; there is always one, even if it says nothing."""
+    """Split modifications into messages below the size limit; there is at least one, also without content."""
     parts: list[list[bytes]] = [[]]
     size = 0
     for modification in modifications:
@@ -233,7 +216,7 @@ _log = logging.getLogger(__name__)
 
 
 def sync_routes(instance: Instance) -> list[WebSocketRoute]:
-    """Return the routes: the Python client's, and that of JavaScript with its version in it."""
+    """Return the routes of the Python and of the JavaScript client, whose path has its version."""
 
     async def endpoint(socket: WebSocket) -> None:
         await _serve(instance, socket)
@@ -255,23 +238,23 @@ async def _serve(instance: Instance, socket: WebSocket) -> None:
 
 
 async def _part(socket: WebSocket, session: Session, error: ServerError) -> None:
-    """Say why, where the protocol has words for it, and close."""
-    words = wire.last_words(error, session.identity)
-    with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it may be closed already
+    """Send the reason, if the protocol has a message for it, and close."""
+    words = wire.closing_message(error, session.identity)
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # already closed
         if words is not None:
             await socket.send_bytes(words)
         await socket.close(wire.close_code(error), error.code)
 
 
 def _leaves(error: BaseException | None) -> list[BaseException]:
-    """Return what is inside groups of errors."""
+    """Return the errors inside groups of errors."""
     if isinstance(error, BaseExceptionGroup):
         return [leaf for part in error.exceptions for leaf in _leaves(part)]
     return [] if error is None else [error]
 
 
 def _delayed(receive: Callable[[], Awaitable[str]], latency: float) -> Callable[[], Awaitable[str]]:
-    """Hand each message on `latency` seconds after it came, without holding up those behind it."""
+    """Delay each message by `latency` seconds without delaying those after it."""
     if not latency:
         return receive
     arrived: asyncio.Queue[tuple[float, str | WebSocketDisconnect]] = asyncio.Queue()
