@@ -200,7 +200,7 @@ def test_any_spelling_becomes_canonical(document: dict[str, Any], indent: int | 
 def test_a_session_that_neither_side_holds_is_refused(tmp_path: Path) -> None:
     """A slip in an id is not answered with "0 different"; a session of one side only is a difference as before."""
     here, there = write(tmp_path / "a.jsonl", ("cust-42", "x")), write(tmp_path / "b.jsonl", ("cust-4", "x"))
-    with pytest.raises(UsageError, match="no session 'cust42'"):
+    with pytest.raises(UsageError, match="'cust42'"):
         compared(here, there, sessions=["cust42"])
     assert compared(here, there, sessions=["cust-42"]) == {"cust-42": "only_here"}
     assert compared(here, there, sessions=["cust-42"], before="1970-01-01") == {}

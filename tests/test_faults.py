@@ -103,7 +103,7 @@ def test_a_fault_that_stays_ends_in_unreachable(deployment: Sandbox, name: str) 
         stamina.set_testing(True, attempts=4, cap=True),
         cm.connect(proxy.url, key=deployment.key, patience=Patience(attempts=4)) as history,
     ):
-        with pytest.raises(Unreachable, match="no usable answer"):
+        with pytest.raises(Unreachable):
             list(history.messages())
         assert in_vain(proxy.events()) == 4
 

@@ -12,14 +12,14 @@ from sync_tool.deployment.http import Gate, Throttle
 
 
 def test_no_more_calls_at_a_time_than_the_limit() -> None:
-    """However many threads ask, never more than the limit are inside."""
+    """However many threads ask, the limit is reached and never passed, and all of them get in at last."""
     door = Gate(3)
-    inside = most = 0
+    inside = most = passed = 0
     lock = threading.Lock()
     meeting = threading.Barrier(3)
 
     def call() -> None:
-        nonlocal inside, most
+        nonlocal inside, most, passed
         with door.passing():
             with lock:
                 inside += 1
@@ -27,13 +27,14 @@ def test_no_more_calls_at_a_time_than_the_limit() -> None:
             meeting.wait(timeout=30)  # three are really inside at once
             with lock:
                 inside -= 1
+                passed += 1
 
     threads = [threading.Thread(target=call) for _ in range(12)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert most == 3
+    assert (most, passed) == (3, 12)
 
 
 def test_too_many_halves_and_good_answers_bring_it_back() -> None:
@@ -65,5 +66,8 @@ def test_the_throttle_keeps_an_average(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(10):
         throttle.wait(1_000_000)
     assert now == pytest.approx(105.0)
+    throttle.wait(1)
+    assert now > 105.0
+    now = 105.0
     Throttle(None).wait(10**12)
     assert now == pytest.approx(105.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +20,10 @@ from running import Sandbox, convex_msgs, running_sandbox
 from sync_tool.commands.import_.options_and_report import OnConflict
 from sync_tool.messages.rules import LEVELS
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 POLICIES: tuple[OnConflict, ...] = ("error", "skip", "replace")
 ABC = ["a", "b", "c"]
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """A deployment on this machine; every test has sessions of its own."""
-    with running_sandbox(tmp_path_factory.mktemp("target")) as running:
-        yield Target(running)
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder and a journal of its own for each test."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.chdir(tmp_path)
 
 
 def counts(report: cm.ImportReport) -> dict[str, int]:
@@ -79,7 +66,7 @@ def test_the_conflict_says_where_histories_part(target: Target) -> None:
     conflicting, fresh = new_session("a"), new_session("b")
     target.append(conflicting, "a", "b", "x")
     source = write(Path("a.jsonl"), [*history(conflicting, ABC), *history(fresh, ABC)])
-    with target.connected() as there, pytest.raises(cm.Conflict, match="differs at message 3") as caught:
+    with target.connected() as there, pytest.raises(cm.Conflict, match="message 3") as caught:
         cm.import_(source, there)
     report = caught.value.report
     assert [(one.session, one.message) for one in report.conflicts] == [(conflicting, 3)]
@@ -156,7 +143,7 @@ def test_replacing_needs_a_yes_and_saves_first(target: Target) -> None:
     target.append(session, "x", "y")
     old = target.rows(session)
     source = write(Path("a.jsonl"), history(session, ABC))
-    with pytest.raises(cm.UsageError, match="sessions would be replaced, which needs --yes; nothing was written"):
+    with pytest.raises(cm.UsageError, match="--yes"):
         target.put(source, on_conflict="replace")
     assert target.rows(session) == old
     report = target.put(source, on_conflict="replace", yes=True)
@@ -282,7 +269,7 @@ def test_one_id_with_two_contents_is_refused(target: Target, change: dict[str, A
     rows = [one | {"_id": f"{session}{number}"} for number, one in enumerate(history(session, ABC))]
     write(Path("a.jsonl"), rows)
     write(Path("b.jsonl"), [rows[0], rows[1] | change])
-    with pytest.raises(cm.UsageError, match=r"two different rows: a\.jsonl:2 and b\.jsonl:2; nothing was written"):
+    with pytest.raises(cm.UsageError, match=r"a\.jsonl:2 .*b\.jsonl:2"):
         target.put("a.jsonl", "b.jsonl")
     assert target.texts(session) == []
 
@@ -456,7 +443,7 @@ def test_production_asks(tmp_path: Path) -> None:
         target = Target(running)
         session = new_session()
         source = write(Path("a.jsonl"), history(session, ABC))
-        with pytest.raises(cm.UsageError, match="prod tall-forest-123 is a production deployment, which needs --yes"):
+        with pytest.raises(cm.UsageError, match=r"tall-forest-123.*--yes"):
             target.put(source)
         done = convex_msgs("import", "a.jsonl", "--to", f"@{running.env_file}", cwd=tmp_path)
         assert (done.code, "needs --yes; nothing was written" in done.err) == (2, True)
@@ -500,7 +487,7 @@ def test_another_deployment_is_a_source(tmp_path: Path, target: Target, sandbox:
         assert report.compared is not None
         assert (report.exit_code, report.compared.equal) == (0, 2)
         assert target.put(origin, sessions=["cust-88"], after="2100-01-01").sent_rows == 0
-        with pytest.raises(cm.UsageError, match="no session 'cust-nobody'"):
+        with pytest.raises(cm.UsageError, match="'cust-nobody'"):
             target.put(origin, sessions=["cust-nobody"])
     theirs = Target(sandbox).rows("cust-17")
     assert [one["message"] for one in target.rows("cust-17")] == [one["message"] for one in theirs]

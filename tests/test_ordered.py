@@ -33,21 +33,24 @@ def test_pages_come_in_order(pieces: list[list[int]], workers: int, window: int)
 
 
 def test_memory_is_bounded() -> None:
-    """While nobody takes pages, readers stop at the window's size plus one page each."""
+    """Readers fill the window, each with one page more in hand, and make no page beyond that."""
     made = 0
-    lock = threading.Lock()
+    changed = threading.Condition()
 
     def endless() -> Iterator[Page]:
         nonlocal made
         while True:
-            with lock:
+            with changed:
                 made += 10
+                changed.notify_all()
             yield Page([Row(b"", "", 0.0, "")], 10)
 
     pages = map_in_order([endless] * 4, 4, waiting=100)
-    for _ in range(50):
+    for taken in range(10, 500, 10):
         next(pages)
-        assert made - 50 * 10 <= 100 + 4 * 10 + 10
+        with changed:
+            assert changed.wait_for(lambda full=taken + 100 + 4 * 10: made >= full, timeout=30)
+            assert made <= taken + 100 + 4 * 10 + 10  # the reader that is waited for may go over by one page
     pages.close()  # type: ignore[attr-defined]
 
 

@@ -88,7 +88,7 @@ def test_a_bad_line_is_named_by_its_number(tmp_path: Path) -> None:
     source.write_bytes(b"".join([*lines[:77], b'{"_id": nonsense}\n', *lines[77:]]))
     said = set()
     for processes in (1, 2):
-        with pytest.raises(Damaged, match="line 78: ") as error:
+        with pytest.raises(Damaged, match="line 78") as error:
             cm.convert(source, tmp_path / "out.parquet", processes=processes)
         said.add(error.value.message)
     assert len(said) == 1
@@ -103,7 +103,7 @@ def test_a_bad_row_is_named_by_its_number(tmp_path: Path) -> None:
     bad = tmp_path / "bad.parquet"
     pq.write_table(table.set_column(table.schema.get_field_index("extra"), "extra", [extras]), bad, row_group_size=20)
     for processes in (1, 2):
-        with pytest.raises(Damaged, match="row 31: "):
+        with pytest.raises(Damaged, match="row 31"):
             cm.convert(bad, tmp_path / "out.jsonl", processes=processes)
 
 

@@ -135,9 +135,7 @@ def test_recent_sessions_are_the_newest_with_the_last_human_words(history: cm.Hi
 
 def test_an_unknown_session_names_the_nearest(history: cm.History) -> None:
     """The three ids most like it are named, and a pattern."""
-    with pytest.raises(
-        UsageError, match=r"no session 'cust42'. Nearest ids: 'cust-4', 'cust-42', 'cust-421'\."
-    ) as caught:
+    with pytest.raises(UsageError, match=r"'cust42'.*'cust-4', 'cust-42', 'cust-421'") as caught:
         list(history.messages(session="cust42"))
     assert caught.value.hint == "a pattern?  --match 'cust*'          nothing was written."
 
@@ -145,7 +143,7 @@ def test_an_unknown_session_names_the_nearest(history: cm.History) -> None:
 @pytest.mark.parametrize("via", ["functions", "system"])
 def test_a_table_that_is_not_there_is_named(sandbox: Sandbox, via: Any) -> None:
     """A wrong --table says which tables there are."""
-    with pytest.raises(UsageError, match="no table 'chats'") as caught:
+    with pytest.raises(UsageError, match="'chats'") as caught:
         list(cm.connect(sandbox.url, key=sandbox.key, via=via, names=cm.Names("chats")).messages())
     assert "messages" in caught.value.hint
 

@@ -11,7 +11,7 @@ import duckdb
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import sync_tool as cm
@@ -140,14 +140,14 @@ def test_dates_that_no_calendar_has_stay_exact(tmp_path: Path) -> None:
 def test_what_is_no_parquet_is_said(tmp_path: Path, content: bytes) -> None:
     """A file with the suffix but not the content is a clear error, not a traceback."""
     (tmp_path / "a.parquet").write_bytes(content)
-    with pytest.raises(Damaged, match="not a Parquet file"):
+    with pytest.raises(Damaged):
         list(cm.open(tmp_path / "a.parquet").messages())
 
 
 def test_parquet_with_other_columns_is_said(tmp_path: Path) -> None:
     """Somebody else's Parquet file names the column that is missing."""
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "a.parquet")
-    with pytest.raises(UsageError, match="'_id' is missing"):
+    with pytest.raises(UsageError, match="'_id'"):
         list(cm.open(tmp_path / "a.parquet").messages())
 
 
@@ -212,22 +212,34 @@ def write_parquet(path: Path, lines: list[bytes], names: Names = NAMES) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(DOCUMENTS | PLAIN_DOCUMENTS, min_size=1, max_size=8), st.booleans())
+@given(st.lists(PLAIN_DOCUMENTS, min_size=1, max_size=8), st.booleans())
 def test_many_documents_at_once_are_the_same_as_one_by_one(documents: list[dict[str, object]], numbered_: bool) -> None:
     """The quick way over a block of lines gives the values, the columns and the lines of the slow one."""
     lines = [dumps(document) for document in documents]
     values = plain_texts(lines)
-    if values is None:
-        return
+    assume(values is not None)  # if that were rare, there would be too few examples, which is an error
+    assert values is not None
     assert all(map(same, values, map(loads, lines)))
     assert dumps_plain_lines(values) == b"\n".join([*lines, b""])
     block = RowReader(NAMES).plain_page(values, 0).block
-    if block is None:
-        return
+    assume(block is not None)
+    assert block is not None
     block.numbers = [*range(1, len(lines) + 1)] if numbered_ else None
     each = [flatten(value, NAMES, n if numbered_ else 0) for n, value in enumerate(values, 1)]
     assert [tuple(row) for row in zip(*(flatten_block(block) or ()), strict=True)] == each
     assert [row.raw for row in block.rows()] == lines
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(DOCUMENTS, min_size=1, max_size=4))
+def test_other_documents_are_exact_or_left_to_the_slow_way(documents: list[dict[str, object]]) -> None:
+    """The quick way gives the value of every document, or says that it does not know one of them."""
+    lines = [dumps(document) for document in documents]
+    alone = [plain_texts([line]) for line in lines]
+    values = plain_texts(lines)
+    assert (values is None) == (None in alone)
+    for line, found in zip(lines, alone, strict=True):
+        assert found is None or same(found, [loads(line)])
 
 
 def test_what_langchain_writes_is_plain() -> None:

@@ -41,9 +41,10 @@ def rules(raw: bytes | dict[str, Any], level: Level = "langchain", language: Lan
 
 
 def assert_agree(raw: bytes) -> None:
-    """What the fast check lets through has neither fault nor warning, at any level and in any language.
+    """Check that a record which the fast check passes has neither fault nor warning, at any level, in any language.
 
-    Alone, in the middle of others, and in a block of lines; what it says of sessions and calls is what stands there.
+    Alone, in the middle of others, and in a block of lines; sessions and calls are those of the record. A record that
+    is left to the explanation among others is left to it alone and in a block too, and adds nothing to the others.
     """
     line = raw.replace(b"\n", b" ")
     around = [GOOD_LINE] * 5
@@ -54,13 +55,17 @@ def assert_agree(raw: bytes) -> None:
         together = fast.lines(b"\n".join([GOOD_LINE, line, GOOD_LINE, b""]))
         if together is not None and together.rows == 3:
             assert not passed.others
+        if passed.others:
+            assert fast(line) is None
+            assert together is None or together.rows != 3
+            assert (passed.sessions, dict(passed.calling).get(5)) == ({"s"}, None)
         if fast(raw) is not None or not passed.others:
             found, value = explain(raw, NAMES, language)
-            assert faults_at(found, level) == ()
-            assert warnings_in(found) == ()
+            assert (faults_at(found, level), warnings_in(found)) == ((), ())
             seen = seen_in(value, NAMES)
+            assert fast(raw) in (None, seen)
             assert passed.others or passed.sessions == {"s", seen.session}
-            assert dict(passed.calling).get(5, seen._replace(answers=None, calls=())) == seen
+            assert passed.others or dict(passed.calling).get(5, seen._replace(answers=None, calls=())) == seen
 
 
 @examples(max_examples=300)

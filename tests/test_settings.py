@@ -107,14 +107,15 @@ def test_the_apps_url_counts_where_nothing_else_gives_one(monkeypatch: pytest.Mo
 
 def test_environment_then_local_then_env(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment beats .env.local, which beats .env; an empty value counts as unset."""
-    Path(".env").write_text(f"CONVEX_SELF_HOSTED_URL=http://a:1\nCONVEX_SELF_HOSTED_ADMIN_KEY='{SELF}'\n")
-    assert target().url == "http://a:1"
-    Path(".env.local").write_text("CONVEX_SELF_HOSTED_URL=http://b:2\n")
-    assert target().url == "http://b:2"
-    monkeypatch.setenv("CONVEX_SELF_HOSTED_URL", "http://c:3")
-    assert target().url == "http://c:3"
-    monkeypatch.setenv("CONVEX_SELF_HOSTED_URL", "")
-    assert target().url == "http://b:2"
+    for place, host in ((".env", "a"), (".env.local", "b")):
+        Path(place).write_text(f"CONVEX_SELF_HOSTED_URL=https://{host}\nCONVEX_SELF_HOSTED_ADMIN_KEY='{SELF}'\n")
+        assert target().url == f"https://{host}"
+    monkeypatch.setenv("CONVEX_SELF_HOSTED_URL", "https://c")
+    monkeypatch.setenv("CONVEX_SELF_HOSTED_ADMIN_KEY", SELF)
+    assert target().url == "https://c"
+    for name in ("CONVEX_SELF_HOSTED_URL", "CONVEX_SELF_HOSTED_ADMIN_KEY"):
+        monkeypatch.setenv(name, "")
+    assert target().url == "https://b"
 
 
 def test_an_env_file_is_the_only_source(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,10 +130,10 @@ def test_an_env_file_is_the_only_source(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_url_that_contradicts_the_key_is_refused_naming_both(monkeypatch: pytest.MonkeyPatch) -> None:
     """Key of one deployment, URL of another: neither is guessed."""
     monkeypatch.setenv("CONVEX_DEPLOY_KEY", PROD)
-    with pytest.raises(UsageError, match=r"prod:tall-forest-123, but --url names fast-fox-1"):
+    with pytest.raises(UsageError, match=r"tall-forest-123.*--url.*fast-fox-1"):
         target(url="https://fast-fox-1.convex.cloud")
     monkeypatch.setenv("CONVEX_SELF_HOSTED_URL", "https://fast-fox-1.eu-west-1.convex.cloud")
-    with pytest.raises(UsageError, match=r"CONVEX_SELF_HOSTED_URL names fast-fox-1"):
+    with pytest.raises(UsageError, match=r"CONVEX_SELF_HOSTED_URL.*fast-fox-1"):
         target()
 
 
@@ -196,7 +197,7 @@ def test_an_env_file_that_cannot_be_read_is_said(content: bytes | None) -> None:
     """A missing or binary env file is an error with its name, not a missing key."""
     if content is not None:
         Path("a.env").write_bytes(content)
-    with pytest.raises(UsageError, match=r"cannot read the env file a\.env"):
+    with pytest.raises(UsageError, match=r"a\.env"):
         target(env_file="a.env")
 
 

@@ -71,6 +71,7 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and end the process with one of the documented exit codes."""
     shared = Shared()
+    shared.watch_keys()
     _secure_streams()
     # Arrow's own allocators keep what they once had: a fifth more memory at the peak of an export to Parquet.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")

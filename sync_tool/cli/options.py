@@ -185,13 +185,34 @@ def _option(section: str, *name_options: str, **settings: Any) -> Callable[[Any]
     )
 
 
+_FROM_FILES: Final = frozenset(
+    f"CONVEX_MSGS_{name}"
+    for name in (
+        *("TABLE", "INDEX", "SESSION_FIELD", "MESSAGE_FIELD", "TIMEOUT", "ATTEMPTS", "CONCURRENCY", "RATE"),
+        *("MAX_READ", "LOCK_WAIT", "ALLOW_HTTP"),
+    )
+)
+"""Our own variables that an env file may set: none of them runs, writes or calls anything."""
+_NOT_FROM_FILES: Final = ("CONVEX_MSGS_KEY_COMMAND", "CONVEX_MSGS_METRICS_FILE", "CONVEX_MSGS_PING_URL")
+
+
 def _take_settings(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Let the env file set our own variables too, where the environment does not."""
+    """Let the env file set our own variables too, where the environment does not.
+
+    Raises:
+        UsageError: it sets one that could run a command, write a file or call a host; such a file may be foreign.
+    """
     if value:
         from sync_tool.deployment.settings import load_settings
 
-        for name, (text, _) in load_settings(value).values.items():
-            if name.startswith("CONVEX_MSGS_"):
+        for name, text in load_settings(value).places[value].items():
+            if name in _NOT_FROM_FILES and name not in os.environ:
+                option = f"--{name.removeprefix('CONVEX_MSGS_').lower().replace('_', '-')}"
+                raise UsageError(
+                    f"{value} sets {name}, which is not taken from a file.",
+                    hint=[("use", f"the environment, or {option}")],
+                )
+            if name in _FROM_FILES:
                 os.environ.setdefault(name, text)
     return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
 def is_terminal(stream: TextIO | None) -> bool:
     """Tell whether a standard stream is there and a terminal."""
     return stream is not None and stream.isatty()
+
+
+class _Notes(logging.Handler):
+    """Prints what the library logs as notes."""
+
+    def __init__(self, shared: Shared) -> None:
+        super().__init__()
+        self._shared = shared
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._shared.note(record.getMessage())
 
 
 class Shared:
@@ -43,6 +55,13 @@ class Shared:
             self.detail(f"trying again in {details.wait_for:.1f} s: {details.caused_by}")
 
         stamina.instrumentation.set_on_retry_hooks([tell])
+
+    def watch_keys(self) -> None:
+        """Tell where a key goes before it is sent, where nobody named its place."""
+        log = logging.getLogger("sync_tool.deployment.settings")
+        log.handlers = [_Notes(self)]
+        log.setLevel(logging.INFO)
+        log.propagate = False
 
     def begin(self, title: str, total: int | None) -> None:
         """Print what is about to be done, and start the progress bar on a terminal."""

@@ -91,14 +91,38 @@ def open_address(
         return History(store)
     text = _spelled_out(str(address))
     if as_of is not None and (text == _LIVE or text.startswith(("@", "http://", "https://"))):
-        raise _no_archive(text)
+        raise _no_archive(_shown(address, text))
     if text == _LIVE:
         return connect(names=names, patience=patience)
     if text.startswith("@"):
         return connect(env_file=text[1:], names=names, patience=patience)
     if text.startswith(("http://", "https://")):
         return connect(text, names=names, patience=patience)
+    _require_path(str(address), text)
     return History(open_stored(text, names, as_of))
+
+
+def _shown(address: str | Path, text: str) -> str:
+    """Return an address for messages: of a variable only its name, as it may hold a password or a key."""
+    return str(address) if str(address).startswith(_VARIABLE) else text
+
+
+def _require_path(address: str, text: str) -> None:
+    """Refuse what is certainly no path, without showing what a variable holds."""
+    try:
+        there = text == STDIN or Path(text).expanduser().exists()
+    except (OSError, RuntimeError):  # a name that is too long, or a home of nobody
+        there = False
+    if there:
+        return
+    if "://" in text:
+        shown = address if address.startswith(_VARIABLE) else f"{text.partition('://')[0]}://"
+        raise UsageError(
+            f"{one_line(shown)} is an address of an unknown kind.",
+            hint=[("known", "https://…, @FILE, live, a path, or a store such as redis://… and sqlite:///…")],
+        )
+    if address.startswith(_VARIABLE):
+        raise UsageError(f"{address} names no file or folder that is there, and no deployment or store.")
 
 
 def open_deployment(address: str | Path, *, names: Names | None = None, patience: Patience | None = None) -> History:
@@ -111,7 +135,7 @@ def open_deployment(address: str | Path, *, names: Names | None = None, patience
     """
     text = _spelled_out(str(address))
     if text != _LIVE and not text.startswith(("@", "http://", "https://")):
-        shown = address if str(address).startswith(_VARIABLE) else one_line(text)
+        shown = one_line(_shown(address, text))
         raise UsageError(f"{shown} names no deployment.", hint=[("give", "@FILE (an env file), a URL, live, env:NAME")])
     return open_address(text, names=names, patience=patience)
 

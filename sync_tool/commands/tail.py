@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from sync_tool.commands.history import History
@@ -54,7 +55,10 @@ def tail(
     if not deployment.has_functions:
         raise Refused(
             f"{MODULE} is not deployed on {deployment.title}, or not for this key: there is nothing to subscribe to.",
-            hint=[("to add it", "convex-msgs init"), ("without it", f"convex-msgs export -s {session!r} --after 1h")],
+            hint=[
+                ("to add it", "convex-msgs init"),
+                ("without it", f"convex-msgs export -s {shlex.quote(session)} --after 1h"),
+            ],
         )
     if not wait and not deployment.door.has_session(session):
         error = unknown_session(session, deployment.door.neighbours(session))

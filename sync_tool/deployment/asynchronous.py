@@ -29,6 +29,7 @@ from sync_tool.deployment.http import (
     wait_for,
     write_again,
 )
+from sync_tool.deployment.loopback import is_loopback
 from sync_tool.errors import UsageError
 
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
@@ -101,7 +102,8 @@ class AsyncClient:
         if pool is None:
             timeout = httpx.Timeout(self._patience.read, connect=self._patience.connect)
             context = tls() if self.url.startswith("https:") else True
-            pool = httpx.AsyncClient(headers=self._headers, timeout=timeout, verify=context)
+            proxies = not is_loopback(self.url)
+            pool = httpx.AsyncClient(headers=self._headers, timeout=timeout, verify=context, trust_env=proxies)
             self._pools[loop] = pool
         return pool
 

@@ -16,6 +16,7 @@ from sync_tool.deployment.catalog import Catalog, check_names, read_catalog
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.functions import MODULE, AppendDoor, FunctionsDoor, is_deployed
 from sync_tool.deployment.http import Http, Patience
+from sync_tool.deployment.loopback import is_loopback
 from sync_tool.deployment.ranges import KeyRange, TimeRange, key_ranges
 from sync_tool.deployment.reading import Door, Reader, require_session
 from sync_tool.deployment.settings import Key, Target, clean_url
@@ -162,7 +163,6 @@ def _look_for_words(door: Door, info: SessionInfo) -> SessionInfo:
 Via = Literal["auto", "functions", "system"]
 
 _SAMPLE_ROWS = 200
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Deployment(Source):
@@ -191,6 +191,7 @@ class Deployment(Source):
         self.patience = patience = patience or Patience()
         self._names = names or Names()
         self.key = target.key
+        target.announce()
         self.client = Client(find_url(target, patience), target.key.secret, patience)
         self.identity: Identity = identify(self.client, target.key)
         self._via = via
@@ -276,7 +277,7 @@ class Deployment(Source):
     @property
     def on_this_machine(self) -> bool:
         """True for a deployment that no app of real users can depend on: a sandbox, ``npx convex dev``."""
-        return urlsplit(self.client.url).hostname in _LOOPBACK
+        return is_loopback(self.client.url)
 
     def appending(self, bytes_per_second: float | None) -> AppendDoor:
         """Return the way to write messages.

@@ -25,6 +25,7 @@ from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import Timeout, Url
 
 from sync_tool._version import __version__
+from sync_tool.deployment.loopback import is_loopback
 from sync_tool.errors import FunctionFailed, NoStreaming, OutputError, Refused, Unreachable, UsageError
 
 # The pool of connections to one host: through which proxy, whose certificates are believed, what a failure means.
@@ -42,7 +43,7 @@ def make_pool(url: str, timeout: Timeout, size: int) -> urllib3.PoolManager:
     parts = urlsplit(url)
     context = tls() if parts.scheme == "https" else None
     proxy = getproxies().get(parts.scheme)
-    if not proxy or proxy_bypass(parts.hostname or ""):
+    if not proxy or is_loopback(url) or proxy_bypass(parts.hostname or ""):
         return urllib3.PoolManager(timeout=timeout, retries=False, maxsize=size, ssl_context=context)
     address, login = _read_proxy(proxy, f"{parts.scheme.upper()}_PROXY")
     return urllib3.ProxyManager(

@@ -52,8 +52,8 @@ class Subscription:
     def __init__(self, url: str, key: str, path: str, args: dict[str, Any]) -> None:
         self._newest: Any = None
         self._changed = threading.Condition()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "sync_tool.deployment.subscriber"],
+        self._process = subprocess.Popen(  # -P: no module comes from the folder that the user is in
+            [sys.executable, "-P", "-m", "sync_tool.deployment.subscriber"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

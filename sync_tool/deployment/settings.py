@@ -1,16 +1,18 @@
 """Which deployment, and with which key: flags, environment, env files, and the key itself.
 
-The rules are those of the official CLI (``npm-packages/convex/src/cli/lib/deploymentSelection.ts``)
-with one addition: a URL that contradicts the key is refused.
+The rules are those of the official CLI (``npm-packages/convex/src/cli/lib/deploymentSelection.ts``), and stricter in
+two respects: a URL that contradicts the key is refused, and a key goes only with an address from the same place.
+A folder that was cloned from somebody thus never decides to which host a key of the environment is sent.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,6 +20,7 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from sync_tool.deployment.loopback import is_loopback
 from sync_tool.errors import UsageError
 
 # What a deploy or admin key says about itself. Forms: get-convex/convex-backend, ``npm-
@@ -90,9 +93,18 @@ _KEY_VARIABLES: Final = ("CONVEX_DEPLOY_KEY", "CONVEX_DEPLOYMENT_TOKEN")
 _ADMIN_KEY: Final = "CONVEX_SELF_HOSTED_ADMIN_KEY"
 _SELF_HOSTED_URL: Final = "CONVEX_SELF_HOSTED_URL"
 _APP_URL_PREFIXES: Final = ("", "NEXT_PUBLIC_", "VITE_", "PUBLIC_", "REACT_APP_", "EXPO_PUBLIC_")
+_URL_VARIABLES: Final = (_SELF_HOSTED_URL, *(f"{prefix}CONVEX_URL" for prefix in _APP_URL_PREFIXES))
+_PROVISION_HOST: Final = "CONVEX_PROVISION_HOST"
+_ALLOW_HTTP: Final = "CONVEX_MSGS_ALLOW_HTTP"
 _IGNORED_KEY: Final = "<ignore_deploy_key>"
 _KEY_COMMAND_SECONDS: Final = 60
-_GIVEN: Final = "the argument 'key'"
+_ENVIRONMENT: Final = "environment"
+_ARGUMENT: Final = "the argument 'key'"
+_COMMAND: Final = "--key-command"
+_IMPLICIT: Final = (_ENVIRONMENT, ".env.local", ".env")
+_log = logging.getLogger(__name__)
+_USERS_OWN: Final = (_ENVIRONMENT, _ARGUMENT, _COMMAND)
+"""Places that only the user fills; every other place is a file, which may have come with a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,33 +115,62 @@ class Target:
     url: str | None
     """Base URL without a trailing slash; None if only the key says where (ask `provisioning_host`)."""
     provisioning_host: str = "https://api.convex.dev"
+    origin: str = field(default="", compare=False)
+    """Where the key was found, unless the user named the place: an env file, an argument, a command."""
+
+    def announce(self) -> None:
+        """Log where a key goes that nobody named on the command line; before the first request that carries it."""
+        if self.origin:
+            _log.info("the key from %s goes to %s", self.origin, self.url or f"Convex, for {self.key.label}")
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable that is set, and the place where it was found."""
+
+    name: str
+    value: str
+    place: str
+
+    @property
+    def origin(self) -> str:
+        """Name and place, for messages."""
+        if self.place in (_ARGUMENT, _COMMAND):
+            return self.place
+        return self.name if self.place == _ENVIRONMENT else f"{self.name} of {self.place}"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Variables as found in the environment and in env files, with where each came from."""
+    """Variables of the environment and of env files, by the place where they were found."""
 
-    values: Mapping[str, tuple[str, str]]
+    places: Mapping[str, Mapping[str, str]] = field(repr=False)
+    """Place after place, the first that has a variable wins; without empty variables."""
     looked_in: tuple[str, ...] = ()
     directory: Path = field(default_factory=Path.cwd)
 
-    def get(self, name: str) -> str | None:
-        """Return a variable's value; None where it is unset or empty."""
-        found = self.values.get(name)
-        return found[0] if found else None
+    def find(self, names: Iterable[str], places: Iterable[str] | None = None) -> Variable | None:
+        """Return the first of several variables that is set in one of `places` (None: anywhere)."""
+        order = [place for place in self.places if places is None or place in places]
+        for name in names:
+            for place in order:
+                if name in self.places[place]:
+                    return Variable(name, self.places[place][name], place)
+        return None
 
     def with_key(self, key: str) -> Settings:
         """Return settings in which `key` is the one that counts."""
-        others = {name: found for name, found in self.values.items() if name not in (*_KEY_VARIABLES, _ADMIN_KEY)}
-        name = _KEY_VARIABLES[0]
-        return Settings({**others, name: (key, _GIVEN)}, self.looked_in, self.directory)
+        keys = (*_KEY_VARIABLES, _ADMIN_KEY)
+        others = {
+            place: {name: value for name, value in values.items() if name not in keys}
+            for place, values in self.places.items()
+        }
+        return Settings({_ARGUMENT: {_KEY_VARIABLES[0]: key}, **others}, self.looked_in, self.directory)
 
-    def origin(self, name: str) -> str:
-        """Return where a variable was found, for messages."""
-        place = self.values[name][1]
-        if place == _GIVEN:
-            return place
-        return name if place == "environment" else f"{name} of {place}"
+    def precedes(self, one: str, other: str) -> bool:
+        """Return whether the variables of one place beat those of another."""
+        order = list(self.places)
+        return one in order and other in order and order.index(one) < order.index(other)
 
 
 def load_settings(env_file: str | Path | None = None, directory: Path | None = None) -> Settings:
@@ -146,72 +187,113 @@ def load_settings(env_file: str | Path | None = None, directory: Path | None = N
     env_file = env_file or os.environ.get("CONVEX_MSGS_ENV_FILE") or None
     if env_file:
         path = Path(env_file).expanduser()
-        return Settings(_tagged(_read_env_file(path), str(env_file)), (str(env_file),), directory)
-    values = _tagged(os.environ, "environment")
+        return Settings({str(env_file): _set(_read_env_file(path))}, (str(env_file),), directory)
+    places = {_ENVIRONMENT: _set(os.environ)}
     for name in (".env.local", ".env"):
         if (directory / name).is_file():
-            found = _tagged(_read_env_file(directory / name), name)
-            values = {**found, **values}
-    return Settings(values, (_KEY_VARIABLES[0], _ADMIN_KEY, "./.env.local", "./.env"), directory)
+            places[name] = _set(_read_env_file(directory / name))
+    return Settings(places, (_KEY_VARIABLES[0], _ADMIN_KEY, "./.env.local", "./.env"), directory)
 
 
 def find_target(settings: Settings, url: str | None = None, key_command: str | None = None) -> Target:
     """Decide which deployment is meant.
 
     Args:
-        settings: what `load_settings` found.
+        settings: the variables, from `load_settings`.
         url: a URL given by hand; beats every variable, but may not contradict the key.
         key_command: a shell command whose standard output is the key; beats every variable.
 
     Raises:
-        UsageError: no key, a token that is no key, no URL, or a URL of another deployment than the key's.
+        UsageError: no key, a token that is no key, no URL, a URL of another deployment than the key's, or a URL from
+            another place than the key.
     """
     url = clean_url(url) if url else None
-    key = _find_key(settings, key_command)
-    local = None if key else _local_deployment(settings)
-    if local:
+    found = _find_key(settings, key_command)
+    if found is None:
+        local = _local_deployment(settings)
+        if local is None:
+            raise _no_key(settings)
         return Target(local.key, url or local.url)
-    if key is None:
-        raise _no_key(settings)
-    host = clean_url(settings.get("CONVEX_PROVISION_HOST") or "https://api.convex.dev")
+    key = parse_key(found.value, found.origin)
+    origin = found.origin if found.place in _IMPLICIT and _ENVIRONMENT in settings.places else ""
     if url:
         _refuse_contradiction(key, url, "--url")
-        return Target(key, url, host)
-    if key.type:
-        own = settings.get(_SELF_HOSTED_URL)
-        if own:
-            _refuse_contradiction(key, own, settings.origin(_SELF_HOSTED_URL))
-        return Target(key, None, host)
-    return Target(key, _find_url(settings), host)
+        return Target(key, url, origin=origin)
+    if key.type is None:
+        return Target(key, _find_url(settings, found), origin=origin)
+    own = settings.find([_SELF_HOSTED_URL])
+    if own:
+        _refuse_contradiction(key, own.value, own.origin)
+    return Target(key, None, _find_provisioning_host(settings, found), origin)
 
 
-def _find_key(settings: Settings, key_command: str | None) -> Key | None:
+def _find_key(settings: Settings, key_command: str | None) -> Variable | None:
+    """Return the key of the first place that has one; in each place the kinds of keys have their order."""
     if key_command:
-        return parse_key(_run_key_command(key_command), "--key-command")
-    for name in (*_KEY_VARIABLES, _ADMIN_KEY):
-        text = settings.get(name)
-        if text and text.strip() != _IGNORED_KEY:
-            return parse_key(text, settings.origin(name))
+        return Variable(_KEY_VARIABLES[0], _run_key_command(key_command), _COMMAND)
+    ignored = set()
+    for place, values in settings.places.items():
+        for name in (*_KEY_VARIABLES, _ADMIN_KEY):
+            text = values.get(name, "").strip()
+            if text == _IGNORED_KEY:
+                ignored.add(name)
+            elif text and name not in ignored:
+                return Variable(name, text, place)
     return None
 
 
-def _find_url(settings: Settings) -> str:
+def _find_url(settings: Settings, key: Variable) -> str:
     """Return the URL of a self-hosted or local deployment, whose key does not say where it is."""
-    for name in (_SELF_HOSTED_URL, *(f"{prefix}CONVEX_URL" for prefix in _APP_URL_PREFIXES)):
-        url = settings.get(name)
-        if url:
-            return clean_url(url)
-    raise UsageError(
-        "no URL: this key is of a self-hosted deployment and does not say where that is.",
-        hint=[("set", f"{_SELF_HOSTED_URL}, or give --url https://…")],
+    own = settings.find(_URL_VARIABLES, _beside(key))
+    if own is None:
+        other = settings.find(_URL_VARIABLES)
+        if other is not None:
+            raise _from_elsewhere(key, other)
+        raise UsageError(
+            "no URL: this key is of a self-hosted deployment and does not say where that is.",
+            hint=[("set", f"{_SELF_HOSTED_URL}, or give --url https://…")],
+        )
+    url = clean_url(own.value)
+    chosen = settings.find([_SELF_HOSTED_URL])  # it beats what stands in a later place
+    if chosen and settings.precedes(chosen.place, own.place) and clean_url(chosen.value) != url:
+        raise _from_elsewhere(key, chosen)
+    return url
+
+
+def _find_provisioning_host(settings: Settings, key: Variable) -> str:
+    """Return who is asked for the address of a cloud deployment; the request carries the key."""
+    host = settings.find([_PROVISION_HOST], {_ENVIRONMENT, *_beside(key)})
+    if host is None:
+        other = settings.find([_PROVISION_HOST])
+        if other is not None:
+            raise _from_elsewhere(key, other)
+    return clean_url(host.value if host else "https://api.convex.dev")
+
+
+def _beside(key: Variable) -> tuple[str, ...]:
+    """Return the places whose addresses may go with a key."""
+    return (_ENVIRONMENT,) if key.place in _USERS_OWN else (key.place,)
+
+
+def _from_elsewhere(key: Variable, address: Variable) -> UsageError:
+    place = _ENVIRONMENT if key.place in _USERS_OWN else key.place
+    action = f"set {address.name} in {_shown(place)} and nowhere else"
+    return UsageError(
+        f"the key is from {key.origin}, but the address from {address.origin}: "
+        "a key is sent only to an address from the same place.",
+        hint=[("either", f"give --url, or {action}"), ("or", f"use a key that stands in {_shown(address.place)}")],
     )
+
+
+def _shown(place: str) -> str:
+    return "the environment" if place == _ENVIRONMENT else place
 
 
 def clean_url(url: str) -> str:
     """Return a base URL without a trailing slash.
 
     Raises:
-        UsageError: it is none, or holds a user or a password.
+        UsageError: it is none, holds a user or a password, or would carry a key in clear over a network.
     """
     try:
         parts = urlsplit(url.strip())
@@ -223,7 +305,16 @@ def clean_url(url: str) -> str:
         raise UsageError(f"{shown!r} is not the URL of a deployment.", hint=[("like", "https://NAME.convex.cloud")])
     if "@" in parts.netloc:
         raise UsageError("the URL holds a user or a password; keys belong into the environment or an env file.")
+    if parts.scheme == "http" and not is_loopback(url.strip()) and not _http_allowed():
+        raise UsageError(
+            f"http:// to {parts.netloc} would send the key in clear.",
+            hint=[("use", "https://"), ("or", f"{_ALLOW_HTTP}=1, where the network between is your own")],
+        )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def _http_allowed() -> bool:
+    return os.environ.get(_ALLOW_HTTP, "").strip().lower() in ("1", "true", "yes", "on")
 
 
 def cloud_name(url: str) -> str | None:
@@ -249,7 +340,8 @@ def _refuse_contradiction(key: Key, url: str, origin: str) -> None:
 
 def _local_deployment(settings: Settings) -> Target | None:
     """Return the deployment that `npx convex dev` runs on this machine, if that is the one selected."""
-    selected = settings.get("CONVEX_DEPLOYMENT") or ""
+    deployment = settings.find(["CONVEX_DEPLOYMENT"])
+    selected = deployment.value if deployment else ""
     kind, _, name = selected.partition("#")[0].strip().partition(":")
     if kind not in ("local", "anonymous"):
         return None
@@ -274,11 +366,11 @@ def _read_local_config(path: Path) -> Target:
 
 
 def _no_key(settings: Settings) -> UsageError:
-    deployment = (settings.get("CONVEX_DEPLOYMENT") or "").partition("#")[0].strip()
+    deployment = settings.find(["CONVEX_DEPLOYMENT"])
     hint = [("looked in", ", ".join(settings.looked_in))]
-    if deployment:
-        place = settings.values["CONVEX_DEPLOYMENT"][1]
-        found = f"{place} names {deployment} but holds no key (the login of `npx convex` is not read)"
+    named = deployment.value.partition("#")[0].strip() if deployment else ""
+    if deployment and named:
+        found = f"{deployment.place} names {named} but holds no key (the login of `npx convex` is not read)"
         hint.append(("found", found))
     hint += [
         ("make one", "npx convex deployment token create convex-msgs --prod --save-env .env.msgs"),
@@ -315,5 +407,5 @@ def _read_env_file(path: Path) -> dict[str, str | None]:
         raise UsageError(f"cannot read the env file {path}: {reason}.") from None
 
 
-def _tagged(values: Mapping[str, str | None], place: str) -> dict[str, tuple[str, str]]:
-    return {name: (value, place) for name, value in values.items() if value and value.strip()}
+def _set(values: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value and value.strip()}

@@ -152,13 +152,12 @@ class _Worker:
     """A process that calls one function."""
 
     def __init__(self, function: Callable[[Any], Any], seed: str) -> None:
-        # Not `-m`, which would look for modules in the folder that the user is in.
-        path = [*map(str, sys.path)]
-        code = f"import sys; sys.path[:] = {path!r}; from sync_tool.parallel.processes import serve; serve()"
+        paths = [str(path) for path in sys.path if path]  # the empty one is the folder that the user is in
+        code = f"import sys; sys.path[:] = {paths!r}; from sync_tool.parallel.processes import serve; serve()"
         try:
             with _signals_held():
                 self._process = subprocess.Popen(  # noqa: S603  # our own program
-                    [sys.executable, "-c", code],
+                    [sys.executable, "-P", "-c", code],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     env={**os.environ, "PYTHONHASHSEED": seed},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fnmatch import translate
@@ -92,7 +93,7 @@ def unknown_session(session: str, candidates: Iterable[str]) -> UsageError:
         return UsageError(f"no session {session!r}: there are no sessions.", hint=[("", "nothing was written.")])
     listed = ", ".join(map(repr, near))
     shared = os.path.commonprefix([session, *near])  # noqa: RUF071  # by letters is what is meant
-    advice = f"--match {shared + '*'!r}          nothing was written."
+    advice = f"--match {shlex.quote(shared + '*')}          nothing was written."
     hint = ("a pattern?", advice) if shared else ("", "nothing was written.")
     return UsageError(f"no session {session!r}. Nearest ids: {listed}.", hint=[hint])
 

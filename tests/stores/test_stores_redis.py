@@ -137,7 +137,7 @@ def test_messages_that_arrive_while_reading_disturb_nothing(redis_url: str) -> N
 
 def test_a_server_that_is_not_there(short_folder: Path) -> None:
     """No answer is exit code 5, and says which server."""
-    with pytest.raises(Unreachable, match=r"redis 127\.0\.0\.1:1/0 does not answer"):
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1/0"):
         opened("redis://127.0.0.1:1/0")
 
 
@@ -168,7 +168,7 @@ def test_only_the_right_to_read_is_needed(redis_socket: Path, redis_url: str) ->
     reader = opened("env:reader", held)
     assert len(rows(reader)) == sum(len(messages) for messages in SESSIONS.values())
     blind = opened("env:blind", held)
-    with pytest.raises(Refused, match="no permissions"):
+    with pytest.raises(Refused):
         list(blind.records())
     reader.close()
     blind.close()
