@@ -273,7 +273,7 @@ def test_going_on_in_pieces_doubles_nothing(
     tmp_path: Path, sandbox: Sandbox, via: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut into many pieces for several readers, an export that goes on still holds every row once and in order."""
-    monkeypatch.setattr(reading, "_ROWS_A_PIECE", 40)
+    monkeypatch.setattr(reading, "_ROWS_A_CHUNK", 40)
     monkeypatch.setattr(partitions, "_ROWS_A_PART", 150)
     with cm.connect(sandbox.url, key=sandbox.key, via=via) as connected:
         for stop in (170, 500, 901):

@@ -17,7 +17,7 @@ from faults.proxying import running_proxy
 from importing import NOON, Target, history, message, row, write
 from running import convex_msgs, running_sandbox
 from sync_tool.commands.import_ import keep_times as keeping
-from sync_tool.deployment.snapshot import SnapshotDoor
+from sync_tool.deployment.snapshot import SnapshotWriter
 
 ABC = ["a", "b", "c"]
 
@@ -175,13 +175,13 @@ def test_an_import_that_is_still_written_is_awaited(target: Target, monkeypatch:
 def test_a_refused_import_writes_nothing(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that appears after the plan: the deployment refuses the whole import, and says why."""
     source = write(Path("a.jsonl"), history("s", ABC))
-    original = SnapshotDoor.upload
+    original = SnapshotWriter.upload
 
-    def upload(door: SnapshotDoor, *arguments: Any) -> str:
+    def upload(door: SnapshotWriter, *arguments: Any) -> str:
         target.append("live", "x")
         return original(door, *arguments)
 
-    monkeypatch.setattr(SnapshotDoor, "upload", upload)
+    monkeypatch.setattr(SnapshotWriter, "upload", upload)
     with pytest.raises(cm.UsageError, match="did not take the rows: Table messages already exists"):
         put(target, source)
     assert (target.texts("s"), target.texts("live")) == ([], ["x"])

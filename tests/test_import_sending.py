@@ -18,7 +18,7 @@ from running import deployment_of, running_sandbox
 from sandbox.importing import post, status, upload, zipped
 from sync_tool.commands.import_ import run as import_
 from sync_tool.commands.import_.sending import MAX_BYTES, MAX_ROWS
-from sync_tool.deployment.functions import AppendDoor, Appended, Batch, Moved
+from sync_tool.deployment.functions import Appended, Batch, FunctionsWriter, Moved
 from sync_tool.encoding.validators import ANY
 
 Results = list[Appended | Moved]
@@ -45,14 +45,14 @@ class Calls:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: list[list[Batch]] = []
         self.before: dict[int, Callable[[], None]] = {}
-        original = AppendDoor.append
+        original = FunctionsWriter.append
 
-        def append(door: AppendDoor, batches: list[Batch]) -> Results:
+        def append(door: FunctionsWriter, batches: list[Batch]) -> Results:
             self.made.append(list(batches))
             self.before.pop(len(self.made), lambda: None)()
             return original(door, batches)
 
-        monkeypatch.setattr(AppendDoor, "append", append)
+        monkeypatch.setattr(FunctionsWriter, "append", append)
 
     @property
     def rows(self) -> list[int]:
@@ -274,8 +274,8 @@ def test_an_earlier_larger_call_may_commit_late(target: Target, calls: Calls) ->
         documents = [json.dumps({"sessionId": session, "message": one["message"]}).encode() for one in
                      history(session, numbered(700))]  # fmt: skip
         late = [Batch(session, documents, None)]
-        door = deployment_of(there).appending(None)
-        calls.before[1] = lambda: AppendDoor.append(door, late) and None
+        door = deployment_of(there).writer(None)
+        calls.before[1] = lambda: FunctionsWriter.append(door, late) and None
         report = cm.import_(source, there)
     assert (report.exit_code, report.conflicts) == (0, ())
     assert target.texts(session) == numbered(900)

@@ -120,7 +120,7 @@ def test_recent_sessions_are_found_behind_a_long_one(environment: Path, monkeypa
         expected = list(history.sessions(recent=12))
         monkeypatch.setattr(recent, "_PAGES_BEFORE_LISTING", 0)
         monkeypatch.setattr(recent, "RECENT_ROWS", 1)
-        found = recent.recent_sessions(deployment_of(history)._make_door(1), 12)
+        found = recent.recent_sessions(deployment_of(history)._make_reader(1), 12)
     assert [(info.session, info.last) for info in found] == [(info.session, info.last) for info in expected]
 
 

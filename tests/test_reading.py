@@ -1,4 +1,4 @@
-"""Selections read from a deployment through each door: always exactly what the sample data holds."""
+"""Selections read from a deployment through each reader: always exactly what the sample data holds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import sync_tool as cm
 from running import ROOT, Sandbox, deployment_of, running_sandbox
 from sync_tool.deployment import reading
 from sync_tool.deployment.ranges import KeyRange, TimeRange
-from sync_tool.deployment.system import SystemDoor
+from sync_tool.deployment.system import SystemReader
 from sync_tool.encoding.canonical import dumps
 from sync_tool.errors import FunctionFailed, UsageError
 
@@ -27,13 +27,13 @@ TIMES = sorted(row.time for row in ROWS)
 
 @pytest.fixture(params=["functions", "system", "functions, cut", "system, cut", "file"])
 def history(request: pytest.FixtureRequest, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[cm.History]:
-    """The same messages five ways: through each door, in one piece and cut into many, and from a file."""
+    """The same messages five ways: through each reader, in one piece and cut into many, and from a file."""
     via, _, cut = request.param.partition(", ")
     if via == "file":
         yield cm.open(SAMPLE)
         return
     if cut:
-        monkeypatch.setattr(reading, "_ROWS_A_PIECE", 40)
+        monkeypatch.setattr(reading, "_ROWS_A_CHUNK", 40)
     with cm.connect(sandbox.url, key=sandbox.key, via=via) as connected:
         yield connected
 
@@ -157,7 +157,7 @@ def test_an_index_that_is_not_there_is_named(sandbox: Sandbox, names: cm.Names) 
 
 
 def test_other_names_work_throughout(tmp_path: Path) -> None:
-    """A table, index and session field of one's own are read through both doors."""
+    """A table, index and session field of one's own are read through both readers."""
     row = {"_creationTime": 1785578520000.5, "_id": "j57000820c20a1g7104gm2rc1n8jsdxb", "userId": "u 1"}
     line = dumps({**row, "message": {"type": "human", "data": {"content": "a"}}}).decode()
     (tmp_path / "rows.jsonl").write_text(line + "\n")
@@ -193,14 +193,14 @@ def test_a_page_that_is_refused_shrinks(tmp_path: Path, flags: tuple[str, ...], 
 @pytest.mark.parametrize("via", ["functions", "system"])
 def test_pieces_hold_every_row_once(sandbox: Sandbox, via: Any) -> None:
     """Wherever a table or a prefix of it is cut, the pieces together are its rows in order; and there are many."""
-    door = deployment_of(cm.connect(sandbox.url, key=sandbox.key, via=via)).door
+    door = deployment_of(cm.connect(sandbox.url, key=sandbox.key, via=via)).reader
     for where in (KeyRange(), KeyRange(first="cust-", stop="cust."), KeyRange(first="h", stop="i")):
         expected = [
             row.id
             for row in ROWS
             if where.first is None or (isinstance(row.session, str) and where.first <= row.session < (where.stop or ""))
         ]
-        pieces = door.pieces(where, 200)
+        pieces = door.chunks(where, 200)
         assert [row.id for piece in pieces for page in door.pages(piece) for row in page.rows] == expected
         assert len(pieces) > (1 if via == "functions" or where.first != "h" else 0)
 
@@ -214,16 +214,16 @@ def test_readers_in_threads_shrink_together(tmp_path: Path, via: Any) -> None:
         pytest.MonkeyPatch.context() as patch,
         cm.connect(slow.url, key=slow.key, via=via) as connected,
     ):
-        patch.setattr(reading, "_ROWS_A_PIECE", 40)
+        patch.setattr(reading, "_ROWS_A_CHUNK", 40)
         assert ids(connected.messages(match=["*"])) == [row.id for row in ROWS[:300] if isinstance(row.session, str)]
 
 
 @pytest.mark.parametrize("where", [KeyRange(), TimeRange(after=TIMES[300])], ids=["sessions", "times"])
 @pytest.mark.parametrize("data", [{"isConvexSystemError": True, "paginationError": "InvalidCursor"}, None], ids=str)
 def test_a_cursor_that_dies_is_no_gap(sandbox: Sandbox, where: Any, data: Any) -> None:
-    """When the system door's cursor dies in the middle, said or redacted, reading goes on by key or by time."""
+    """When the system reader's cursor dies in the middle, said or redacted, reading goes on by key or by time."""
     client = deployment_of(cm.connect(sandbox.url, key=sandbox.key)).client
-    door = SystemDoor(client, cm.Names(), 100)
+    door = SystemReader(client, cm.Names(), 100)
     real = door._ask
     calls = 0
 

@@ -25,7 +25,7 @@ from sync_tool.commands.export.export import SILENT
 from sync_tool.commands.restore.package import packed
 from sync_tool.commands.restore.snapshot_import import Begun, RestoreJournal, refused_import
 from sync_tool.deployment.client import Client
-from sync_tool.deployment.snapshot import ImportStatus, SnapshotDoor
+from sync_tool.deployment.snapshot import ImportStatus, SnapshotWriter
 from sync_tool.rows.model import Names, Page, Selection
 
 ROWS = 2_407
@@ -391,7 +391,7 @@ def test_killed_at_the_confirmation_and_run_again(moment: str, saved: Path, targ
 class Late:
     """A file during whose reading the import of an earlier call comes to its end."""
 
-    def __init__(self, file: cm.History, door: SnapshotDoor, import_id: str) -> None:
+    def __init__(self, file: cm.History, door: SnapshotWriter, import_id: str) -> None:
         self._file = file
         self._door = door
         self._import_id = import_id
@@ -410,7 +410,7 @@ def test_an_earlier_import_may_end_while_its_rows_are_read_again(
     """The table was empty when the second call began, and holds the rows when it has looked: that is the joined end."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     with cm.open(saved / "rows.jsonl") as rows, cm.connect(target.url, key=target.key) as history:
-        door = SnapshotDoor(Client(target.url, target.key), print)
+        door = SnapshotWriter(Client(target.url, target.key), print)
         with packed(rows, Selection(), Names(), SILENT) as package:
             import_id = door.upload(package.file, package.bytes, "requireEmpty")
             door.settled(import_id)

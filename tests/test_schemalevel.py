@@ -27,7 +27,7 @@ def fields(**validators: Any) -> dict[str, Any]:
 def catalog(document: Any, *, enforced: bool = True) -> Catalog:
     """Return the catalog of a deployment that declares one table."""
     table = {"tableName": "messages", "indexes": [], "documentType": document}
-    return Catalog(("messages",), {"tables": [table], "schemaValidation": enforced})
+    return Catalog({"tables": [table], "schemaValidation": enforced})
 
 
 def document(data: Any) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def test_levels(declared: Any, level: str) -> None:
 def test_a_schema_that_is_not_enforced_takes_everything() -> None:
     """schemaValidation: false, no schema, and a table that is not declared refuse nothing."""
     assert schema_level(catalog(document(DOCUMENTED), enforced=False), NAMES) == "langchain"
-    assert schema_level(Catalog(("messages",), None), NAMES) == "langchain"
+    assert schema_level(Catalog(None), NAMES) == "langchain"
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from sync_tool.commands.opening import connect
 from sync_tool.deployment import stream as longanswer
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.http import Patience
-from sync_tool.deployment.stream import INVALID_CURSOR, ChangePage, LongAnswer, StreamDoor
+from sync_tool.deployment.stream import INVALID_CURSOR, ChangePage, LongAnswer, StreamReader
 from sync_tool.encoding.canonical import canonical_to_export, dumps, dumps_export, export_to_canonical, loads
 from sync_tool.errors import CursorExpired, NoStreaming, Refused, Unreachable
 from sync_tool.rows.model import Names, Selection
@@ -36,9 +36,9 @@ from values import OBJECTS
 KEYED = {"table": "messages", "index": "bySessionId", "keyField": "sessionId"}
 
 
-def door_of(url: str, key: str, **patience: Any) -> StreamDoor:
+def door_of(url: str, key: str, **patience: Any) -> StreamReader:
     """Return a door to the table with LangChain's names."""
-    return StreamDoor(Client(url, key, Patience(**patience)), Names())
+    return StreamReader(Client(url, key, Patience(**patience)), Names())
 
 
 class Change(NamedTuple):
@@ -57,7 +57,7 @@ def changes_in(page: ChangePage) -> Iterator[Change]:
             yield Change(row.id, ts, None if gone else row.raw)
 
 
-def changes_of(door: StreamDoor) -> list[Change]:
+def changes_of(door: StreamReader) -> list[Change]:
     """Return all changes from the beginning."""
     return [change for page in door.pages(None) for change in changes_in(page)]
 
@@ -69,7 +69,7 @@ class Copy:
         self.rows: dict[str, tuple[int, bytes | None]] = {}
         self.cursor: str | None = None
 
-    def follow(self, door: StreamDoor, after_page: Callable[[], None] = lambda: None) -> list[str]:
+    def follow(self, door: StreamReader, after_page: Callable[[], None] = lambda: None) -> list[str]:
         """Take everything there is; return the cursor of each page."""
         cursors = []
         for page in door.pages(self.cursor):
@@ -394,14 +394,14 @@ ROW = b'{"component":"","table":"messages","ts":5,"deleted":false,"value":%s}'
 PROBE = """
 import sys
 from sync_tool.deployment.client import Client
-from sync_tool.deployment.stream import StreamDoor
+from sync_tool.deployment.stream import StreamReader
 from sync_tool.rows.model import Names
 
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 
 before = peak()
-for page in StreamDoor(Client(sys.argv[1], "k"), Names()).pages(None):
+for page in StreamReader(Client(sys.argv[1], "k"), Names()).pages(None):
     rows = sum(len(changes.ts) for changes in page.changes)
 print(rows, page.bytes, page.cursor, peak() - before)
 """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from sync_tool.commands.history import History
-from sync_tool.deployment.catalog import DOCUMENTED, OTHER, check_names, schema_level
+from sync_tool.deployment.catalog import DOCUMENTED, OTHER, schema_level
 from sync_tool.deployment.deployment import Deployment
 from sync_tool.errors import ConvexMsgsError, Exit, NoStreaming, Refused, UsageError, only_this_refused
 
@@ -56,8 +56,7 @@ def doctor(history: History) -> DoctorReport:
     findings = [_reach(deployment), _key(deployment)]
     code = Exit.DONE
     try:
-        if deployment.catalog is not None:
-            check_names(deployment.catalog, deployment.names)
+        deployment.check_names()
         findings += _table(deployment)
     except ConvexMsgsError as error:
         advice = "; ".join(f"{label}: {text}" for label, text in error.hint_lines)

@@ -29,7 +29,7 @@ def list_sessions(
         raise UsageError("--recent lists the newest sessions of all; it does not go with a selection or --count.")
     title = f"{history.title} · table {history.names.table}"
     deployment = history.capability(Deployment)
-    if deployment is not None and deployment.door.name == "system":
+    if deployment is not None and deployment.reader.name == "system":
         title += " · nothing deployed there is needed or changed"
     progress.begin(title, None)
     progress.detail(history.method)

@@ -60,8 +60,8 @@ def tail(
                 ("without it", f"convex-msgs export -s {shlex.quote(session)} --after 1h"),
             ],
         )
-    if not wait and not deployment.door.has_session(session):
-        error = unknown_session(session, deployment.door.neighbours(session))
+    if not wait and not deployment.reader.has_session(session):
+        error = unknown_session(session, deployment.reader.neighbours(session))
         raise UsageError(error.message, hint=[("not begun yet?", "--wait")])
     follower = Follower(deployment.client, deployment.key.secret, deployment.names, session)
     newest = follower.begin(last)

@@ -1,4 +1,4 @@
-"""What the deployment says about its tables, indexes and declared schema."""
+"""Tables, indexes and the active schema of a deployment."""
 
 from __future__ import annotations
 
@@ -13,20 +13,18 @@ from sync_tool.rows.model import Names
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Tables and the active schema."""
+    """The active schema."""
 
-    tables: tuple[str, ...]
-    """User tables that exist, declared or not."""
     schema: dict[str, Any] | None
-    """The active schema as pushed; None where none is declared."""
+    """As pushed; None if there is none."""
 
     def declared(self, table: str) -> dict[str, Any] | None:
-        """Return the table's declaration; None where it has none."""
+        """Return the declaration of a table; None if the schema has none."""
         tables = (self.schema or {}).get("tables", [])
         return next((found for found in tables if found.get("tableName") == table), None)
 
     def indexes(self, table: str) -> dict[str, list[str]]:
-        """Return the table's indexes: name to fields, without the ``_creationTime`` that Convex appends."""
+        """Return the indexes of a table: name to fields, without the ``_creationTime`` that Convex appends."""
         declared = self.declared(table) or {}
         return {
             index["indexDescriptor"]: [field for field in index["fields"] if field != "_creationTime"]
@@ -35,49 +33,53 @@ class Catalog:
 
 
 def read_catalog(client: Client) -> Catalog | None:
-    """Ask the deployment for its catalog; None where it does not answer such questions (rights, age)."""
-    try:
-        schemas = client.query_value("_system/frontend/getSchemas", {})
-        opts = {"paginationOpts": {"numItems": 1000.0, "cursor": None}}
-        tables = client.query_value("_system/cli/tables", opts)
-    except Refused as error:
-        if not only_this_refused(error):
-            raise
+    """Return the catalog of a deployment; None if the key may not read it."""
+    schemas = _query(client, "_system/frontend/getSchemas", {})
+    if schemas is None:
         return None
     active = schemas.get("active")
-    return Catalog(
-        tables=tuple(sorted(table["name"] for table in tables["page"])),
-        schema=json.loads(active) if isinstance(active, str) else None,
-    )
+    return Catalog(json.loads(active) if isinstance(active, str) else None)
+
+
+def table_names(client: Client) -> tuple[str, ...]:
+    """Return the user tables that exist, declared or not; empty if the key may not list them."""
+    tables = _query(client, "_system/cli/tables", {"paginationOpts": {"numItems": 1000.0, "cursor": None}})
+    return () if tables is None else tuple(sorted(table["name"] for table in tables["page"]))
 
 
 def table_numbers(client: Client) -> dict[int, str] | None:
-    """Return which table has which number, the one that its ids begin with; None where the key may not know."""
+    """Return the table of each table number, with which its ids begin; None if the key may not list them."""
+    mapping = _query(client, "_system/frontend/getTableMapping", {})
+    return None if mapping is None else {int(number): name for number, name in mapping.items()}
+
+
+def _query(client: Client, path: str, args: dict[str, Any]) -> Any:
+    """Return the result of a system query; None if only this query is refused."""
     try:
-        mapping = client.query_value("_system/frontend/getTableMapping", {})
+        return client.query_value(path, args)
     except Refused as error:
         if not only_this_refused(error):
             raise
         return None
-    return {int(number): name for number, name in mapping.items()}
 
 
-def check_names(catalog: Catalog, names: Names) -> None:
-    """See that the table exists and that its index keeps sessions in time order.
+def check_names(client: Client, catalog: Catalog, names: Names) -> None:
+    """Check that the table exists and that its index keeps sessions in time order.
 
     Raises:
         UsageError: no such table or index, or an index on other fields than exactly the session field.
     """
-    if names.table not in catalog.tables and catalog.declared(names.table) is None:
-        there = ", ".join(catalog.tables[:12]) or "none"
-        raise UsageError(
-            f"no table {names.table!r} in this deployment.",
-            hint=[("tables", there), ("another?", "--table NAME")],
-        )
     indexes = catalog.indexes(names.table)
     fields = indexes.get(names.index)
     if fields == [names.session_field]:
         return
+    if catalog.declared(names.table) is None:
+        tables = table_names(client)
+        if names.table not in tables:
+            raise UsageError(
+                f"no table {names.table!r} in this deployment.",
+                hint=[("tables", ", ".join(tables[:12]) or "none"), ("another?", "--table NAME")],
+            )
     raise UsageError(_index_fault(names, fields), hint=_index_hint(names, indexes))
 
 
@@ -100,8 +102,8 @@ def _index_hint(names: Names, indexes: dict[str, list[str]]) -> list[tuple[str, 
     return hint
 
 
-# Which messages a declared schema takes, read from the validator that the deployment holds. Form of validators: get-
-# convex/convex-backend, ``crates/common/src/schemas/json.rs``.
+# Schema levels, read from the validators of the active schema. Their format: get-convex/convex-backend,
+# ``crates/common/src/schemas/json.rs``.
 
 DOCUMENTED: Final = "documented"
 LANGCHAIN: Final = "langchain"
@@ -112,13 +114,13 @@ _WRITTEN_FIELDS: Final = frozenset({
     "content", "role", "name", "additional_kwargs", "id", "response_metadata", "tool_calls",
     "invalid_tool_calls", "usage_metadata", "tool_call_id", "status", "artifact",
 })  # fmt: skip
-"""The fields of ``data`` that today's LangChain writes in ordinary use."""
+"""The fields of ``data`` that the current LangChain writes in ordinary use."""
 
 Validator = dict[str, Any]
 
 
 def schema_level(catalog: Catalog, names: Names) -> str:
-    """Return the level that the active schema takes: ``langchain``, ``documented`` or ``other``."""
+    """Return the level that the active schema accepts: ``langchain``, ``documented`` or ``other``."""
     schema = catalog.schema
     declared = catalog.declared(names.table)
     if not schema or not schema.get("schemaValidation", True) or not declared:
@@ -150,7 +152,7 @@ def _data_level(data: Validator) -> str:
 
 
 def _field(validator: Validator, name: str) -> list[Validator]:
-    """Return what a field of an object may be; nothing where objects of this kind do not have it."""
+    """Return the validators that a field of an object may match; empty if the object does not have the field."""
     fields = validator.get("value")
     if validator.get("type") != "object" or not isinstance(fields, dict):
         return []
@@ -159,7 +161,7 @@ def _field(validator: Validator, name: str) -> list[Validator]:
 
 
 def _alternatives(validator: Validator | None) -> list[Validator]:
-    """Return the members of a union, or the validator itself; no declaration takes anything."""
+    """Return the members of a union, or the validator itself; without a declaration, the one for any value."""
     if validator is None:
         return [{"type": "any"}]
     if validator.get("type") != "union":

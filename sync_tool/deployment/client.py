@@ -203,10 +203,6 @@ class Client:
         """
         return self.call(Call("mutation", path, args), once=not repeatable).value
 
-    def mutation_encoded(self, path: str, args: dict[str, Any]) -> Any:
-        """The same, never done twice, with arguments in ``convex_encoded_json``, which may hold ``msgspec.Raw``."""
-        return self.call(Call("mutation", path, args, encoded=True), once=True).value
-
     def post(self, path: str, body: dict[str, Any], *, writes: bool = False) -> Any:
         """POST to an endpoint that is no function, and return the JSON that it answers.
 

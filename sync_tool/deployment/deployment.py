@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterator
-from copy import copy
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -14,14 +14,14 @@ from urllib.parse import urlsplit
 
 from sync_tool.deployment.catalog import Catalog, check_names, read_catalog
 from sync_tool.deployment.client import Client
-from sync_tool.deployment.functions import MODULE, AppendDoor, FunctionsDoor, is_deployed
+from sync_tool.deployment.functions import MODULE, FunctionsReader, FunctionsWriter
 from sync_tool.deployment.http import Http, Patience
 from sync_tool.deployment.loopback import is_loopback
 from sync_tool.deployment.ranges import KeyRange, TimeRange, key_ranges
-from sync_tool.deployment.reading import Door, Reader, require_session
+from sync_tool.deployment.reading import Reader, SelectionReader, require_session
 from sync_tool.deployment.settings import Key, Target, clean_url
-from sync_tool.deployment.stream import StreamDoor
-from sync_tool.deployment.system import SystemDoor
+from sync_tool.deployment.stream import StreamReader
+from sync_tool.deployment.system import SystemReader
 from sync_tool.encoding.order import sort_key
 from sync_tool.errors import ConvexMsgsError, Refused, UsageError, only_this_refused
 from sync_tool.rows.model import Names, Page, Position, Selection, SessionInfo
@@ -115,47 +115,46 @@ def may_stream(client: Client) -> bool:
     return answer.status == 200 and answer.body.strip() == b"null"
 
 
-# The sessions with the newest messages, and what a human said in them last, reading as little as possible.
-
+# Rows of a page of the newest messages.
 RECENT_ROWS: Final = 200
-"""Page size for looking at the newest rows."""
+# Pages of newest messages to read before the functions list all sessions, which then costs less.
 _PAGES_BEFORE_LISTING: Final = 25
 _PAGES_FOR_WORDS: Final = 5
 
 
-def recent_sessions(door: Door, limit: int) -> list[SessionInfo]:
+def recent_sessions(reader: Reader, limit: int) -> list[SessionInfo]:
     """Return the `limit` sessions with the newest messages, newest first, with their last human words.
 
-    Rows are read from the newest backwards. Where a few long sessions hold all of the newest rows, the
-    deployed functions can list all sessions with their last times for less.
+    Rows are read from the newest backwards. If a few long sessions hold all of the newest rows, the deployed
+    functions list all sessions with their last times.
     """
     found: dict[bytes, SessionInfo] = {}
-    for read, page in enumerate(door.by_time(TimeRange(newest_first=True))):
+    for read, page in enumerate(reader.by_time(TimeRange(newest_first=True))):
         for row in page.rows:
             key = sort_key(row.session)
             if key not in found:
                 if len(found) == limit:
-                    return _with_words(door, found)
+                    return _with_words(reader, found)
                 found[key] = SessionInfo(row.session, last=row.time)
             if row.type == "human" and found[key].words is None:
                 found[key] = replace(found[key], words=row.text)
-        if read == _PAGES_BEFORE_LISTING and isinstance(door, FunctionsDoor):
-            listed = heapq.nlargest(limit, door.sessions(None, None), key=lambda info: info.last or 0.0)
+        if read == _PAGES_BEFORE_LISTING and isinstance(reader, FunctionsReader):
+            listed = heapq.nlargest(limit, reader.sessions(None, None), key=lambda info: info.last or 0.0)
             known = {sort_key(info.session): replace(info, first=None) for info in listed}
-            return _with_words(door, {**known, **{key: info for key, info in found.items() if key in known}})
-    return _with_words(door, found)
+            return _with_words(reader, {**known, **{key: info for key, info in found.items() if key in known}})
+    return _with_words(reader, found)
 
 
-def _with_words(door: Door, found: dict[bytes, SessionInfo]) -> list[SessionInfo]:
+def _with_words(reader: Reader, found: dict[bytes, SessionInfo]) -> list[SessionInfo]:
     newest_first = sorted(found.values(), key=lambda info: info.last or 0.0, reverse=True)
-    return [_look_for_words(door, info) for info in newest_first]
+    return [_find_words(reader, info) for info in newest_first]
 
 
-def _look_for_words(door: Door, info: SessionInfo) -> SessionInfo:
-    """Look further back in a session whose rows seen so far held no human words."""
+def _find_words(reader: Reader, info: SessionInfo) -> SessionInfo:
+    """Add the last human words of a session whose newest rows held none."""
     if info.words is not None or not isinstance(info.session, str):
         return info
-    pages = islice(door.pages(KeyRange(session=info.session, newest_first=True)), _PAGES_FOR_WORDS)
+    pages = islice(reader.pages(KeyRange(session=info.session, newest_first=True)), _PAGES_FOR_WORDS)
     words = (row.text for page in pages for row in page.rows if row.type == "human")
     return replace(info, words=next(words, None))
 
@@ -169,10 +168,11 @@ class Deployment(Source):
     """One table of one deployment.
 
     Args:
-        target: which deployment, and the key to it.
-        names: how its table, index and fields are called.
-        via: the way to read; ``auto`` takes the deployed functions where there are any.
-        patience: how long to wait for answers.
+        target: the deployment, and the key to it.
+        names: of its table, index and fields.
+        via: the reader; ``auto`` uses the deployed functions where they exist.
+        patience: timeouts, retries and rates.
+        shares: an open `Deployment` of the same target, whose connections and answers are used.
 
     Raises:
         Refused: the key is wrong.
@@ -187,14 +187,21 @@ class Deployment(Source):
         *,
         via: Via = "auto",
         patience: Patience | None = None,
+        shares: Deployment | None = None,
     ) -> None:
         self.patience = patience = patience or Patience()
         self._names = names or Names()
         self.key = target.key
-        target.announce()
-        self.client = Client(find_url(target, patience), target.key.secret, patience)
-        self.identity: Identity = identify(self.client, target.key)
+        self._target = target
         self._via = via
+        self._rows: int | None = None
+        self._shares = shares
+        if shares is None:
+            target.announce()
+            self.client: Client = Client(find_url(target, patience), target.key.secret, patience)
+            self.identity: Identity = identify(self.client, target.key)
+        else:
+            self.client, self.identity = shares.client, shares.identity
 
     def __repr__(self) -> str:
         return f"<Deployment {self.title}>"
@@ -206,7 +213,7 @@ class Deployment(Source):
 
     @property
     def title(self) -> str:
-        """What a person calls it, such as ``prod tall-forest-123``."""
+        """A name for people, such as ``prod tall-forest-123``."""
         return self.identity.title
 
     @property
@@ -216,28 +223,40 @@ class Deployment(Source):
 
     @cached_property
     def catalog(self) -> Catalog | None:
-        """Tables and declared schema; None where the deployment does not tell."""
-        return read_catalog(self.client)
+        """The active schema; None if the key may not read it."""
+        return read_catalog(self.client) if self._shares is None else self._shares.catalog
 
     @cached_property
     def has_functions(self) -> bool:
-        """True if ``convexMsgs`` is deployed there and the key may call it.
-
-        Asked of the list of functions: in production a missing function says no more than "Server Error".
-        """
+        """True if ``convexMsgs`` is deployed there and the key may call it."""
+        if self._shares is not None:
+            return self._shares.has_functions
         try:
-            functions = self.client.query_value("_system/cli/modules:apiSpec", {})
+            self.client.query_value(f"{MODULE}:info", {})
         except Refused as error:
             if not only_this_refused(error):
                 raise
-            return self._answers_info()
-        return is_deployed(functions, "page") and self._answers_info()
+            return False
+        return True
+
+    def check_names(self) -> None:
+        """Check table, index and fields, as far as the key may read the schema.
+
+        Raises:
+            UsageError: no such table or index, or an index on other fields than exactly the session field.
+        """
+        if self.catalog is not None:
+            check_names(self.client, self.catalog, self.names)
 
     @cached_property
-    def door(self) -> Door:
-        """The way by which this deployment is read."""
-        if self.catalog is not None:
-            check_names(self.catalog, self.names)
+    def reader(self) -> Reader:
+        """Reader of this deployment; the names are checked."""
+        if self._via != "system":
+            with ThreadPoolExecutor(2) as pool:  # both questions travel at the same time
+                answers = [pool.submit(getattr, self, name) for name in ("catalog", "has_functions")]
+            for answer in answers:
+                answer.result()
+        self.check_names()
         if self._via == "functions" and not self.has_functions:
             raise Refused(
                 f"{MODULE} is not deployed on {self.title}, or the key may not call it.",
@@ -246,27 +265,22 @@ class Deployment(Source):
                     ("to add it", "convex-msgs init"),
                 ],
             )
-        return self._make_door()
+        return self._make_reader()
 
-    def _make_door(self, rows: int | None = None) -> Door:
-        kind = SystemDoor if self._via == "system" or not self.has_functions else FunctionsDoor
+    def _make_reader(self, rows: int | None = None) -> Reader:
+        kind = SystemReader if self._via == "system" or not self.has_functions else FunctionsReader
         return kind(self.client, self.names, rows)
 
     def through(self, via: Via) -> Deployment:
-        """Return the same deployment, its connections shared, read by another way."""
-        other = copy(self)
-        other._via = via  # noqa: SLF001  # a copy of ourselves
-        other.__dict__.pop("door", None)
-        return other
+        """Return the same deployment with another reader."""
+        return Deployment(self._target, self.names, via=via, patience=self.patience, shares=self)
 
     @property
     def method(self) -> str:
         """Which reader is used, and why."""
-        if self.door.name == "functions":
+        if self.reader.name == "functions":
             return f"reading through {MODULE}, which is deployed there"
-        why = (
-            "asked for with --via" if self._via == "system" else f"{MODULE} is not deployed there, or not for this key"
-        )
+        why = "--via system" if self._via == "system" else f"{MODULE} is not deployed there, or not for this key"
         return f"reading through the dashboard's queries: {why}"
 
     @cached_property
@@ -279,47 +293,47 @@ class Deployment(Source):
         """True for a deployment that no app of real users can depend on: a sandbox, ``npx convex dev``."""
         return is_loopback(self.client.url)
 
-    def appending(self, bytes_per_second: float | None) -> AppendDoor:
-        """Return the way to write messages.
+    def writer(self, bytes_per_second: float | None) -> FunctionsWriter:
+        """Return a writer of messages.
 
         Raises:
-            Refused: ``convexMsgs`` is not deployed there, or without its writing functions.
+            Refused: ``convexMsgs`` is not deployed there.
             UsageError: no such table, or no such index.
         """
-        self.door  # checks the names  # noqa: B018
+        _ = self.reader  # asks for schema and functions at the same time
         if not self.has_functions:
             raise Refused(
                 f"{MODULE} is not deployed on {self.title}, and messages are written through it.",
                 hint=[("to add it", "convex-msgs init"), ("a whole table", "convex-msgs restore needs nothing there")],
             )
-        return AppendDoor(self.client, self.names, bytes_per_second)
+        return FunctionsWriter(self.client, self.names, bytes_per_second)
 
     @cached_property
-    def stream(self) -> StreamDoor:
-        """The way that streams changes; whether it is open here, its `StreamDoor.check` says."""
-        return StreamDoor(self.client, self.names, self.patience.bytes_per_second)
+    def stream(self) -> StreamReader:
+        """Reader of the stream of changes; `StreamReader.check` raises where the deployment has none."""
+        return StreamReader(self.client, self.names, self.patience.bytes_per_second)
 
     def pages(
         self, selection: Selection, resume: Position | None = None, *, missing_ok: bool = False
     ) -> Iterator[Page]:
         """Yield the selected rows in session order (`Source`)."""
-        return self._reader().pages(selection, resume, missing_ok=missing_ok)
+        return self._selections().pages(selection, resume, missing_ok=missing_ok)
 
     def resolve(self, selection: Selection) -> Selection | None:
         """Return the selection with `active_after` replaced by the ids of those sessions; None if there are none."""
-        return self._reader().resolve(selection)
+        return self._selections().resolve(selection)
 
     def next_time(self, since: float) -> float | None:
         """Return the first creation time at or after `since`, ms since 1970; None if there is none."""
-        page = next(self._make_door(1).by_time(TimeRange(after=since)), None)
+        page = next(self._make_reader(1).by_time(TimeRange(after=since)), None)
         return page.rows[0].time if page and page.rows else None
 
     def in_time_order(self, after: float | None) -> Iterator[Page]:
         """Yield the rows of all sessions created at `after` (ms since 1970; None: ever) or later, by creation time."""
-        return self._reader().by_time(TimeRange(after=after))
+        return self._selections().by_time(TimeRange(after=after))
 
-    def _reader(self) -> Reader:
-        return Reader(self.door, self.names, self.patience, self.count)
+    def _selections(self) -> SelectionReader:
+        return SelectionReader(self.reader, self.names, self.patience, self._last_count)
 
     def list_sessions(self, selection: Selection, *, count: bool = False) -> Iterator[SessionInfo]:
         """Yield the selected sessions in order; reads their messages only where it must."""
@@ -329,40 +343,37 @@ class Deployment(Source):
         chosen = session_filter(selection)
         if selection.sessions:
             for session in filter(chosen, dict.fromkeys(sorted(selection.sessions, key=sort_key))):
-                require_session(self.door, session)
-                yield self.door.session(session)
+                info = self.reader.session(session)
+                if info.first is None:
+                    require_session(self.reader, session)
+                yield info
             return
         for where in key_ranges(selection):
-            yield from (info for info in self.door.sessions(where.first, where.stop) if chosen(info.session))
+            yield from (info for info in self.reader.sessions(where.first, where.stop) if chosen(info.session))
 
     def recent_sessions(self, limit: int) -> list[SessionInfo]:
         """Return the `limit` sessions with the newest messages, newest first, with their last human words."""
-        self.door  # checks the names  # noqa: B018
-        return recent_sessions(self._make_door(RECENT_ROWS), limit)
+        _ = self.reader  # checks the names
+        return recent_sessions(self._make_reader(RECENT_ROWS), limit)
 
     def sample(self) -> Page:
-        """Return a few rows, by which sizes can be judged."""
-        self.door  # checks the names  # noqa: B018
-        return next(self._make_door(_SAMPLE_ROWS).by_time(TimeRange()), Page([], 0))
+        """Return a few rows, from which sizes are estimated."""
+        _ = self.reader  # checks the names
+        return next(self._make_reader(_SAMPLE_ROWS).by_time(TimeRange()), Page([], 0))
 
     def count(self) -> int | None:
-        """Return the table's row count from the deployment's statistics; None where it does not tell."""
+        """Return the table's row count from the deployment's statistics; None if the key may not read it."""
         try:
-            return int(self.client.query_value("_system/cli/tableSize", {"tableName": self.names.table}))
+            self._rows = int(self.client.query_value("_system/cli/tableSize", {"tableName": self.names.table}))
         except Refused as error:
             if not only_this_refused(error):
                 raise
-            return None
+            self._rows = None
+        return self._rows
+
+    def _last_count(self) -> int | None:
+        return self.count() if self._rows is None else self._rows
 
     def close(self) -> None:
         """Close all connections."""
         self.client.close()
-
-    def _answers_info(self) -> bool:
-        try:
-            self.client.query_value(f"{MODULE}:info", {})
-        except Refused as error:
-            if not only_this_refused(error):
-                raise
-            return False
-        return True

@@ -1,4 +1,4 @@
-"""The door `functions`: pages through ``convex/convexMsgs.ts``, which someone has deployed."""
+"""Reader and writer that call the deployed functions of ``convex/convexMsgs.ts``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from sync_tool.deployment.client import Client
+from sync_tool.deployment.client import Call, Client, Result
 from sync_tool.deployment.http import Pace, Throttle
 from sync_tool.deployment.ranges import BEFORE_ALL_TIMES, KeyRange, TimeRange, cut
 from sync_tool.encoding.canonical import loads
@@ -23,7 +23,7 @@ _MOST_PROBES: Final = 1000
 
 
 class RowsAnswer(msgspec.Struct):
-    """What ``page`` and ``recent`` return."""
+    """Result of ``page`` and ``recent``."""
 
     cursor: msgspec.Raw
     is_done: bool = msgspec.field(name="isDone")
@@ -39,20 +39,19 @@ ROWS: Final = msgspec.json.Decoder(RowsAnswer)
 _sessions = msgspec.json.Decoder(_Sessions)
 
 
-def is_deployed(functions: list[dict[str, Any]], name: str) -> bool:
-    """Tell whether the list that ``_system/cli/modules:apiSpec`` returns has a function of ours."""
-    wanted = (f"{MODULE}.js:{name}", f"{MODULE}:{name}")
-    return any(function.get("identifier") in wanted for function in functions)
+def table_args(names: Names) -> dict[str, str]:
+    """Return the arguments that every function takes."""
+    return {"table": names.table, "index": names.index, "sessionField": names.session_field}
 
 
-class FunctionsDoor:
-    """Reads by key: every page is one index range read, a position stays good for ever."""
+class FunctionsReader:
+    """Reads by key: each page is one index range, and a position never expires."""
 
     name: Final = "functions"
 
     def __init__(self, client: Client, names: Names, page_rows: int | None = None) -> None:
         self._client = client
-        self._names = {"table": names.table, "index": names.index, "sessionField": names.session_field}
+        self._names = table_args(names)
         self._reader = RowReader(names)
         self._pace = Pace(page_rows)
 
@@ -93,11 +92,11 @@ class FunctionsDoor:
                 return
 
     def has_session(self, session: str) -> bool:
-        """Tell whether the session holds at least one message."""
+        """Return whether the session holds at least one message."""
         return self._edge(session, "asc") is not None
 
-    def pieces(self, where: KeyRange, count: int) -> list[KeyRange]:
-        """Cut a range of sessions into up to `count` parts of about equal row count, giant sessions included."""
+    def chunks(self, where: KeyRange, count: int) -> list[KeyRange]:
+        """Split a range into up to `count` chunks of about equal row count, also within long sessions."""
         answer = self._client.query_value(f"{MODULE}:bounds", self._args({"n": float(min(count, _MOST_PROBES))}))
         points = [Position(found.get("sessionId", MISSING), found["creationTime"], "") for found in answer["bounds"]]
         return cut(where, [point for n, point in enumerate(points) if n == 0 or point.key() != points[n - 1].key()])
@@ -130,7 +129,7 @@ class FunctionsDoor:
                 lambda rows: self._client.query(f"{MODULE}:{function}", {**args, "limit": float(rows)}, ROWS)
             )
             page, is_done, moved = self._reader.page(answer.rows), answer.is_done, bytes(answer.cursor)
-            del answer  # else its bytes would be held, besides those of the page, until the next one is here
+            del answer  # would keep its bytes in memory beside the page's until the next answer
             if page.count:
                 yield page
             del page
@@ -138,7 +137,7 @@ class FunctionsDoor:
                 return
             cursor = loads(moved)
             if cursor == args.get("after"):
-                raise Unreachable("the deployment sent a page that does not move on; run the same command again.")
+                raise Unreachable("the deployment sent the same page twice; run the same command again.")
             args["after"] = cursor
 
     def _args(self, args: dict[str, Any]) -> dict[str, Any]:
@@ -165,86 +164,114 @@ def _position(session: Any, time: float, document_id: str = "") -> dict[str, Any
     return position if session is MISSING else {"sessionId": session, **position}
 
 
-# Writing messages through ``convexMsgs``: appends that cannot double, and erasing from the oldest on.
-
-_ERASED_A_CALL: Final = 4000.0
+# Rows erased by one call: the most that ``convexMsgs:erase`` accepts.
+ROWS_ERASED_A_CALL: Final = 4000
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Documents for the end of one session."""
+    """Documents to append to one session."""
 
     session: str
     documents: Sequence[bytes]
     """Each as ``convex_encoded_json``, with the session field, without ``_id`` and ``_creationTime``."""
     expect_last: str | None
-    """The ``_id`` that the session's last row has now; None where the session must be empty."""
+    """``_id`` of the session's last row; None if the session must be empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """A batch that was written."""
+    """A written batch."""
 
     last: str
-    """The ``_id`` of its last row."""
+    """``_id`` of its last row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A batch that was not written: the session's last row is another one than expected."""
+    """A batch that was not written, because the session's last row is not the expected one."""
 
     last: str | None
+    """``_id`` of the session's last row; None if the session is empty."""
 
 
-class AppendDoor:
-    """Writes into one table.
+def append_call(names: Names, batches: Sequence[Batch]) -> Call:
+    """Return the call that writes batches of different sessions in one transaction, each wholly or not at all."""
+    body = [
+        {
+            "sessionId": batch.session,
+            "documents": list(map(msgspec.Raw, batch.documents)),
+            "expectLastId": batch.expect_last,
+        }
+        for batch in batches
+    ]
+    return Call("mutation", f"{MODULE}:append", {**table_args(names), "batches": body}, encoded=True)
+
+
+def read_appended(result: Result, batches: Sequence[Batch]) -> list[Appended | Moved]:
+    """Return the outcome of each batch of an `append_call`.
+
+    Raises:
+        Unreachable: the answer does not fit the call.
+    """
+    answer = result.value
+    results = answer.get("results") if isinstance(answer, dict) else None
+    if not isinstance(results, list) or len(results) != len(batches):
+        raise _bad_append()
+    return [_outcome(found, batch) for found, batch in zip(results, batches, strict=True)]
+
+
+def _outcome(result: Any, batch: Batch) -> Appended | Moved:
+    if isinstance(result, dict):
+        ids = result.get("ids")
+        if isinstance(ids, list) and len(ids) == len(batch.documents) and ids:
+            return Appended(str(ids[-1]))
+        if "moved" in result:
+            return Moved(None if result["moved"] is None else str(result["moved"]))
+    raise _bad_append()
+
+
+def _bad_append() -> Unreachable:
+    return Unreachable("the answer to an append is not one of the deployed convexMsgs.")
+
+
+class FunctionsWriter:
+    """Appends to one table, and erases sessions from the oldest row on.
 
     Args:
         client: of the deployment.
-        names: how the table, its index and its session field are called.
-        bytes_per_second: most bytes to send, on average; None for no limit.
+        names: of the table, its index and its session field.
+        bytes_per_second: average limit for sending; None for no limit.
     """
 
     def __init__(self, client: Client, names: Names, bytes_per_second: float | None) -> None:
         self._client = client
-        self._reader = FunctionsDoor(client, names)
-        self._tail_reader = FunctionsDoor(client, names, 1)
-        self._names = {"table": names.table, "index": names.index, "sessionField": names.session_field}
+        self._reader = FunctionsReader(client, names)
+        self._tail_reader = FunctionsReader(client, names, 1)
+        self._names = names
         self._throttle = Throttle(bytes_per_second)
 
     def append(self, batches: Sequence[Batch]) -> list[Appended | Moved]:
         """Write batches of different sessions in one transaction, each wholly or not at all.
 
-        Repeating a call whose answer was lost writes nothing twice: the session's last row is then another one
-        than expected, and the answer is `Moved`.
+        A repeated call writes nothing twice: the session's last row is no longer the expected one, and the
+        outcome is `Moved`.
 
         Raises:
             FunctionFailed: the deployment refused the call; nothing was written.
             Refused: the key was refused.
-            Unreachable: no usable answer; it is open whether anything was written.
+            Unreachable: no usable answer; the batches may or may not be written.
         """
         self._throttle.wait(sum(len(document) for batch in batches for document in batch.documents))
-        body = [
-            {
-                "sessionId": batch.session,
-                "documents": list(map(msgspec.Raw, batch.documents)),
-                "expectLastId": batch.expect_last,
-            }
-            for batch in batches
-        ]
-        answer = self._client.mutation_encoded(f"{MODULE}:append", {**self._names, "batches": body})
-        results = answer.get("results") if isinstance(answer, dict) else None
-        if not isinstance(results, list) or len(results) != len(batches):
-            raise Unreachable("the answer to an append is not what the deployed convexMsgs sends.")
-        return [_result(result, batch) for result, batch in zip(results, batches, strict=True)]
+        return read_appended(self._client.call(append_call(self._names, batches), once=True), batches)
 
     def newest(self, session: str) -> Iterator[Row]:
-        """Yield the rows of a session from the last one back."""
+        """Yield the rows of a session, newest first."""
         for page in self._reader.pages(KeyRange(session=session, newest_first=True)):
             yield from page.rows
 
     def last_row(self, session: str) -> Row | None:
-        """Return the last row of a session; None where it has none."""
+        """Return the last row of a session; None if it is empty."""
         pages = self._tail_reader.pages(KeyRange(session=session, newest_first=True))
         return next((row for page in pages for row in page.rows), None)
 
@@ -254,23 +281,15 @@ class AppendDoor:
             yield from page.rows
 
     def erase(self, session: str, through: str) -> None:
-        """Delete the rows of a session, oldest first, up to and with the one of the id `through`.
+        """Delete the rows of a session, oldest first, up to and including the row with the id `through`.
 
         Raises:
             FunctionFailed: the deployment refused.
-            Unreachable: no usable answer; some or all may be deleted, and calling it again goes on.
+            Unreachable: no usable answer; some or all rows may be deleted, and a second call deletes the rest.
         """
-        args = {**self._names, "sessionId": session, "throughId": through, "limit": _ERASED_A_CALL}
-        # May be repeated: once the row of that id is gone, a call does nothing.
+        args = {
+            **table_args(self._names), "sessionId": session, "throughId": through, "limit": float(ROWS_ERASED_A_CALL),
+        }  # fmt: skip
+        # Safe to repeat: once the row `through` is gone, a call does nothing.
         while not self._client.mutation_value(f"{MODULE}:erase", args, repeatable=True)["isDone"]:
             pass
-
-
-def _result(result: Any, batch: Batch) -> Appended | Moved:
-    if isinstance(result, dict):
-        ids = result.get("ids")
-        if isinstance(ids, list) and len(ids) == len(batch.documents) and ids:
-            return Appended(str(ids[-1]))
-        if "moved" in result:
-            return Moved(None if result["moved"] is None else str(result["moved"]))
-    raise Unreachable("the answer to an append is not what the deployed convexMsgs sends.")

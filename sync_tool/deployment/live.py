@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Any, Final
 
 from sync_tool.deployment.client import Client
-from sync_tool.deployment.functions import MODULE, ROWS, FunctionsDoor
+from sync_tool.deployment.functions import MODULE, ROWS, FunctionsReader
 from sync_tool.deployment.ranges import KeyRange
 from sync_tool.encoding.canonical import dumps
 from sync_tool.encoding.values import decode, encode
@@ -121,7 +121,7 @@ class Follower:
         self._client = client
         self._key = key
         self._session = session
-        self._door = FunctionsDoor(client, names, WINDOW)
+        self._door = FunctionsReader(client, names, WINDOW)
         self._reader = RowReader(names)
         self._args: dict[str, Any] = {
             "table": names.table, "index": names.index, "sessionField": names.session_field,

@@ -66,7 +66,7 @@ class ImportStatus:
         return self.state in (UPLOADED, RUNNING)
 
 
-class SnapshotDoor:
+class SnapshotWriter:
     """Imports into one deployment.
 
     Args:

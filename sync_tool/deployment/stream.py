@@ -190,7 +190,7 @@ class ChangePage:
     truncated: bool
     """Everything recorded of this table before this page is void; its own changes stand."""
     cursor: str
-    """Opaque; `StreamDoor.pages` from it gives exactly what follows this page."""
+    """Opaque; `StreamReader.pages` from it gives exactly what follows this page."""
     up_to_date: bool
     """Nothing newer was there: the last page of a pass."""
     snapshot: int | None
@@ -201,7 +201,7 @@ class ChangePage:
     """Size of the answer that brought this page."""
 
 
-class StreamDoor:
+class StreamReader:
     """Reads the changes of one table.
 
     Args:

@@ -1,8 +1,8 @@
-"""The door `system`: the queries behind the official CLI and dashboard; nothing needs to be deployed.
+"""Reader that calls the system queries of the official CLI and dashboard; nothing needs to be deployed.
 
 Source: get-convex/convex-backend, ``npm-packages/system-udfs/convex/_system/frontend/paginatedTableDocuments.ts``
 and ``lib/filters.ts``. One call reads one range of an index: equalities on the first fields, then one
-range. A cursor is good within one pass; between passes reading goes on by key.
+range. A cursor is valid within one pass; a new pass resumes by key.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import base64
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from operator import gt, lt
 from typing import Any, Final
 
 import msgspec
@@ -21,10 +22,10 @@ from sync_tool.deployment.client import Call, Client, Result
 from sync_tool.deployment.http import Pace
 from sync_tool.deployment.ranges import BEFORE_ALL_TIMES, KeyRange, TimeRange, cut
 from sync_tool.encoding.ids import ALPHABET
-from sync_tool.encoding.order import MISSING, same_value, sort_key
+from sync_tool.encoding.order import MISSING, sort_key
 from sync_tool.encoding.values import Json, Value, encode
-from sync_tool.errors import FunctionFailed
-from sync_tool.rows.model import Names, Page, Position, Row, SessionInfo
+from sync_tool.errors import FunctionFailed, Refused
+from sync_tool.rows.model import Names, Page, Position, SessionInfo
 from sync_tool.rows.reading import RowReader
 from sync_tool.rows.selection import sessions_of
 
@@ -53,8 +54,8 @@ class DocumentsAnswer(msgspec.Struct):
 _page = msgspec.json.Decoder(DocumentsAnswer)
 
 
-class SystemDoor:
-    """Reads any table of any deployment with nothing but its key."""
+class SystemReader:
+    """Reads any table of any deployment; needs nothing but an admin key."""
 
     name: Final = "system"
 
@@ -66,39 +67,27 @@ class SystemDoor:
         self._pace = Pace(page_rows)
 
     def pages(self, where: KeyRange) -> Iterator[Page]:
-        """Yield the rows of a range in session order; when a cursor dies (a redeploy in between), go on by key."""
-        while True:
-            last: Row | None = None
-            try:
-                for clauses in _session_clauses(where):
-                    for page in self._walk(self._index, clauses, where.newest_first):
-                        page.rows = [row for row in page.rows if _after(row, where.resume)]
-                        last = page.rows[-1] if page.rows else last
-                        yield page
-            except FunctionFailed as error:
-                if last is None or where.newest_first or not _may_be_cursor(error):
-                    raise
-                where = replace(where, resume=last.position)
-            else:
-                return
+        """Yield the rows of a range in session order.
+
+        Raises:
+            Refused: the deployment returned other rows than this range holds, or in another order.
+        """
+
+        def read(resume: Position | None) -> Iterator[Page]:
+            for clauses in _session_clauses(replace(where, resume=resume)):
+                yield from self._walk(self._index, clauses, where.newest_first)
+
+        return _Pass(read, Position.key, lambda at: _in_key_range(at, where), where.newest_first).pages(where.resume)
 
     def by_time(self, where: TimeRange) -> Iterator[Page]:
-        """Yield the rows of all sessions in the order of their creation; a dead cursor is no end here either."""
-        resume: tuple[float, str] | None = None
-        while True:
-            last: Row | None = None
-            clauses = _range(_bound("gte", where.after), _bound("lt", where.before))
-            try:
-                for page in self._walk("by_creation_time", clauses, where.newest_first):
-                    page.rows = [row for row in page.rows if resume is None or (row.time, row.id) > resume]
-                    last = page.rows[-1] if page.rows else last
-                    yield page
-            except FunctionFailed as error:
-                if last is None or where.newest_first or not _may_be_cursor(error):
-                    raise
-                where, resume = replace(where, after=last.time), (last.time, last.id)
-            else:
-                return
+        """Yield the rows of all sessions in the order of their creation; raises as `pages`."""
+
+        def read(resume: Position | None) -> Iterator[Page]:
+            since = where.after if resume is None else resume.time
+            clauses = _range(_bound("gte", since), _bound("lt", where.before))
+            return self._walk("by_creation_time", clauses, where.newest_first)
+
+        return _Pass(read, _time_key, lambda at: _in_time_range(at, where), where.newest_first).pages(None)
 
     def sessions(self, first: str | None, stop: str | None) -> Iterator[SessionInfo]:
         """Yield the sessions from `first` up to (not with) `stop`; reads every row of them."""
@@ -112,18 +101,18 @@ class SystemDoor:
         return (replace(info, count=None) for info in sessions_of(self.pages(where)))
 
     def has_session(self, session: str) -> bool:
-        """Tell whether the session holds at least one message."""
+        """Return whether the session holds at least one message."""
         answer = self._ask(self._index, [equal(session)], None, False, 1)
         return bool(answer.page)
 
-    def pieces(self, where: KeyRange, count: int) -> list[KeyRange]:
-        """Cut a range of sessions between sessions, where random rows lie: parts of about equal row count.
+    def chunks(self, where: KeyRange, count: int) -> list[KeyRange]:
+        """Split a range between sessions into chunks of about equal row count.
 
-        Ids are random behind what the ids of a table share, so random texts hit its rows evenly.
+        The split points are random rows. Ids of one table share a prefix and are random behind it.
         """
         (first,) = self._edge_ids(newest_first=False) or ("",)
         (last,) = self._edge_ids(newest_first=True) or ("",)
-        shared = len(os.path.commonprefix([first, last]))  # noqa: RUF071  # by letters is what is meant
+        shared = len(os.path.commonprefix([first, last]))  # noqa: RUF071  # of letters, not of folders
         sessions: set[str] = set()
         for _ in range(min(count, _MOST_PROBES)):
             probe = first[:shared] + "".join(random.choices(ALPHABET, k=8))  # noqa: S311
@@ -216,7 +205,7 @@ def _raise_page_error(answer: DocumentsAnswer) -> None:
 
 
 def _session_clauses(where: KeyRange) -> list[list[Clause]]:
-    """Return the index ranges, in order, that hold the rows of `where` (and few that come before `resume`)."""
+    """Return the index ranges, in order, that hold the rows of `where`, and those of the same time before `resume`."""
     resume = where.resume
     if where.session is not None:
         since = where.after if resume is None else resume.time
@@ -253,17 +242,110 @@ def _spelled(value: Value) -> Json:
     return _UNDEFINED if value is MISSING else encode(value)
 
 
-def _after(row: Row, resume: Position | None) -> bool:
-    if resume is None or row.time > resume.time or not same_value(row.session, resume.session):
-        return True
-    return row.time == resume.time and row.id > resume.id
+Key = Callable[[Position], tuple[Any, ...]]
+
+
+class _Pass:
+    """One pass over a range: checks every page, and resumes by key where a cursor dies.
+
+    Args:
+        read: yields the pages of the range that follow a position, and perhaps some rows before it.
+        key: sort key of the range.
+        inside: returns whether a row belongs to the range.
+        newest_first: the order is reversed; then nothing is resumed.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Position | None], Iterator[Page]],
+        key: Key,
+        inside: Callable[[Position], bool],
+        newest_first: bool,
+    ) -> None:
+        self._read = read
+        self._key = key
+        self._inside = inside
+        self._newest_first = newest_first
+
+    def pages(self, resume: Position | None) -> Iterator[Page]:
+        """Yield the pages that follow a position."""
+        while True:
+            last: Position | None = None
+            try:
+                for page in self._read(resume):
+                    self._skip(page, resume)
+                    if page.count:
+                        last = self._checked(page, last)
+                        yield page
+            except FunctionFailed as error:
+                if last is None or self._newest_first or not _may_be_cursor(error):
+                    raise
+                resume = last
+            else:
+                return
+
+    def _skip(self, page: Page, resume: Position | None) -> None:
+        """Remove the rows up to a position: the first page after it begins with rows of the same time."""
+        if resume is not None and page.count and self._key(_position(page, 0)) <= self._key(resume):
+            page.rows = [row for row in page.rows if self._key(row.position) > self._key(resume)]
+
+    def _checked(self, page: Page, before: Position | None) -> Position:
+        """Return the position of the last row.
+
+        Raises:
+            Refused: a row is out of order or outside the range.
+        """
+        first, last = _position(page, 0), _position(page, -1)
+        keys = _keys(page, self._key)
+        edges = [self._key(at) for at in (before, first) if at is not None]
+        ordered = all(all(map(gt if self._newest_first else lt, found, found[1:])) for found in (keys, edges))
+        # Of rows in order, the first and the last show whether all are inside.
+        if ordered and self._inside(first) and self._inside(last):
+            return last
+        raise Refused(
+            "the dashboard's queries of this deployment answer with other rows than requested: its backend is too old "
+            "or too new for them.",
+            hint=[("instead", "deploy convexMsgs (convex-msgs init) and read with --via functions")],
+        )
+
+
+def _position(page: Page, place: int) -> Position:
+    block = page.block
+    if block is None:
+        return page.rows[place].position
+    return Position(block.sessions[place], block.times[place], block.ids[place])
+
+
+def _keys(page: Page, key: Key) -> list[Any]:
+    block = page.block
+    if block is None:
+        return [key(row.position) for row in page.rows]
+    # Text sorts as its UTF-8 bytes do, so the columns themselves are the keys.
+    columns = (block.times, block.ids) if key is _time_key else (block.sessions, block.times, block.ids)
+    return list(zip(*columns, strict=True))
+
+
+def _time_key(at: Position) -> tuple[float, str]:
+    return at.time, at.id
+
+
+def _in_key_range(at: Position, where: KeyRange) -> bool:
+    if where.session is not None:
+        return at.session == where.session and _in_time_range(at, where)
+    session = sort_key(at.session)
+    above = where.first is None or session >= sort_key(where.first)
+    return above and (where.stop is None or session < sort_key(where.stop))
+
+
+def _in_time_range(at: Position, where: KeyRange | TimeRange) -> bool:
+    return (where.after is None or at.time >= where.after) and (where.before is None or at.time < where.before)
 
 
 def _may_be_cursor(error: FunctionFailed) -> bool:
-    """Tell whether a failure behind the first page may be the cursor's.
+    """Return whether a failure after the first page can be caused by the cursor.
 
-    In production a dead cursor may say no more than "Server Error". By then the page has shrunk to one row,
-    so size is not the reason; going on by key shows what is.
+    In production a dead cursor may fail as "Server Error". By then pages have shrunk to one row, so size is not
+    the reason.
     """
     died = isinstance(error.data, dict) and error.data.get("paginationError") == "InvalidCursor"
     return died or error.data is None

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, Literal, TypeVar
 
 from sync_tool.deployment.client import Call, Result
-from sync_tool.deployment.functions import MODULE, is_deployed
+from sync_tool.deployment.functions import MODULE
 from sync_tool.deployment.http import Pace
 from sync_tool.errors import ConvexMsgsError, FunctionFailed, Refused, only_this_refused
 from sync_tool.rows.model import Names
@@ -63,7 +63,9 @@ class Functions:
 
     def lacks(self, name: str) -> bool:
         """Tell whether a function is known to be missing."""
-        return self._deployed is not None and not is_deployed(self._deployed, name)
+        return self._deployed is not None and not any(
+            f.get("identifier") in (f"{MODULE}.js:{name}", f"{MODULE}:{name}") for f in self._deployed
+        )
 
     def ask(
         self, kind: Literal["query", "mutation"], name: str, names: Names, args: dict[str, Any], pace: Pace | None

@@ -12,7 +12,7 @@ from sync_tool.commands.import_.planning import SessionPlan
 from sync_tool.commands.import_.staging import Staged
 from sync_tool.commands.restore.snapshot_import import CancelledByInterrupt, refused_import
 from sync_tool.deployment.deployment import Deployment
-from sync_tool.deployment.snapshot import COMPLETED, RUNNING, WAITING, SnapshotDoor
+from sync_tool.deployment.snapshot import COMPLETED, RUNNING, WAITING, SnapshotWriter
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.errors import Differs, OutputError, UsageError
 from sync_tool.files.zip import ZipWriter
@@ -36,7 +36,7 @@ class TimesKept:
         self._deployment = deployment
         self._staged = staged
         self._progress = progress
-        self._door = SnapshotDoor(deployment.client, progress.note)
+        self._door = SnapshotWriter(deployment.client, progress.note)
 
     def await_earlier(self) -> None:
         """Wait for an import that an earlier call began and that is being written."""

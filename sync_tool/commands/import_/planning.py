@@ -18,7 +18,7 @@ from sync_tool.commands.opening import InputPart
 from sync_tool.commands.validate.report import Tally
 from sync_tool.deployment.catalog import LANGCHAIN, schema_level
 from sync_tool.deployment.deployment import Deployment
-from sync_tool.deployment.functions import AppendDoor
+from sync_tool.deployment.functions import FunctionsWriter
 from sync_tool.encoding.order import sort_key
 from sync_tool.messages.rules import Language
 from sync_tool.rows.digests import HistoryDigest
@@ -72,7 +72,7 @@ class TargetTable:
     names: Names
     read: Callable[[Selection], Iterator[Page]]
     """Reads rows in session order."""
-    door: AppendDoor
+    door: FunctionsWriter
     journal: ImportJournal | None
     """What earlier imports wrote; None to read everything."""
     rows: int | None

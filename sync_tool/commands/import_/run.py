@@ -113,7 +113,7 @@ class _Import:
         self._target = TargetTable(
             names=deployment.names,
             read=partial(deployment.pages, missing_ok=True),
-            door=deployment.appending(self._rate),
+            door=deployment.writer(self._rate),
             journal=stack.enter_context(closing(ImportJournal(place))),
             rows=deployment.count(),
             workers=deployment.patience.writers,

@@ -19,9 +19,9 @@ from sync_tool.commands.restore.snapshot_import import (
     number_taken,
     refused_import,
 )
-from sync_tool.deployment.catalog import table_numbers
+from sync_tool.deployment.catalog import table_names, table_numbers
 from sync_tool.deployment.deployment import Deployment
-from sync_tool.deployment.snapshot import COMPLETED, RUNNING, WAITING, ImportStatus, Mode, SnapshotDoor
+from sync_tool.deployment.snapshot import COMPLETED, RUNNING, WAITING, ImportStatus, Mode, SnapshotWriter
 from sync_tool.errors import Differs, Locked, OutputError, UsageError
 from sync_tool.rows.model import Selection
 from sync_tool.rows.ports import SILENT, Progress, Source
@@ -97,7 +97,7 @@ class _Restore:
         self._target = target
         self._asked = asked
         self._progress = progress
-        self._door = SnapshotDoor(target.client, progress.note)
+        self._door = SnapshotWriter(target.client, progress.note)
         self._table = target.names.table
         self._journal = RestoreJournal(f"{target.client.url} {target.identity.title} {self._table}")
         self._started, self._clock = datetime.now(UTC), time.monotonic()
@@ -194,8 +194,11 @@ class _Restore:
     def _note_new_table(self) -> None:
         """Say that there is no such table: the import makes one, and the name may be a slip."""
         catalog = self._target.catalog
-        if catalog is not None and self._table not in catalog.tables and catalog.declared(self._table) is None:
-            there = f" (there: {', '.join(catalog.tables[:12])})" if catalog.tables else ""
+        if catalog is None or catalog.declared(self._table) is not None:
+            return
+        tables = table_names(self._target.client)
+        if self._table not in tables:
+            there = f" (there: {', '.join(tables[:12])})" if tables else ""
             self._progress.note(f"no table {self._table!r} is there yet{there}; it will be made, without an index.")
 
     def _refuse_number(self, package: Package) -> None:

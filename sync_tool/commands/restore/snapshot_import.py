@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Final
 
 from sync_tool.commands.import_.journal import note_path
-from sync_tool.deployment.snapshot import ImportStatus, SnapshotDoor
+from sync_tool.deployment.snapshot import ImportStatus, SnapshotWriter
 from sync_tool.errors import ConvexMsgsError, Hint, Refused, Unreachable, UsageError
 from sync_tool.files.bytes import new_file, translate
 from sync_tool.rows.ports import Progress
@@ -29,7 +29,7 @@ class CancelledByInterrupt:
     """
 
     def __init__(
-        self, door: SnapshotDoor, import_id: str, progress: Progress, forget: Callable[[], None] = lambda: None
+        self, door: SnapshotWriter, import_id: str, progress: Progress, forget: Callable[[], None] = lambda: None
     ) -> None:
         self._door = door
         self._import_id = import_id
@@ -52,7 +52,7 @@ class CancelledByInterrupt:
         self._progress.note(said)
 
 
-def let_go(door: SnapshotDoor, import_id: str, progress: Progress) -> bool | None:
+def let_go(door: SnapshotWriter, import_id: str, progress: Progress) -> bool | None:
     """Cancel an import; False if it had ended, None if nobody answered."""
     try:
         return door.cancel(import_id)

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from sync_tool.archive.recorder import Recorder
 from sync_tool.archive.sealed_files import Pass, PassPosition
-from sync_tool.deployment.stream import INVALID_CURSOR, StreamDoor
+from sync_tool.deployment.stream import INVALID_CURSOR, StreamReader
 from sync_tool.errors import CursorExpired, Refused
 from sync_tool.rows.ports import Progress
 
@@ -57,7 +57,7 @@ class StreamReading:
     kind: str = WAY
     way: str = WAY
 
-    def __init__(self, door: StreamDoor, position: PassPosition, *, full: bool, progress: Progress) -> None:
+    def __init__(self, door: StreamReader, position: PassPosition, *, full: bool, progress: Progress) -> None:
         self._door = door
         self._position = position
         self._full = full

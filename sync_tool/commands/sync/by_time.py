@@ -52,7 +52,7 @@ class TimeReading:
     def __init__(
         self, deployment: Deployment, position: PassPosition, options: TimeOptions, progress: Progress
     ) -> None:
-        self.way: str = deployment.door.name
+        self.way: str = deployment.reader.name
         self._deployment = deployment
         self._position = position
         self._options = options

@@ -22,7 +22,6 @@ from sync_tool.commands.sync.by_time import TimeOptions, TimeReading
 from sync_tool.commands.sync.report import SyncReport, Telling
 from sync_tool.deployment.client import instance_name
 from sync_tool.deployment.deployment import Deployment
-from sync_tool.deployment.stream import StreamDoor
 from sync_tool.errors import (
     Damaged,
     Differs,
@@ -66,7 +65,7 @@ def choose_reading(deployment: Deployment, position: PassPosition, way: Way, pro
     if way.via not in VIAS:
         raise UsageError(f"there is no way {way.via!r}.", hint=[("ways", ", ".join(VIAS))])
     if way.via in ("auto", "stream"):
-        door = StreamDoor(deployment.client, deployment.names, deployment.patience.bytes_per_second)
+        door = deployment.stream
         try:
             door.check()
         except Refused as error:
@@ -130,7 +129,7 @@ class SyncRun:
     def run(self) -> SyncReport:
         """Do it."""
         self._require_archive()
-        _ = self._deployment.door  # checks the names: a table that is not there would look like an empty one
+        self._deployment.check_names()  # a missing table would look like an empty one
         self._instance = instance_name(self._deployment.client, self._deployment.identity.name)
         table = self._deployment.names.table
         self._progress.begin(f"{self._deployment.title} · table {table}", self._deployment.count())
