@@ -117,13 +117,13 @@ def document_deltas(
             f"Trying to synchronize from timestamp {cursor + 1}, which is older than the database's retention window."
             " Please perform a full sync of the connector.",
         )
-    chosen = {table.number for table in targets.values()}
+    chosen = {table.slot for table in targets.values()}
     revisions: list[Revision] = []
     end: int | None = None
     for read, revision in enumerate(log_after(connection, cursor, None), 1):
         if end is not None and end < revision.ts:
             return DeltasPage(revisions, end, True)
-        if revision.table_number in chosen:
+        if revision.slot in chosen:
             revisions.append(revision)
         if end is None and read >= _DELTA_ROWS:
             end = revision.ts
@@ -236,7 +236,7 @@ class LegacyApi:
 
         def on(connection: sqlite3.Connection) -> tuple[Any, dict[int, Named]]:
             tables = chosen(load_tables(connection, engine.declared).values(), selection)
-            names = {table.number: (table.name, selection.columns(table.name)) for table in tables.values()}
+            names = {table.slot: (table.name, selection.columns(table.name)) for table in tables.values()}
             return run(connection, engine.ts_of(connection), tables), names
 
         return await self._instance.read(lambda: engine.view(on)[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -259,15 +260,16 @@ def test_cancelled_while_it_writes(starting: Start) -> None:
     assert tags(box) == ["old"]
 
 
-def swap(engine: Engine, *rows: dict[str, Any]) -> None:
-    """Replace the messages in one commit."""
+def swap(engine: Engine, *rows: dict[str, Any], mode: str = REPLACE, look: Callable[[], None] = lambda: None) -> str:
+    """Replace the messages."""
     table = UploadedTable("messages", lambda: iter(json.loads(json.dumps(rows))))
 
     def begin(db: Any) -> str:
-        return records.finish_upload(db, records.start_upload(db), {"format": "zip"}, REPLACE)
+        return records.finish_upload(db, records.start_upload(db), {"format": "zip"}, mode)
 
     import_id = engine.write(begin)[0]
-    engine.write(lambda db: Swap(import_id, REPLACE, [table], lambda: None).run(db))
+    Swap(import_id, mode, [table], look).run(engine)
+    return import_id
 
 
 def test_a_replaced_table_is_another_one(instance: Instance) -> None:
@@ -282,13 +284,45 @@ def test_a_replaced_table_is_another_one(instance: Instance) -> None:
     assert engine.read(lambda db: db.row_count("messages"))[0] == 2
 
 
+def test_rows_written_during_an_import_are_lost(instance: Instance) -> None:
+    """Others write while an import fills its hidden table; the swap replaces what they wrote without another check."""
+    engine = instance.engine
+    counts = []
+
+    def look() -> None:
+        engine.write(lambda db: db.insert("messages", {"sessionId": "app", "tag": "meanwhile"}))
+        counts.append(engine.read(lambda db: db.row_count("messages"))[0])
+
+    rows = [row(number) for number in range(1200)]
+    import_id = swap(engine, *rows, mode="RequireEmpty", look=look)
+    assert counts == list(range(1, len(counts) + 1))
+    assert len(counts) > 2
+    assert engine.read(lambda db: db.row_count("messages"))[0] == 1200
+    assert engine.read(lambda db: records.must_find(db, import_id)["state"]["num_rows_written"])[0] == 1200
+
+
+def test_a_stopped_import_leaves_no_hidden_table(instance: Instance) -> None:
+    """An import that stops midway leaves neither a table nor documents behind."""
+
+    def look() -> None:
+        if instance.engine.read(lambda db: db.connection.execute("SELECT count(*) FROM documents").fetchone())[0][0]:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        swap(instance.engine, *(row(number) for number in range(1200)), look=look)
+    for table in ("documents", "entries"):
+        found = instance.engine.read(lambda db, t=table: db.connection.execute(f"SELECT * FROM {t}").fetchall())[0]
+        assert found == []
+
+
 def test_who_watches_a_table_hears_of_its_replacement(instance: Instance) -> None:
     """A live query that read any range of the table is run again."""
     changes: list[Change] = []
     instance.engine.watchers.add(changes.append)
     swap(instance.engine, row(1))
     live = LiveQuery(1, parse_path("convexMsgs:page"), [], [Interval(12, b"a", b"b")])
-    assert [live.concerns(change) for change in changes] == [False, True]
+    assert [live.concerns(change) for change in changes][-1]
+    assert not any(live.concerns(change) for change in changes[:-1])
 
 
 def test_the_official_command_line_imports(starting: Start, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from sync_tool.sandbox.database.documents import Row
 from sync_tool.sandbox.database.transaction import Interval, Transaction
 from sync_tool.sandbox.database.writing import WriteTransaction
+from sync_tool.sandbox.faults import FunctionError
 from sync_tool.sandbox.functions.calls import Call
 from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.limits import binary_size
@@ -263,3 +264,23 @@ def test_schema(starting: Start, level: str, data: Any, fault: str) -> None:
     assert schema["tables"][0]["indexes"] == [
         {"indexDescriptor": "bySessionId", "fields": ["sessionId", "_creationTime"]}
     ]
+
+
+def test_inserted_ids_count_at_the_next_read_by_id(instance: Instance) -> None:
+    """Each insert reads its id; these reads count as index ranges once the function reads the index on ids."""
+
+    def insert(db: WriteTransaction, count: int) -> str:
+        return db.insert_all("messages", [{"sessionId": "s"}] * count)[0]
+
+    assert instance.engine.write(lambda db: db.find(insert(db, 4095)))[0] is not None
+    with pytest.raises(FunctionError, match="Too many reads"):
+        instance.engine.write(lambda db: db.find(insert(db, 4096)))
+    instance.engine.write(lambda db: insert(db, 8192))
+
+
+def test_a_long_append_stays_within_the_ranges(instance: Instance) -> None:
+    """An append to a session with rows reads no document by its id, so 8,192 rows fit into one call."""
+    for count in (1, 8192):
+        documents = [{"sessionId": "s"}] * count
+        call = Call(parse_path("convexMsgs:append"), [{"batches": [{"sessionId": "s", "documents": documents}]}], True)
+        assert instance.caller.mutation(call).failure is None

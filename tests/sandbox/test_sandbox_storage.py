@@ -153,9 +153,9 @@ def test_every_read_is_an_index_range(instance: Instance) -> None:
         ]
         return [row[3] for row in rows]
 
-    home = "SEARCH documents USING PRIMARY KEY (table_number=? AND key>? AND key<?)"
+    home = "SEARCH documents USING PRIMARY KEY (slot=? AND key>? AND key<?)"
     other = "SEARCH entries USING PRIMARY KEY (index_number=? AND key>? AND key<?)"
-    one = "SEARCH documents USING PRIMARY KEY (table_number=? AND key=?)"
+    one = "SEARCH documents USING PRIMARY KEY (slot=? AND key=?)"
     assert instance.engine.read(plans)[0] == [home, home, other, one, other, one]
 
 

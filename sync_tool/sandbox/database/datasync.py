@@ -24,23 +24,23 @@ from sync_tool.sandbox.database.transaction import after, key_of
 from sync_tool.sandbox.faults import bad_request
 
 _LOG: Final = """
-SELECT commit_number, ts, table_number, NULL, body
+SELECT commit_number, ts, slot, NULL, body
 FROM documents INDEXED BY documents_by_commit JOIN commits ON number = commit_number WHERE {where}
 UNION ALL
-SELECT commit_number, ts, table_number, id, body
+SELECT commit_number, ts, slot, id, body
 FROM revisions JOIN commits ON number = commit_number WHERE {where}
 ORDER BY commit_number
 """
 
 _NOW: Final = """
 SELECT entries.key, commit_number, body
-FROM entries CROSS JOIN documents ON table_number = ? AND documents.key = home
+FROM entries CROSS JOIN documents ON slot = ? AND documents.key = home
 WHERE index_number = ? AND entries.key >= ? AND commit_number <= ? ORDER BY entries.key
 """
 
 _BEFORE: Final = """
 SELECT id, commit_number, body FROM revisions INDEXED BY revisions_by_id
-WHERE table_number = ? AND id > ? AND commit_number <= ? ORDER BY id, commit_number
+WHERE slot = ? AND id > ? AND commit_number <= ? ORDER BY id, commit_number
 """
 
 
@@ -55,14 +55,14 @@ class Revision(NamedTuple):
     """One version of a document."""
 
     ts: int  # Commit time in nanoseconds since the epoch
-    table_number: int
+    slot: int
     id: str
     body: bytes | None  # Canonical ``convex_encoded_json``; None for a deletion
 
 
 def log_after(connection: sqlite3.Connection, ts: int, table: Table | None) -> Iterator[Revision]:
     """Yield all versions committed after `ts`, commit by commit, of one table or of all."""
-    only = "" if table is None else f" AND table_number = {table.number}"
+    only = "" if table is None else f" AND slot = {table.slot}"
     query = _LOG.format(where=f"commit_number > {_commit_at(connection, ts)}{only}")
     for _, committed, number, document_id, body in connection.execute(query):
         yield Revision(committed, number, document_id or _named(body).id, body)
@@ -72,18 +72,18 @@ def table_at(connection: sqlite3.Connection, table: Table, ts: int, after_id: st
     """Yield the documents of a table at `ts` whose id follows `after_id`, in order of ids."""
     number, moments = _commit_at(connection, ts), _Moments(connection)
     start = after(key_of([after_id])) if after_id else b""
-    now = connection.execute(_NOW, (table.number, table.by_id, start, number))
-    before = connection.execute(_BEFORE, (table.number, after_id, number))
+    now = connection.execute(_NOW, (table.slot, table.by_id, start, number))
+    before = connection.execute(_BEFORE, (table.slot, after_id, number))
     first = before.fetchone()
     if first is None:  # no document was ever replaced or deleted
         for key, commit, body in now:
-            yield Revision(moments[commit], table.number, _id_of(key), body)
+            yield Revision(moments[commit], table.slot, _id_of(key), body)
         return
     versions_of = groupby(merge(chain([first], before), _by_name(now), key=itemgetter(0, 1)), itemgetter(0))
     for document_id, versions in versions_of:
         *_, (_, commit, body) = versions
         if body is not None:
-            yield Revision(moments[commit], table.number, document_id, body)
+            yield Revision(moments[commit], table.slot, document_id, body)
 
 
 def _by_name(rows: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
@@ -177,7 +177,7 @@ class DataSync:
         self._oldest = oldest
         self._targets = targets
         self._page_rows = page_rows
-        self._tablets = {table.number: tablet for tablet, table in targets.items()}
+        self._tablets = {table.slot: tablet for tablet, table in targets.items()}
 
     def page(self, position: Position | None, client: str) -> SyncPage:
         """Return the page after a position, or the first page; `client` is the prefix of a new sync's id."""
@@ -244,7 +244,7 @@ class DataSync:
             batch = []
             for revision in commit:
                 read += 1
-                if position.captures(revision, self._tablets.get(revision.table_number)):
+                if position.captures(revision, self._tablets.get(revision.slot)):
                     batch.append(revision)
                 if read >= limits.STREAM_ROWS_READ and synced is not None:
                     return given, synced  # a commit is never split

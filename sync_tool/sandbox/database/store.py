@@ -20,7 +20,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import BinaryIO, Final
 
-FORMAT: Final = "2"
+FORMAT: Final = "3"
 FIRST_TABLE: Final = 10_001  # Number of the first user table of a current deployment
 
 INDEXES_PER_TABLE: Final = 64  # Index numbers reserved for each table
@@ -36,16 +36,17 @@ _PAGES_BEFORE_FOLDING: Final = 4000
 _DDL: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE tables (
-    number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, row_count INTEGER NOT NULL, born INTEGER NOT NULL DEFAULT 0
+    slot INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, row_count INTEGER NOT NULL, born INTEGER NOT NULL DEFAULT 0,
+    number INTEGER NOT NULL
 );
 CREATE TABLE commits (number INTEGER PRIMARY KEY, ts INTEGER NOT NULL);
 CREATE TABLE documents (
-    table_number INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
     key BLOB NOT NULL,
     commit_number INTEGER NOT NULL,
     size INTEGER NOT NULL,
     body BLOB NOT NULL,
-    PRIMARY KEY (table_number, key)
+    PRIMARY KEY (slot, key)
 ) WITHOUT ROWID;
 CREATE INDEX documents_by_commit ON documents (commit_number);
 CREATE TABLE entries (
@@ -57,11 +58,11 @@ CREATE TABLE entries (
 CREATE TABLE revisions (
     commit_number INTEGER NOT NULL,
     id TEXT NOT NULL,
-    table_number INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
     body BLOB,
     PRIMARY KEY (commit_number, id)
 ) WITHOUT ROWID;
-CREATE INDEX revisions_by_id ON revisions (table_number, id, commit_number);
+CREATE INDEX revisions_by_id ON revisions (slot, id, commit_number);
 CREATE TABLE requests (
     session TEXT NOT NULL,
     request INTEGER NOT NULL,
@@ -72,10 +73,22 @@ CREATE TABLE requests (
 """
 
 
-_FROM_FORMAT_1: Final = """
+# Each format's step to the next one.
+_MIGRATIONS: Final = {
+    "1": """
 ALTER TABLE tables ADD COLUMN born INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX revisions_by_id ON revisions (table_number, id, commit_number);
-"""
+UPDATE meta SET value = '2' WHERE name = 'format';
+""",
+    "2": """
+ALTER TABLE tables RENAME COLUMN number TO slot;
+ALTER TABLE tables ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+UPDATE tables SET number = slot;
+ALTER TABLE documents RENAME COLUMN table_number TO slot;
+ALTER TABLE revisions RENAME COLUMN table_number TO slot;
+UPDATE meta SET value = '3' WHERE name = 'format';
+""",
+}
 
 
 class NotASandboxError(Exception):
@@ -122,9 +135,8 @@ class Store:
         if self.writer.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION_ID:
             oldest = time.time_ns() - _REQUESTS_KEPT_NS
             self.writer.execute("DELETE FROM requests WHERE ts < ?", (oldest,))
-            if self.get("format") == "1":
-                self.writer.executescript(f"BEGIN IMMEDIATE; {_FROM_FORMAT_1} COMMIT;")
-                self.set("format", FORMAT)
+            while (step := _MIGRATIONS.get(self.get("format") or "")) is not None:
+                self.writer.executescript(f"BEGIN IMMEDIATE; {step} COMMIT;")
             return
         if self.writer.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise NotASandboxError(f"{self.path} is an SQLite file, but not one of the sandbox")
@@ -175,15 +187,17 @@ class Table:
     """Table in one transaction.
 
     Args:
-        number: prefix of its ids.
+        slot: number under which the store keeps it.
+        number: prefix of its ids; an import into a hidden table keeps the number of the table it replaces.
         name: name of the table.
         declared: declared indexes.
         born: number of the commit that created it; an import that replaces a table creates a new one.
     """
 
-    __slots__ = ("born", "declared", "home", "indexes", "name", "number")
+    __slots__ = ("born", "declared", "home", "indexes", "name", "number", "slot")
 
-    def __init__(self, number: int, name: str, declared: dict[str, tuple[str, ...]], born: int = 0) -> None:
+    def __init__(self, slot: int, number: int, name: str, declared: dict[str, tuple[str, ...]], born: int = 0) -> None:
+        self.slot = slot
         self.number = number
         self.name = name
         self.born = born
@@ -194,20 +208,20 @@ class Table:
             *((*f, "_creationTime", "_id") for f in declared.values()),
         )
         self.indexes = {
-            index: (number * INDEXES_PER_TABLE + position, fields[position]) for position, index in enumerate(names)
+            index: (slot * INDEXES_PER_TABLE + position, fields[position]) for position, index in enumerate(names)
         }
-        self.home = number * INDEXES_PER_TABLE + (2 if declared else 1)
-        self.declared = [(number * INDEXES_PER_TABLE + 2 + n, f) for n, f in enumerate(declared.values())]
+        self.home = slot * INDEXES_PER_TABLE + (2 if declared else 1)
+        self.declared = [(slot * INDEXES_PER_TABLE + 2 + n, f) for n, f in enumerate(declared.values())]
 
     @property
     def by_id(self) -> int:
         """Number of the index on ``_id``."""
-        return self.number * INDEXES_PER_TABLE
+        return self.slot * INDEXES_PER_TABLE
 
     @property
     def tablet(self) -> str:
         """Identifier that also differs from those of replaced tables of the same name."""
-        return f"{self.number}:{self.born}"
+        return f"{self.slot}:{self.born}"
 
 
 # Table to index to fields, without the `_creationTime` and `_id` that Convex appends.
@@ -220,6 +234,6 @@ def declared_text(declared: Declared) -> str:
 
 
 def load_tables(connection: sqlite3.Connection, declared: Declared) -> dict[str, Table]:
-    """Return the tables in the state of a connection, by name."""
-    rows = connection.execute("SELECT number, name, born FROM tables")
-    return {name: Table(number, name, declared.get(name, {}), born) for number, name, born in rows}
+    """Return the tables in the state of a connection, by name, without hidden ones."""
+    rows = connection.execute("SELECT slot, number, name, born FROM tables WHERE name NOT GLOB '_*'")
+    return {name: Table(slot, number, name, declared.get(name, {}), born) for slot, number, name, born in rows}

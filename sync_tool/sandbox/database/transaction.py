@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate
@@ -90,14 +91,12 @@ def after(key: bytes) -> bytes:
 
 
 # Reads a range of a home index.
-SCAN_HOME: Final = (
-    "SELECT key, size, body, key FROM documents WHERE table_number = ? AND key >= ? AND key < ? ORDER BY key"
-)
+SCAN_HOME: Final = "SELECT key, size, body, key FROM documents WHERE slot = ? AND key >= ? AND key < ? ORDER BY key"
 
 # Reads a range of any other index.
 SCAN: Final = (
     "SELECT entries.key, size, body, home FROM entries CROSS JOIN documents"
-    " ON table_number = ? AND documents.key = home"
+    " ON slot = ? AND documents.key = home"
     " WHERE index_number = ? AND entries.key >= ? AND entries.key < ? ORDER BY entries.key"
 )
 
@@ -139,6 +138,7 @@ class Transaction:
         self.documents_read = 0
         self.bytes_read = 0
         self._scans = 0
+        self._derived: Counter[int] = Counter()  # ids inserted since the last read of their index on ids
         self._slow_rows = slow_rows
 
     def table(self, name: str) -> Table | None:
@@ -156,7 +156,7 @@ class Transaction:
         """Return an empty table and record that it was looked up."""
         name = table.encode()
         self.ranges.append(Interval(CATALOG, name, after(name)))
-        return Table(0, table, {})
+        return Table(0, 0, table, {})
 
     def note_catalog(self) -> None:
         """Record a read of the list of tables."""
@@ -227,7 +227,7 @@ class Transaction:
     def _begin(self, span: Interval) -> int:
         """Record a range as read and return its position in the list."""
         self.ranges.append(span)
-        self._scans += 1
+        self._scans += 1 + self._derived.pop(span.number, 0)
         if self._scans > limits.MAX_RANGES_READ:
             raise _too_many("reads", str(limits.MAX_RANGES_READ))
         return len(self.ranges) - 1
@@ -258,10 +258,10 @@ class Transaction:
         return 0 if row is None else int(row[0])
 
     def _select(self, span: Interval, direction: str) -> sqlite3.Cursor:
-        number = span.number // INDEXES_PER_TABLE
+        slot = span.number // INDEXES_PER_TABLE
         if any(table.home == span.number for table in self.tables.values()):
-            return self.connection.execute(SCAN_HOME + direction, (number, span.start, span.stop))
-        return self.connection.execute(SCAN + direction, (number, *span))
+            return self.connection.execute(SCAN_HOME + direction, (slot, span.start, span.stop))
+        return self.connection.execute(SCAN + direction, (slot, *span))
 
     def _count(self, documents: int, size: int) -> None:
         self.documents_read += documents

@@ -23,6 +23,7 @@ from sync_tool.sandbox.faults import developer_error
 from sync_tool.sandbox.paths import is_identifier
 
 _RESERVED: Final = "_"
+_HIDDEN: Final = "_hidden:"
 # Document, canonical bytes, size, and the number of the commit that wrote it.
 _Stored = tuple[dict[str, Value], bytes, int, int]
 
@@ -83,6 +84,7 @@ class WriteTransaction(Transaction):
             documents.append(whole_document(fields, document_id, self._creation_time))
             self._creation_time = next_time(self._creation_time)
         self._put_all(home, documents)
+        self._derived[home.by_id] += len(documents)
         return [document["_id"] for document in documents]
 
     def put(self, table: Table, document: dict[str, Value]) -> None:
@@ -99,7 +101,7 @@ class WriteTransaction(Transaction):
             body = dumps_plain(document) if measured.plain else canonical.dumps(document)
             rows.append((document, body, measured.size, self._moment.commit_number))
         self._store(table, rows)
-        self._row_counts[table.number] += len(rows)
+        self._row_counts[table.slot] += len(rows)
 
     def _store(self, table: Table, rows: Iterable[_Stored]) -> None:
         bodies: list[tuple[int, bytes, int, int, bytes]] = []
@@ -107,7 +109,7 @@ class WriteTransaction(Transaction):
         for document, body, size, commit_number in rows:
             keys = self._keys(table, document)
             home = keys.pop(table.home)
-            bodies.append((table.number, home, commit_number, size, body))
+            bodies.append((table.slot, home, commit_number, size, body))
             entries += [(number, key, home) for number, key in keys.items()]
         entries.sort()  # consecutive entries then go to the same page
         self.connection.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", bodies)
@@ -126,35 +128,39 @@ class WriteTransaction(Transaction):
 
     def rebuild(self, table: Table) -> None:
         """Write a table's documents and index keys again, for other declared indexes."""
-        number = (table.number,)
-        old = self.connection.execute(
-            "SELECT body, size, commit_number FROM documents WHERE table_number = ?", number
-        ).fetchall()
-        self.connection.execute("DELETE FROM documents WHERE table_number = ?", number)
+        slot = (table.slot,)
+        old = self.connection.execute("SELECT body, size, commit_number FROM documents WHERE slot = ?", slot).fetchall()
+        self.connection.execute("DELETE FROM documents WHERE slot = ?", slot)
         self.connection.execute(
             "DELETE FROM entries WHERE index_number BETWEEN ? AND ?",
             (table.by_id, table.by_id + INDEXES_PER_TABLE - 1),
         )
         self._store(table, ((canonical.loads(body), body, size, number) for body, size, number in old))
 
-    def replace_table(self, name: str, number: int | None) -> Table:
-        """Replace a table, if it exists, by an empty one; its change log is dropped.
-
-        `number` is the number of the new table; None keeps the old one or takes the next.
-        """
+    def hide_table(self, name: str, number: int | None) -> Table:
+        """Create an empty hidden table; None keeps the number of the table of that name, or takes the next."""
         old = self.tables.get(name)
-        if old is not None:
-            self._drop(old)
-        return self.new_table(name, number or (old.number if old else None))
+        return self._create(name, number or (old.number if old else None), f"{_HIDDEN}{name}")
 
-    def _drop(self, table: Table) -> None:
-        number = (table.number,)
-        self.connection.execute("DELETE FROM documents WHERE table_number = ?", number)
-        self.connection.execute("DELETE FROM revisions WHERE table_number = ?", number)
-        self.connection.execute("DELETE FROM tables WHERE number = ?", number)
-        indexes = (table.by_id, table.by_id + INDEXES_PER_TABLE - 1)
+    def show_table(self, hidden: Table) -> None:
+        """Put a hidden table in the place of the table of its name, whatever that holds; its change log is dropped."""
+        old = self.tables.get(hidden.name)
+        if old is not None:
+            self._drop(old.slot)
+        born = (hidden.name, self._moment.commit_number, hidden.slot)
+        self.connection.execute("UPDATE tables SET name = ?, born = ? WHERE slot = ?", born)
+
+    def drop_hidden(self) -> None:
+        """Delete all hidden tables."""
+        for (slot,) in self.connection.execute("SELECT slot FROM tables WHERE name GLOB '_*'").fetchall():
+            self._drop(slot)
+
+    def _drop(self, slot: int) -> None:
+        for table in ("documents", "revisions", "tables"):
+            self.connection.execute(f"DELETE FROM {table} WHERE slot = ?", (slot,))  # noqa: S608
+        indexes = (slot * INDEXES_PER_TABLE, (slot + 1) * INDEXES_PER_TABLE - 1)
         self.connection.execute("DELETE FROM entries WHERE index_number BETWEEN ? AND ?", indexes)
-        del self._row_counts[table.number]
+        self._row_counts.pop(slot, None)
 
     def note(self, index: int, key: bytes) -> None:
         """Record a touched index key; the transaction then has something to commit."""
@@ -172,10 +178,8 @@ class WriteTransaction(Transaction):
 
     def finish(self) -> bool:
         """Write the row counts; return whether anything changed."""
-        for number, difference in self._row_counts.items():
-            self.connection.execute(
-                "UPDATE tables SET row_count = row_count + ? WHERE number = ?", (difference, number)
-            )
+        counts = [(difference, slot) for slot, difference in self._row_counts.items()]
+        self.connection.executemany("UPDATE tables SET row_count = row_count + ? WHERE slot = ?", counts)
         return self._changed
 
     def _must_find(self, document_id: str) -> tuple[Table, Row]:
@@ -191,17 +195,17 @@ class WriteTransaction(Transaction):
         keys = self._keys(table, document)
         self.connection.executemany("DELETE FROM entries WHERE index_number = ? AND key = ?", keys.items())
         (old_commit,) = self.connection.execute(
-            "DELETE FROM documents WHERE table_number = ? AND key = ? RETURNING commit_number",
-            (table.number, row.home),
+            "DELETE FROM documents WHERE slot = ? AND key = ? RETURNING commit_number",
+            (table.slot, row.home),
         ).fetchone()
         this_commit = self._moment.commit_number
         revisions: list[tuple[int, str, int, bytes | None]] = []
         if old_commit != this_commit:  # a commit keeps only its last write of a document
-            revisions.append((old_commit, document["_id"], table.number, row.body))
+            revisions.append((old_commit, document["_id"], table.slot, row.body))
         if deleted:
-            revisions.append((this_commit, document["_id"], table.number, None))
+            revisions.append((this_commit, document["_id"], table.slot, None))
         self.connection.executemany("INSERT OR REPLACE INTO revisions VALUES (?, ?, ?, ?)", revisions)
-        self._row_counts[table.number] -= 1
+        self._row_counts[table.slot] -= 1
 
     def _keys(self, table: Table, document: dict[str, Value]) -> dict[int, bytes]:
         identity = sort_key(document["_id"])
@@ -213,16 +217,21 @@ class WriteTransaction(Transaction):
         self._changed = True
         return keys
 
-    def new_table(self, name: str, number: int | None = None) -> Table:
-        """Create a table, with the given or the next number."""
-        if name.startswith(_RESERVED) or not is_identifier(name):
-            raise developer_error(f"Invalid table name: {name}")
-        last = self.connection.execute("SELECT max(number) FROM tables").fetchone()[0]
-        number = number or max(FIRST_TABLE, (last or 0) + 1)
-        table = Table(number, name, self.declared.get(name, {}), self._moment.commit_number)
-        self.connection.execute("INSERT INTO tables VALUES (?, ?, 0, ?)", (table.number, name, table.born))
+    def new_table(self, name: str) -> Table:
+        """Create a table with the next number."""
+        table = self._create(name, None, name)
         self.tables[name] = table
         self.touched.append((CATALOG, name.encode()))
+        return table
+
+    def _create(self, name: str, number: int | None, stored_as: str) -> Table:
+        if name.startswith(_RESERVED) or not is_identifier(name):
+            raise developer_error(f"Invalid table name: {name}")
+        last = self.connection.execute("SELECT max(slot), max(number) FROM tables").fetchone()
+        slot, following = (max(FIRST_TABLE, (largest or 0) + 1) for largest in last)
+        table = Table(slot, number or following, name, self.declared.get(name, {}), self._moment.commit_number)
+        row = (slot, stored_as, table.born, table.number)
+        self.connection.execute("INSERT INTO tables (slot, name, row_count, born, number) VALUES (?, ?, 0, ?, ?)", row)
         return table
 
     def _count_write(self, size: int) -> None:

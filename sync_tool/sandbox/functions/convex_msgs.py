@@ -221,29 +221,30 @@ def _check_document(document: Value, session: str, names: Naming) -> None:
 
 def _append_batch(db: WriteTransaction, names: Naming, batch: Args) -> Value:
     session = batch["sessionId"]
-    tail = db.first(_session_span(db, names, session), descending=True)
-    last = None if tail is None else _position_of(tail.document)
-    if "expectLastId" in batch:
-        actual = None if last is None else last["id"]
-        if batch["expectLastId"] != actual:
-            return {"moved": actual}
+    span = _session_span(db, names, session)
+    tail = db.first(span, descending=True)
+    last_id = None if tail is None else tail.document["_id"]
+    if "expectLastId" in batch and batch["expectLastId"] != last_id:
+        return {"moved": last_id}
     ids = db.insert_all(names.table, batch["documents"]) if batch["documents"] else []
-    if last is not None and ids:
-        _check_order(db, session, last, ids[0])
+    if tail is not None and ids:
+        _check_order(db, session, tail, Interval(span.number, after(tail.key), span.stop), ids[0])
     return {"ids": ids}
 
 
-def _check_order(db: WriteTransaction, session: str, last: dict[str, Any], first_id: str) -> None:
-    """Refuse rows that sort before the old tail: it would stay the tail, and a retry would append them twice."""
-    found = db.find(first_id)
-    first = None if found is None else found[1].document
-    if first is None or (first["_creationTime"], first["_id"]) > (last["creationTime"], last["id"]):
+def _check_order(db: WriteTransaction, session: str, tail: Row, rest: Interval, first_id: str) -> None:
+    """Refuse rows that sort before the old tail: it would stay the tail, and a retry would append them twice.
+
+    A read of the first row by its id would count all inserted ids as index ranges.
+    """
+    following = db.first(rest)
+    if following is not None and following.document["_id"] == first_id:
         return
     raise refusal(
         "tail_in_future",
         "The last row of the session is dated in the future, so new rows would sort before it.",
         sessionId=session,
-        lastTime=last["creationTime"],
+        lastTime=tail.document["_creationTime"],
     )
 
 

@@ -97,8 +97,7 @@ class ImportApi:
     async def cancel(self, request: Request) -> Response:
         """POST /api/cancel_import."""
         import_id = await self._import_of(request)
-        # Not in the queue of writes: they may wait for this import.
-        await self._instance.act(lambda: self._instance.importer.cancel(import_id))
+        await self._instance.write(lambda: self._instance.importer.cancel(import_id))
         return Response()
 
     async def _import_of(self, request: Request) -> str:

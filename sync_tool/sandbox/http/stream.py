@@ -224,15 +224,15 @@ class StreamApi:
 
     def _encode_page(self, page: SyncPage, selection: Selection) -> bytes:
         tables = page.targets.values()
-        names = {table.number: to_json_bytes(table.name) for table in tables}
-        columns = {table.number: selection.columns(table.name) or _NO_TABLE for table in tables}
+        names = {table.slot: to_json_bytes(table.name) for table in tables}
+        columns = {table.slot: selection.columns(table.name) or _NO_TABLE for table in tables}
         values = [
             b'{"component":"","table":%b,"ts":%d,"deleted":false,"value":%b}'
-            % (names[number], ts, canonical_to_export(columns[number].cut(body)))
+            % (names[slot], ts, canonical_to_export(columns[slot].cut(body)))
             if body is not None
             else b'{"component":"","table":%b,"ts":%d,"deleted":true,"value":%b}'
-            % (names[number], ts, to_json_bytes({"_id": document_id}))
-            for ts, number, document_id, body in page.revisions
+            % (names[slot], ts, to_json_bytes({"_id": document_id}))
+            for ts, slot, document_id, body in page.revisions
         ]
         truncates = [{"component": "", "table": name} for name in page.truncated]
         more: Json = {"hasMore": True, "nextCursor": self._write(page.position)}

@@ -48,6 +48,7 @@ class Importer:
         self._closing = threading.Event()
         self._cancelled: set[str] = set()
         engine.write(records.prepare)
+        engine.write(lambda db: db.drop_hidden())
         for record in engine.read(records.unfinished)[0]:
             self._enqueue(record["_id"])
 
@@ -99,7 +100,7 @@ class Importer:
                 self._engine.write(lambda db: records.await_confirmation(db, import_id, message, checkpoints))
                 return
             swap = Swap(import_id, record["mode"], tables, partial(self._look, import_id))
-            self._engine.write(swap.run)
+            swap.run(self._engine)
 
     def _look(self, import_id: str) -> None:
         if self._closing.is_set() or import_id in self._cancelled:
@@ -108,7 +109,7 @@ class Importer:
 
 REPLACE: Final = "Replace"
 
-_ROWS_BETWEEN_LOOKS: Final = 500
+_ROWS_PER_COMMIT: Final = 500
 _RUNS_ON: Final = "Once confirmed, the import runs in the background, whether or not its caller waits for it."
 
 
@@ -120,11 +121,7 @@ def survey(db: Transaction, mode: str, tables: list[UploadedTable]) -> tuple[str
         for json in table.rows():
             count += 1
             missing = missing or not isinstance(json, dict) or "_id" not in json
-        existing = _row_count(db, table.name)
-        if existing and mode != REPLACE:
-            raise ImportFault(
-                f"Table {table.name} already exists. Please choose a new table name or use replace/append modes."
-            )
+        existing = _check_empty(db, table.name, mode)
         checkpoints.append(
             {
                 "component_path": None,
@@ -148,37 +145,56 @@ def _change(checkpoint: Record) -> str:
 
 @dataclass(frozen=True)
 class Swap:
-    """Confirmed import; `look` raises to stop the work."""
+    """Confirmed import; `look` raises to stop the work.
+
+    Like the backend, it fills hidden tables while others write, and then puts them in place in one commit, whatever the
+    old tables hold by then.
+    """
 
     import_id: str
     mode: str
     tables: list[UploadedTable]
     look: Callable[[], None]
 
-    def run(self, db: WriteTransaction) -> None:
-        """Replace the tables and record the end of the import, all in this transaction."""
+    def run(self, engine: Engine) -> None:
+        """Replace the tables and record the end of the import."""
+        try:
+            hidden, _ = engine.write(self._begin)
+            written = {table.name: self._fill(engine, table, upload) for table, upload in hidden}
+            self.look()
+            engine.write(lambda db: self._end(db, [table for table, _ in hidden], written))
+        except BaseException:
+            engine.write(lambda db: db.drop_hidden())
+            raise
+
+    def _begin(self, db: WriteTransaction) -> list[tuple[Table, UploadedTable]]:
         numbers = _table_numbers(db, self.tables)
-        written = {}
         for table in self.tables:
-            if self.mode != REPLACE and _row_count(db, table.name):
-                raise ImportFault(
-                    f"Table {table.name} already exists. Please choose a new table name or use replace/append modes."
-                )
-            home = db.replace_table(table.name, numbers[table.name])
-            written[table.name] = self._fill(db, home, table.documents())
+            _check_empty(db, table.name, self.mode)
+        return [(db.hide_table(table.name, numbers[table.name]), table) for table in self.tables]
+
+    def _fill(self, engine: Engine, table: Table, upload: UploadedTable) -> int:
+        documents, count, moment = upload.documents(), 0, 0.0
+        while batch := list(islice(documents, _ROWS_PER_COMMIT)):
+            self.look()
+            moment, _ = engine.write(partial(_insert_all, table=table, documents=batch, moment=moment))
+            count += len(batch)
+        return count
+
+    def _end(self, db: WriteTransaction, tables: list[Table], written: dict[str, int]) -> None:
+        for table in tables:
+            db.show_table(table)
         db.note(EVERYTHING, b"")
         records.complete(db, self.import_id, written)
 
-    def _fill(self, db: WriteTransaction, table: Table, documents: Iterator[Value]) -> int:
-        count, moment = 0, db.creation_time
-        for document in documents:
-            if count % _ROWS_BETWEEN_LOOKS == 0:
-                self.look()
-            moment = next_time(moment)
-            _insert(db, table, document, moment)
-            count += 1
-        db.forget()
-        return count
+
+def _insert_all(db: WriteTransaction, table: Table, documents: list[Value], moment: float) -> float:
+    """Insert documents and return the last creation time; those without one get times after `moment`."""
+    moment = max(moment, db.creation_time)
+    for document in documents:
+        moment = next_time(moment)
+        _insert(db, table, document, moment)
+    return moment
 
 
 def _insert(db: WriteTransaction, table: Table, document: dict[str, Value], moment: float) -> None:
@@ -237,5 +253,9 @@ def _number_of(rows: Iterator[Json]) -> int | None:
         return None
 
 
-def _row_count(db: Transaction, name: str) -> int:
-    return db.row_count(name) if db.table(name) is not None else 0
+def _check_empty(db: Transaction, name: str, mode: str) -> int:
+    """Return the number of rows of a table that may be imported into."""
+    count = db.row_count(name) if db.table(name) is not None else 0
+    if count and mode != REPLACE:
+        raise ImportFault(f"Table {name} already exists. Please choose a new table name or use replace/append modes.")
+    return count
