@@ -344,10 +344,11 @@ def test_a_place_that_cannot_be_written_is_exit_2(tmp_path: Path, sandbox: Sandb
 
 
 def test_long_names_and_links_are_written(tmp_path: Path, sandbox: Sandbox) -> None:
-    """A name of the greatest length works, and a link stays one: what it names is written."""
+    """A name of the greatest length works, and a link stays one: with --overwrite what it names is written."""
     (tmp_path / "link.jsonl").symlink_to("target.jsonl")
+    assert_error(run(sandbox, tmp_path, "export", "-s", "cust-88", "-o", "link.jsonl"), 2)
     for name in ("link.jsonl", "a" * 249 + ".jsonl"):
-        assert run(sandbox, tmp_path, "export", "-s", "cust-88", "-o", name).code == 0
+        assert run(sandbox, tmp_path, "export", "-s", "cust-88", "-o", name, "--overwrite").code == 0
     assert (tmp_path / "link.jsonl").is_symlink()
     assert files(tmp_path) == ["a" * 249 + ".jsonl", "link.jsonl", "target.jsonl"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,44 @@ def test_convex_json_says_where(tmp_path: Path) -> None:
     (tmp_path / "src/backend").mkdir(parents=True)
     (tmp_path / "convex.json").write_text(json.dumps({"functions": "src/backend/"}))
     assert cm.init(tmp_path).path == str(tmp_path / "src/backend/convexMsgs.ts")
+
+
+@pytest.mark.parametrize("functions", ["../outside", "absolute", "link", "src/../../outside"])
+def test_nothing_is_written_outside_the_project(tmp_path: Path, functions: str) -> None:
+    """A convex.json that names a folder elsewhere, or a link to one, is refused."""
+    project, outside = tmp_path / "project", tmp_path / "outside"
+    for folder in (project, project / "src", outside):
+        folder.mkdir()
+    (project / "link").symlink_to(outside)
+    named = str(outside) if functions == "absolute" else functions
+    (project / "convex.json").write_text(json.dumps({"functions": named}))
+    with pytest.raises(UsageError, match="does not lie in the project"):
+        cm.init(project)
+    assert not [*outside.iterdir()]
+
+
+def test_a_link_in_the_place_of_the_file_is_kept(project: Path) -> None:
+    """What a link names is neither made nor replaced, even if it carries our mark."""
+    path = project / "convex/convexMsgs.ts"
+    target = project.parent / f"{project.name}.target"
+    path.symlink_to(target)
+    with pytest.raises(OutputError, match="cannot be read"):
+        cm.init(project)
+    assert not target.exists()
+    target.write_text("// convex-msgs functions, contract 0. old\n")
+    with pytest.raises(OutputError, match="cannot be read"):
+        cm.init(project)
+    assert target.read_text() == "// convex-msgs functions, contract 0. old\n"
+
+
+def test_the_file_can_be_read_by_all(project: Path) -> None:
+    """It is source code: 0644 under any umask."""
+    before = os.umask(0o077)
+    try:
+        cm.init(project)
+    finally:
+        os.umask(before)
+    assert (project / "convex/convexMsgs.ts").stat().st_mode & 0o777 == 0o644
 
 
 @pytest.mark.parametrize("config", ["{", "[]", '{"functions": "nowhere"}'])

@@ -336,3 +336,13 @@ def test_a_zip_is_opened_as_any_file_is(tmp_path: Path) -> None:
         (row,) = found.messages(session="u1")
         assert (row.text, found.sessions(count=True)[0].count) == ("a", 1)
     assert same(row.value, loads(line))
+
+
+@pytest.mark.parametrize("table", ["../../x\x1b[31m", "/etc", "a/b", "", "a\n", "ä", "a" * 65])
+def test_tables_of_a_zip_have_names_that_convex_allows(tmp_path: Path, table: str) -> None:
+    """A name from a hostile archive could lead out of the folder that the zip is unpacked in: no zip is written."""
+    rows = tmp_path / "rows.jsonl"
+    rows.write_bytes(SAMPLE.read_bytes())
+    with pytest.raises(UsageError, match="cannot be the name of a table"):
+        cm.convert(rows, tmp_path / "out.zip", names=Names(table=table))
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]

@@ -173,7 +173,7 @@ class Check:
     def _check_part(self, part: ArchivePart, index: Index | None, *, inside: bool) -> bool:
         path = self._layout.root / part.path
         try:
-            size = path.stat().st_size
+            size = path.lstat().st_size
         except FileNotFoundError:
             self.found.damaged.append(f"{path} is missing.")
             return False

@@ -6,6 +6,7 @@ replaced or deleted it; so the state after any run can be told: the rows that we
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -22,6 +23,8 @@ from sync_tool.archive.parts import deleted_id, read_records
 from sync_tool.archive.sealed_files import ArchivePart, Run, RunTotals
 from sync_tool.encoding.order import sort_key
 from sync_tool.errors import Damaged, OutputError
+from sync_tool.files.bytes import translate
+from sync_tool.files.private import is_regular, open_private
 from sync_tool.rows.digests import DigestSum, row_digest
 from sync_tool.rows.model import Names
 from sync_tool.rows.reading import RowReader
@@ -342,17 +345,34 @@ def open_cache(layout: Layout) -> Index:
     """
     make_folder(layout.cache)
     path = layout.cache / _NAME
-    path.touch(mode=0o600)  # SQLite's own files beside it get the same mode
+    _make_private(layout, path)
     with suppress(sqlite3.Error):
         index = Index(path)
         if index.format_fits:
             return index
         index.close()
-    for old in layout.cache.glob(f"{_NAME}*"):
-        old.unlink()
-    path.touch(mode=0o600)
+    remove_cache(layout)
+    _make_private(layout, path)
     with sqlite_errors(layout.cache):
         return Index(path)
+
+
+def _make_private(layout: Layout, path: Path) -> None:
+    """Make the index's file before SQLite does, whose own files beside it get the same mode: 0600."""
+    try:
+        try:
+            os.close(open_private(path))
+        except OutputError:  # a link, or a file with a second name, such as in a copy made of hard links
+            remove_cache(layout)
+            os.close(open_private(path))
+    except OSError as error:
+        raise translate(error, path) from None
+
+
+def remove_cache(layout: Layout) -> None:
+    """Remove the index from ``cache/``: SQLite's files, and nothing else."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        (layout.cache / f"{_NAME}{suffix}").unlink(missing_ok=True)
 
 
 def open_for_reading(layout: Layout, chain: Chain, names: Names) -> Index:
@@ -362,12 +382,14 @@ def open_for_reading(layout: Layout, chain: Chain, names: Names) -> Index:
         Damaged: a part of the archive is.
         OutputError: no room for a temporary index.
     """
+    path = layout.cache / _NAME
     with suppress(sqlite3.Error):
-        index = Index(layout.cache / _NAME, read_only=True)
-        wanted = [(run.run, seal) for run, seal in chain]
-        if index.format_fits and index.applied()[: len(wanted)] == wanted:
-            return index
-        index.close()
+        if is_regular(path):
+            index = Index(path, read_only=True)
+            wanted = [(run.run, seal) for run, seal in chain]
+            if index.format_fits and index.applied()[: len(wanted)] == wanted:
+                return index
+            index.close()
     index = Index(None)
     with sqlite_errors("the temporary folder"):
         bring_to(index, layout, chain, names)

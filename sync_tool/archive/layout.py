@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+import stat
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,11 +13,15 @@ from typing import Final
 
 from sync_tool.errors import Damaged, Locked, NoArchive, OutputError, UsageError
 from sync_tool.files.bytes import translate
+from sync_tool.files.private import is_real_folder, is_regular
 
 MANIFEST: Final = "convex-msgs.json"
 _STAMP: Final = "%Y-%m-%dT%H-%M-%SZ"
-_RUN: Final = re.compile(r"^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ$")
-_PART: Final = re.compile(r"^\d{6}\.jsonl\.zst$")
+_RUN: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z")
+_PART: Final = re.compile(r"[0-9]{6}\.jsonl\.zst")
+_MADE: Final = re.compile(r"[0-9]{6}\.jsonl\.zst|\.[0-9]{6}\.jsonl\.zst\.part")
+"""Files that a run makes in its folder of parts."""
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 class Layout:
@@ -62,16 +67,48 @@ class Layout:
 
     def run_names(self) -> list[str]:
         """Return the complete runs, oldest first."""
-        return sorted(path.stem for path in _listed(self.runs) if path.suffix == ".json" and _RUN.match(path.stem))
+        return sorted(path.stem for path in _listed(self.runs) if path.suffix == ".json" and is_run(path.stem))
 
     def part_files(self, run: str) -> list[Path]:
         """Return the finished part files that lie in a run's folder, in order."""
-        return sorted(path for path in _listed(self.parts / run) if _PART.match(path.name))
+        return sorted(path for path in _listed(self.parts / run) if _PART.fullmatch(path.name))
 
     def stray(self, known: set[Path]) -> list[Path]:
         """Return the files of `parts` and `runs` that nothing names: left by runs that were cut off."""
         found = [*self.parts.rglob("*"), *self.runs.glob("*")]
-        return sorted(path for path in found if path.is_file() and path not in known)
+        return sorted(path for path in found if is_regular(path) and path not in known)
+
+    def is_part(self, name: str, run: str) -> bool:
+        """Tell whether a path, relative to the archive, is one that a run gives its parts."""
+        folder, _, file = name.rpartition("/")
+        return folder == f"{self.parts.name}/{run}" and _PART.fullmatch(file) is not None
+
+    def check_folders(self) -> None:
+        """Check that the folders of the archive are its own: a link could lead a run elsewhere.
+
+        Raises:
+            OutputError: one is a link, or a file.
+        """
+        for path in (self.parts, self.runs, self.proofs, self.cache):
+            if os.path.lexists(path):
+                _require_own(path)
+
+    def check_owner(self) -> None:
+        """Check that no other user can put files into the archive.
+
+        Raises:
+            OutputError: one can.
+        """
+        for path in (self.root, self.parts, self.runs, self.proofs, self.cache):
+            with suppress(FileNotFoundError):
+                found = path.stat()
+                if found.st_uid != os.geteuid() or found.st_mode & _OTHERS_WRITE:
+                    mine = found.st_uid == os.geteuid()
+                    why, cure = ("may be written by", "chmod go-w") if mine else ("belongs to", "chown")
+                    raise OutputError(
+                        f"{path} {why} other users, who could change the archive.",
+                        hint=[("make it yours", f"{cure} …"), ("or you trust them", "--allow-shared")],
+                    )
 
     @contextmanager
     def locked(self, wait: float) -> Iterator[None]:
@@ -104,12 +141,12 @@ def make_folder(path: Path) -> None:
     """Make a folder for the owner alone, and its name durable; one that is there is fine.
 
     Raises:
-        OutputError: it cannot be made.
+        OutputError: it cannot be made, or is a link.
     """
     try:
-        if path.exists() and not path.is_dir():
-            raise OutputError(f"{path} is a file, not a folder.")
-        if not path.is_dir():
+        if os.path.lexists(path):
+            _require_own(path)
+        else:
             path.mkdir(mode=0o700)
             handle = os.open(path.parent, os.O_RDONLY)
             try:
@@ -120,12 +157,41 @@ def make_folder(path: Path) -> None:
         raise translate(error, path) from None
 
 
-def remove_folder(path: Path) -> None:
-    """Remove a folder of parts that no run names, if it is there."""
-    for file in _listed(path):
-        file.unlink(missing_ok=True)
-    with suppress(OSError):
-        path.rmdir()
+def make_root(path: Path) -> None:
+    """Make the folder of an archive as `make_folder` does; it may be a link, which the user has chosen.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    if not path.is_dir():
+        make_folder(path)
+
+
+def _require_own(path: Path) -> None:
+    if path.is_symlink():
+        raise OutputError(f"{path} is a symbolic link; a run follows none inside an archive.")
+    if not is_real_folder(path):
+        raise OutputError(f"{path} is a file, not a folder.")
+
+
+def remove_parts(folder: Path, keep: Collection[Path] = ()) -> None:
+    """Remove what a run made in its folder of parts but for `keep`, and the folder if it is empty then."""
+    if not is_real_folder(folder):
+        return
+    for path in _listed(folder):
+        if _MADE.fullmatch(path.name) and not is_real_folder(path) and path not in keep:
+            path.unlink(missing_ok=True)
+    if not keep:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def is_run(name: str) -> bool:
+    """Tell whether a name is one that runs have."""
+    try:
+        return _RUN.fullmatch(name) is not None and bool(run_time(name))
+    except ValueError:
+        return False
 
 
 def run_name(now: datetime, last: str | None) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sync_tool.archive.index import Index, bring_to, open_cache, sqlite_errors
-from sync_tool.archive.layout import Layout, make_folder, remove_folder
+from sync_tool.archive.index import Index, bring_to, open_cache, remove_cache, sqlite_errors
+from sync_tool.archive.layout import Layout, is_run, make_folder, make_root, remove_parts
 from sync_tool.archive.recorder import drop_open
 from sync_tool.archive.sealed_files import (
     Manifest,
@@ -47,7 +47,8 @@ def create(layout: Layout, manifest: Manifest) -> None:
     Raises:
         OutputError: a folder is missing above it, or it cannot be written.
     """
-    for folder in (layout.root, layout.parts, layout.runs):
+    make_root(layout.root)
+    for folder in (layout.parts, layout.runs):
         make_folder(folder)
     State().write(layout)
     manifest.write(layout)
@@ -61,6 +62,7 @@ def opened(layout: Layout, note: Note) -> Iterator[Opened]:
         Damaged: its state names a run that is not there, or a file is damaged.
         OutputError: its index cannot be written.
     """
+    layout.check_folders()
     manifest = read_manifest(layout)
     state, before = _state(layout, note)
     _remove_strays(layout, state)
@@ -93,12 +95,13 @@ def _state(layout: Layout, note: Note) -> tuple[State, Run | None]:
 
 def _remove_strays(layout: Layout, state: State) -> None:
     """Remove what runs that were cut off have left and nobody goes on with: unfinished files, parts of no run."""
-    for file in layout.runs.glob(".*.part"):
-        file.unlink()
+    for file in layout.runs.glob(".*.json.part"):
+        if is_run(file.name[1 : -len(".json.part")]):
+            file.unlink()
     known = {*layout.run_names(), *([state.open_run.run] if state.open_run else [])}
     for folder in layout.parts.iterdir() if layout.parts.is_dir() else ():
-        if folder.is_dir() and folder.name not in known:
-            remove_folder(folder)
+        if is_run(folder.name) and folder.name not in known:
+            remove_parts(folder)
 
 
 def _in_step(layout: Layout, manifest: Manifest, index: Index, state: State, before: Run | None, note: Note) -> Index:
@@ -111,7 +114,7 @@ def _in_step(layout: Layout, manifest: Manifest, index: Index, state: State, bef
     if applied != [(run.run, seal) for run, seal in chain[: len(applied)]]:
         note("the index of the archive does not fit its runs; it is made again.")
         index.close()
-        (layout.cache / "index.sqlite").unlink()
+        remove_cache(layout)
         index = open_cache(layout)
         applied = []
     index.begin()

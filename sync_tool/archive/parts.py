@@ -20,6 +20,7 @@ from sync_tool.archive.layout import Layout, make_folder, unreadable
 from sync_tool.archive.sealed_files import ArchivePart
 from sync_tool.errors import Damaged
 from sync_tool.files.bytes import ZstdStream, new_file
+from sync_tool.files.private import open_regular
 
 _DELETED: Final = b'{"_deleted":'
 _CHUNK: Final = 1 << 20
@@ -103,7 +104,7 @@ class _AbandonedError(Exception):
 def part_of(layout: Layout, path: Path, records: int) -> ArchivePart:
     """Return a finished file as a part."""
     digest, size = sha256(), 0
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
             size += len(chunk)
@@ -122,7 +123,7 @@ def read_records(path: Path, part: ArchivePart | None = None) -> Iterator[bytes]
         UsageError: this user may not read it.
     """
     try:
-        with path.open("rb") as raw:
+        with open_regular(path) as raw:
             watched = _Watched(raw)
             number = 0
             for record in _lines(ZstdStream(cast("BinaryIO", watched)), path):

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from sync_tool.archive.index import Entry, Index, IndexCounts, SessionHashes
-from sync_tool.archive.layout import Layout, remove_folder
+from sync_tool.archive.layout import Layout, remove_parts
 from sync_tool.archive.parts import PartWriter, deletion, part_of, read_records
 from sync_tool.archive.sealed_files import ArchivePart, OpenRun, Pass, PassPosition, Run, State
 from sync_tool.errors import Damaged
@@ -241,11 +241,7 @@ def open_parts(layout: Layout, open_run: OpenRun) -> list[ArchivePart]:
         Damaged: they are not what they were when they were made durable.
     """
     parts = read_open_parts(layout, open_run)
-    counted = {layout.root / part.path for part in parts}
-    folder = layout.parts / open_run.run
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path not in counted:
-            path.unlink()
+    remove_parts(layout.parts / open_run.run, {layout.root / part.path for part in parts})
     return parts
 
 
@@ -274,7 +270,7 @@ def drop_open(layout: Layout, index: Index, state: State, before: Run | None) ->
     left = replace(state, open_run=None)
     left.write(layout)
     if state.open_run is not None:
-        remove_folder(layout.parts / state.open_run.run)
+        remove_parts(layout.parts / state.open_run.run)
     index.begin()
     index.roll_back(index.last_of(before.run if before else None), 0)
     index.keep(None)

@@ -11,9 +11,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from sync_tool.archive.layout import Layout, make_folder, unreadable
+from sync_tool.archive.layout import Layout, is_run, make_folder, unreadable
 from sync_tool.errors import Damaged, UsageError
 from sync_tool.files.bytes import new_file
+from sync_tool.files.private import open_regular
 from sync_tool.rows.model import Names, Selection
 
 # JSON files that carry the sha256 of their own content. The last field is ``"sha256"``; it is taken over the bytes
@@ -52,7 +53,8 @@ def read_sealed(path: Path, kind: str) -> tuple[dict[str, Any], str]:
         UsageError: a newer version of this tool has written it, or this user may not read it.
     """
     try:
-        data = path.read_bytes()
+        with open_regular(path) as file:
+            data = file.read()
     except FileNotFoundError:
         raise Damaged(f"{path} is missing.") from None
     except PermissionError:
@@ -156,9 +158,15 @@ def read_run(layout: Layout, name: str) -> tuple[Run, str]:
     """
     path = layout.run(name)
     content, seal = read_sealed(path, _RUN_KIND)
-    if content["run"] != name:
+    if content.get("run") != name:
         raise Damaged(f"{path} is damaged: it is the file of another run.")
-    return _run(content), seal
+    try:
+        run = _run(content)
+        if all(layout.is_part(part.path, name) for part in run.parts) and (run.before is None or is_run(run.before)):
+            return run, seal
+    except (KeyError, TypeError, ValueError, AttributeError):
+        pass
+    raise Damaged(f"{path} is damaged: it is not what this tool writes there.")
 
 
 def read_chain(layout: Layout, names: Sequence[str] | None = None) -> list[tuple[Run, str]]:
@@ -229,12 +237,15 @@ def read_manifest(layout: Layout) -> Manifest:
         UsageError: a newer version of this tool has written it.
     """
     content, _ = read_sealed(layout.manifest, _ARCHIVE_KIND)
-    return Manifest(
-        deployment=content["deployment"],
-        names=Names(**content["names"]),
-        selection=_selection(content["selection"]),
-        created=content["created"],
-    )
+    try:
+        return Manifest(
+            deployment=content["deployment"],
+            names=Names(**content["names"]),
+            selection=_selection(content["selection"]),
+            created=content["created"],
+        )
+    except (KeyError, TypeError, AttributeError):
+        raise Damaged(f"{layout.manifest} is damaged: it is not what this tool writes there.") from None
 
 
 def _selection(content: dict[str, Any]) -> Selection:
@@ -313,7 +324,14 @@ def read_state(layout: Layout) -> State:
         Damaged: it is missing or not what was written.
     """
     content, _ = read_sealed(layout.state, _STATE_KIND)
-    return _state(content)
+    try:
+        state = _state(content)
+        names = [state.run, state.open_run.run if state.open_run else None]
+        if all(name is None or is_run(name) for name in names):
+            return state
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise Damaged(f"{layout.state} is damaged: it is not what this tool writes there.")
 
 
 def rebuilt(layout: Layout) -> State:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Without streaming: begin so long before the end of the last run, for rows that came late.",
 )
+@click.option("--allow-shared", is_flag=True, help="Write an archive also where other users may write.")
 @click.option("--allow-shrink", is_flag=True, help="Record also that more than 10 % and more than 100 rows are gone.")
 @click.option("--rebind", is_flag=True, help="Go on with another deployment, into which this archive was restored.")
 @click.option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import Final
 from sync_tool.assets import asset
 from sync_tool.errors import OutputError, UsageError
 from sync_tool.files.bytes import new_file
+from sync_tool.files.private import open_regular
 from sync_tool.rows.model import Names
 
 _FILE: Final = "convexMsgs.ts"
+_MODE: Final = 0o644
+"""Source code, not somebody's chats."""
 _MARK: Final = "// convex-msgs functions"
 _WRITING = re.compile(
     r"^// --- writing functions \(left out by --read-only\) ---\n.*?^// --- end of writing functions ---\n",
@@ -41,7 +45,7 @@ def init(project: str | Path = ".", *, read_only: bool = False, names: Names | N
         names: table, index and field names, for the schema lines.
 
     Raises:
-        UsageError: there is no Convex project.
+        UsageError: there is no Convex project, or its functions lie outside it.
         OutputError: a file of that name is there that this tool did not write, or it cannot be written.
     """
     folder = _functions_folder(Path(project))
@@ -49,14 +53,23 @@ def init(project: str | Path = ".", *, read_only: bool = False, names: Names | N
     text = asset(_FILE).read_text(encoding="utf-8")
     if read_only:
         text = _WRITING.sub("", text)
-    there = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+    there = _content(path)
     if there is not None and not there.startswith(_MARK):
         raise OutputError(f"{path} exists and was not written by convex-msgs; nothing was changed.")
     if there != text:
-        with new_file(path, overwrite=True) as stream:
+        with new_file(path, overwrite=True, mode=_MODE) as stream:
             stream.write(text.encode())
-        path.chmod(0o644)  # source code, not somebody's chats
     return InitReport(str(path), there != text, _schema_lines(names or Names()))
+
+
+def _content(path: Path) -> str | None:
+    if not os.path.lexists(path):
+        return None
+    try:
+        with open_regular(path) as file:
+            return file.read().decode(errors="replace")
+    except OSError as error:
+        raise OutputError(f"{path} exists and cannot be read: {error.strerror}; nothing was changed.") from None
 
 
 def _functions_folder(project: Path) -> Path:
@@ -72,6 +85,11 @@ def _functions_folder(project: Path) -> Path:
         raise UsageError(
             f"no Convex project here: there is no folder {folder}.",
             hint=[("go to", "the project's folder, or name it: convex-msgs init FOLDER")],
+        )
+    if not folder.resolve().is_relative_to(project.resolve()):
+        raise UsageError(
+            f"the functions folder {folder} does not lie in the project {project}; nothing was written.",
+            hint=[("give", "the folder that holds both: convex-msgs init FOLDER")],
         )
     return folder
 

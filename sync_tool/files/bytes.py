@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 import zstandard
 
 from sync_tool.errors import ConvexMsgsError, Damaged, Locked, OutputError, PipeClosed, UsageError
+from sync_tool.files.private import open_own, rename_new
 from sync_tool.text import harmless_json, size
 
 if TYPE_CHECKING:
@@ -33,29 +34,36 @@ _ZSTD_LEVEL: Final = 3
 _BUFFER: Final = 1 << 20
 _STDOUT: Final = Path("standard output")
 _LONGEST_NAME: Final = 200
+_MODE: Final = 0o600
 
 
 @contextmanager
-def new_file(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
+def new_file(path: Path, *, overwrite: bool = False, follow: bool = False, mode: int = _MODE) -> Iterator[BinaryIO]:
     """Open a file for writing that appears under `path` only if the block ends without an error.
 
-    A suffix ``.zst`` or ``.gz`` compresses.
+    Args:
+        path: a suffix ``.zst`` or ``.gz`` compresses.
+        overwrite: replace what is there.
+        follow: replace the file that a symbolic link names, and keep the link; else the link is replaced.
+        mode: of the file, whatever the umask.
 
     Raises:
         OutputError: `path` exists (without `overwrite`), or cannot be written: folder, rights, space.
         Locked: another run is writing the same file.
     """
     check_output(path, overwrite=overwrite)
-    final = Path(os.path.realpath(path))  # what a symbolic link names is written, and the link stays
+    final = Path(os.path.realpath(path)) if follow and overwrite else path
     temporary = _temporary(final)
     try:
         with _own(temporary, final.name) as raw:
             with compressed(raw, path) as stream:
                 yield stream
             raw.flush()
+            if mode != _MODE:
+                os.fchmod(raw.fileno(), mode)
             os.fsync(raw.fileno())
             check_output(path, overwrite=overwrite)
-            temporary.rename(final)
+            _place(temporary, final, overwrite=overwrite)
             _sync_folder(final.parent)
     except OSError as error:
         raise translate(error, path) from None
@@ -132,6 +140,8 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
+        if path.is_symlink() and not overwrite:  # it leads nowhere yet, and where it leads is not the user's choice
+            raise _exists(path) from None
         return
     except OSError as error:
         raise translate(error, path) from None
@@ -142,7 +152,22 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     if not stat.S_ISREG(mode):
         raise OutputError(f"{path} is no file but a device or a pipe.", hint=[("instead", f"-o - > {path}")])
     if not overwrite:
-        raise OutputError(f"{path} exists; nothing was written.", hint=[("replace it", "--overwrite")])
+        raise _exists(path)
+
+
+def _exists(path: Path) -> OutputError:
+    return OutputError(f"{path} exists; nothing was written.", hint=[("replace it", "--overwrite")])
+
+
+def _place(temporary: Path, final: Path, *, overwrite: bool) -> None:
+    """Give a finished file its name; without `overwrite` nothing is replaced that has appeared meanwhile."""
+    if overwrite:
+        temporary.rename(final)
+        return
+    try:
+        rename_new(temporary, final)
+    except FileExistsError:
+        raise _exists(final) from None
 
 
 def _temporary(path: Path) -> Path:
@@ -160,11 +185,14 @@ def _own(temporary: Path, name: str) -> Iterator[BinaryIO]:
     After an error the file is removed, but only by the run whose lock it is.
     """
     while True:
-        handle = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o600)
+        handle = open_own(temporary)
         with open(handle, "wb", buffering=_BUFFER) as raw:  # noqa: PTH123  # a handle, not a path
             lock(handle, name)
             if not _is_still(handle, temporary):
                 continue  # another run renamed it between our opening and our lock: that file is finished
+            if os.fstat(handle).st_nlink > 1:  # finished when it was killed, or a foreign file: this name alone goes
+                temporary.unlink()
+                continue
             try:
                 os.ftruncate(handle, 0)
                 yield raw
@@ -190,7 +218,7 @@ def lock(handle: int, name: str) -> None:
 def _is_still(handle: int, path: Path) -> bool:
     """Tell whether a path still names an open file."""
     try:
-        return os.path.samestat(os.fstat(handle), path.stat())
+        return os.path.samestat(os.fstat(handle), path.lstat())
     except FileNotFoundError:
         return False
 

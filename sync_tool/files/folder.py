@@ -19,6 +19,7 @@ from sync_tool.encoding.order import MISSING
 from sync_tool.encoding.values import Value
 from sync_tool.errors import Damaged, OutputError, UsageError
 from sync_tool.files.bytes import lock, new_file
+from sync_tool.files.private import below, is_real_folder, is_regular, open_private, open_regular
 from sync_tool.files.source import MessageFile, MessageFiles
 from sync_tool.rows.model import Names, Page
 from sync_tool.text import one_line, plural
@@ -32,6 +33,12 @@ JOURNAL: Final = ".convex-msgs-export.jsonl"
 FORMAT_VERSION: Final = 1
 _CHUNK: Final = 1 << 20
 _EXPORT_MARK: Final = {"convex-msgs": "export", "format": FORMAT_VERSION}
+_PART_NAME: Final = re.compile(
+    r"(?:month=(?:[0-9]{4}-[0-9]{2}|undated)/)?"
+    r"[a-z0-9][a-z0-9._-]{0,99}(?:~[0-9a-f]{16})?"
+    r"\.(?:jsonl|jsonl\.zst|jsonl\.gz|parquet|md)"
+)
+"""The names that exports give; a record with any other is not the tool's own."""
 
 
 class PartCounts(Protocol):
@@ -84,11 +91,10 @@ class ExportJournal:
             self._path.unlink(missing_ok=True)
         if not self._path.exists():
             _refuse_used(folder)
-        self._file = self._path.open("ab")
+        self._file = open(open_private(self._path, os.O_APPEND), "a+b")  # noqa: PTH123, SIM115  # close() closes it
         with ExitStack() as undo:
             undo.callback(self._file.close)
             lock(self._file.fileno(), str(folder))
-            self._path.chmod(0o600)
             self._load()
             undo.pop_all()  # all went well: it stays open
 
@@ -126,7 +132,8 @@ class ExportJournal:
         Reading goes on behind the last part that is kept, so none may be missing before it: what comes
         behind a missing one, and of months the last one, which may have been the current one, is made anew.
         """
-        lines = self._path.read_bytes().split(b"\n")[:-1]
+        self._file.seek(0)
+        lines = self._file.read().split(b"\n")[:-1]
         records = list(_records(self._path, lines))
         parts = [_part(self._path, record) for record in records[1:]]
         if records and parts and records[0].get("about") != self._about:
@@ -140,14 +147,14 @@ class ExportJournal:
         if self._about.get("partition_by") == "month":
             del self.parts[-1:]
         for part in parts[len(self.parts) :]:
-            (self._folder / part.path).unlink(missing_ok=True)
+            below(self._folder, part.path).unlink(missing_ok=True)
         self._file.truncate(0)
         for record in ({"about": self._about, "settled": self.settled}, *map(asdict, self.parts)):
             self._append(record)
 
     def _is_there(self, part: ExportPart) -> bool:
-        path = self._folder / part.path
-        return path.is_file() and path.stat().st_size == part.bytes
+        path = below(self._folder, part.path)
+        return is_regular(path) and path.stat().st_size == part.bytes
 
 
 def is_export(folder: Path) -> bool:
@@ -159,7 +166,7 @@ def is_export(folder: Path) -> bool:
     listed = listed_files(folder)
     if listed is None:
         return False
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not is_real_folder(path)}
     other = min(there - listed - {MANIFEST, JOURNAL}, default=None)
     if other is not None:
         raise OutputError(f"{folder} holds other files beside an export ({other}); nothing was changed.")
@@ -168,26 +175,31 @@ def is_export(folder: Path) -> bool:
 
 def remove_export(folder: Path) -> None:
     """Remove a complete export: first what says that it is complete, then the files that it lists, then the folder."""
-    listed = listed_files(folder) or set()
+    listed = [below(folder, name) for name in listed_files(folder) or ()]
     (folder / MANIFEST).unlink()
-    for name in listed:
-        (folder / name).unlink(missing_ok=True)
-        if (folder / name).parent != folder and not any((folder / name).parent.iterdir()):
-            (folder / name).parent.rmdir()
+    for path in listed:
+        path.unlink(missing_ok=True)
+        if path.parent != folder and not any(path.parent.iterdir()):
+            path.parent.rmdir()
     folder.rmdir()
 
 
 def listed_files(folder: Path) -> set[str] | None:
     """Return the files that a complete export lists, relative to its folder; None if there is no such export."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        with open_regular(folder / MANIFEST) as file:
+            manifest = json.loads(file.read())
         if any(manifest.get(name) != value for name, value in _EXPORT_MARK.items()):
             return None
         names = [str(record["path"]) for record in manifest["parts"]]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    inside = all(".." not in Path(name).parts and not Path(name).is_absolute() for name in names)
-    return set(names) if inside else None
+    return set(names) if all(map(is_part_name, names)) else None
+
+
+def is_part_name(name: str) -> bool:
+    """Tell whether an export may have given a file this name, relative to its folder."""
+    return _PART_NAME.fullmatch(name) is not None
 
 
 def digest_of(path: Path) -> str:
@@ -212,9 +224,12 @@ def _records(path: Path, lines: list[bytes]) -> Iterator[dict[str, Any]]:
 
 def _part(path: Path, record: dict[str, Any]) -> ExportPart:
     try:
-        return ExportPart(**record)
+        part = ExportPart(**record)
+        if is_part_name(part.path) and {type(part.rows), type(part.sessions), type(part.bytes)} == {int}:
+            return part
     except TypeError:
-        raise Damaged(f"{path} is not a journal of this tool; delete that file to start over.") from None
+        pass
+    raise Damaged(f"{path} is not a journal of this tool; delete that file to start over.")
 
 
 def _refuse_used(folder: Path) -> None:
@@ -292,7 +307,8 @@ class MessageFolder(MessageFiles):
 def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
-        found = json.loads(path.read_bytes())
+        with open_regular(path) as file:
+            found = json.loads(file.read())
     except FileNotFoundError:
         raise _no_export(folder) from None
     except OSError as error:
@@ -320,13 +336,15 @@ def _no_export(folder: Path) -> UsageError:
 
 def _checked(folder: Path, name: str, size: int) -> Path:
     """Return the path of a part that is there and as long as it was."""
-    path = folder / name
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise Damaged(f"{folder / MANIFEST} names a file outside the folder: {one_line(name)}.")
+    if not is_part_name(name):
+        raise Damaged(f"{folder / MANIFEST} names a file outside the folder, or none of an export: {one_line(name)}.")
     try:
-        found = path.stat().st_size
-    except OSError:
-        raise Damaged(f"{path} is missing; {MANIFEST} lists it.") from None
+        path = below(folder, name)
+    except OutputError as error:
+        raise Damaged(f"{folder / MANIFEST}: {error.message}") from None
+    if not is_regular(path):
+        raise Damaged(f"{path} is missing; {MANIFEST} lists it.")
+    found = path.stat().st_size
     if found != size:
         raise Damaged(f"{path} has {found:,} bytes; {MANIFEST} says {size:,}.")
     return path

@@ -271,15 +271,21 @@ _UNIFORM: Final = b'"uniform"'
 _FIXED_DATE: Final = (1980, 1, 1, 0, 0, 0)
 _MODE: Final = 0o600 << 16
 _ROWS_A_PAGE: Final = 1000
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 class ZipWriter:
     """Writes rows into the entry of one table, as it goes: nothing is held but a buffer.
 
     The same rows give the same bytes: dates are fixed. The stream need not be able to seek.
+
+    Raises:
+        UsageError: the table's name cannot be one in Convex; unpacking such a zip could write elsewhere.
     """
 
     def __init__(self, stream: BinaryIO, names: Names) -> None:
+        if not _IDENTIFIER.fullmatch(names.table):
+            raise UsageError(f"{names.table!r} cannot be the name of a table.", hint=[("name it", "--table NAME")])
         self._table = names.table
         self._forward = _Forward(stream)
         self._zip = zipfile.ZipFile(cast("IO[bytes]", self._forward), "w")

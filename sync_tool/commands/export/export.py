@@ -145,7 +145,7 @@ class _Run:
         """Write one file, or standard output if there is no path."""
         source = self._source
         self._tell_of_sorting()
-        opened = standard_output() if path is None else new_file(path, overwrite=overwrite)
+        opened = standard_output() if path is None else new_file(path, overwrite=overwrite, follow=True)
         with opened as raw, compressed(raw, added_compression(kind, path)) as stream:
             read = source.pages(self._chosen)
             pages = _joined(None, read) if self._chosen.everything else _begun(read)

@@ -12,10 +12,11 @@ from typing import Any, Final, Literal
 
 from sync_tool.encoding.order import same_value
 from sync_tool.encoding.values import Value, decode, encode
-from sync_tool.errors import UsageError
+from sync_tool.errors import Damaged, OutputError, UsageError
 from sync_tool.files.bytes import new_file, translate
-from sync_tool.files.folder import ExportJournal, ExportPart, is_export, remove_export, safe_name
+from sync_tool.files.folder import JOURNAL, ExportJournal, ExportPart, is_export, remove_export, safe_name
 from sync_tool.files.formats import make_writer
+from sync_tool.files.private import below, is_real_folder
 from sync_tool.rows.model import MISSING, Page, Position, Row, Selection
 from sync_tool.rows.ports import Progress, Source, Totals, run
 from sync_tool.text import YEAR_10000_MS, moment, plural
@@ -243,6 +244,10 @@ def export_folder(
         if not (overwrite and target.is_dir() and is_export(target)):
             return _fill(task, layout, progress)
         staged = replace(layout, folder=target.with_name(f".{target.name}.part"))
+        if staged.folder.is_symlink():
+            raise OutputError(
+                f"{staged.folder} is a symbolic link; nothing was written.", hint=[("remove", "the link")]
+            )
         done = _fill(task, staged, progress)
         _swap(staged.folder, target)
     except OSError as error:
@@ -261,11 +266,11 @@ def _fill(task: Task, layout: FolderLayout, progress: Progress) -> tuple[Totals,
     }
     layout.folder.mkdir(mode=0o700, exist_ok=True)
     journal = ExportJournal(layout.folder, about, {"selection": asdict(task.selection)})
-    selection = Selection(**{name: _tuples(value) for name, value in journal.settled["selection"].items()})
     totals = Totals(sum(part.rows for part in journal.parts), sum(part.sessions for part in journal.parts))
     if journal.parts:
         progress.note(f"going on: {plural(len(journal.parts), 'finished part')}, {plural(totals.rows, 'message')} kept")
     with closing(journal):
+        selection = _settled(journal, layout.folder)
         for portion in portions(task.source, task.read, selection, layout.by, list(journal.parts)):
             done = _write(task.source, layout, portion, journal, progress)
             totals.rows += done.rows
@@ -273,6 +278,14 @@ def _fill(task: Task, layout: FolderLayout, progress: Progress) -> tuple[Totals,
             totals.read_bytes += done.read_bytes
         journal.finish({"rows": totals.rows})
     return totals, journal.parts
+
+
+def _settled(journal: ExportJournal, folder: Path) -> Selection:
+    """Return the selection as it was settled when the export began."""
+    try:
+        return Selection(**{name: _tuples(value) for name, value in journal.settled["selection"].items()})
+    except (KeyError, TypeError, AttributeError):
+        raise Damaged(f"{folder / JOURNAL} is not a journal of this tool; delete that file to start over.") from None
 
 
 def _tuples(value: Any) -> Any:
@@ -290,16 +303,18 @@ def _swap(staged: Path, target: Path) -> None:
 def _bring_back(target: Path) -> None:
     """Undo a swap that was cut in two by a kill."""
     old = target.with_name(f".{target.name}.old")
-    if old.is_dir() and not target.exists():
+    if not is_real_folder(old):
+        return
+    if not target.exists():
         old.rename(target)
-    elif old.is_dir() and is_export(old):
+    elif is_export(old):
         remove_export(old)
 
 
 def _write(
     source: Source, layout: FolderLayout, portion: Portion, journal: ExportJournal, progress: Progress
 ) -> Totals:
-    path = layout.folder / f"{portion.name}{SUFFIXES[layout.kind]}"
+    path = below(layout.folder, f"{portion.name}{SUFFIXES[layout.kind]}")
     path.parent.mkdir(mode=0o700, exist_ok=True)
     last = _Last()
     with (

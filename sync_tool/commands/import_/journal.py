@@ -15,6 +15,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from sync_tool.errors import OutputError
+from sync_tool.files.private import open_private
+
 # Where this machine keeps what one call notes for the next.
 
 
@@ -91,12 +94,12 @@ class ImportJournal:
     def _open(self) -> sqlite3.Connection:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._path.touch(mode=0o600)
+            os.close(open_private(self._path))
             return _opened(str(self._path))
         except sqlite3.DatabaseError:  # damaged, for example by a full disk: it is only a saving
             with suppress(OSError):
                 self._path.unlink()
-        except OSError:
+        except (OSError, OutputError):
             pass
         return _opened(":memory:")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Literal, TypedDict, Unpack
 
 from sync_tool.archive.index import IndexCounts
-from sync_tool.archive.layout import Layout, is_archive, make_folder, run_name
+from sync_tool.archive.layout import Layout, is_archive, make_root, run_name
 from sync_tool.archive.opening import Opened, create, opened
 from sync_tool.archive.recorder import STEP_BYTES, Recorder
 from sync_tool.archive.sealed_files import Manifest, OpenRun, PassPosition, Run
@@ -96,6 +96,7 @@ class SyncRequest:
     via: SyncVia
     create: bool
     full: bool
+    allow_shared: bool
     allow_shrink: bool
     rebind: bool
     full_every: Span
@@ -141,12 +142,14 @@ class SyncRun:
 
     def _require_archive(self) -> None:
         if self._asked.create and not is_archive(self._layout.root):
-            make_folder(self._layout.root)
-            return
-        try:
-            self._layout.require()
-        except NoArchive as error:
-            raise NoArchive(f"{error.message} Is the disk mounted? First run: --create.") from None
+            make_root(self._layout.root)
+        else:
+            try:
+                self._layout.require()
+            except NoArchive as error:
+                raise NoArchive(f"{error.message} Is the disk mounted? First run: --create.") from None
+        if not self._asked.allow_shared:
+            self._layout.check_owner()
 
     def _create(self) -> None:
         other = next((path.name for path in self._layout.root.iterdir() if path.name not in _OURS), None)
@@ -286,6 +289,8 @@ class SyncOptions(TypedDict, total=False):
     """Without the stream: read everything when it was not read for so long; ``7d``."""
     lookback: Span
     """Without the stream: how far before the end of the last pass to begin; ``10m``."""
+    allow_shared: bool
+    """Also write an archive whose folder belongs to other users, or may be written by them."""
     allow_shrink: bool
     """Record also that more than 10 % and more than 100 rows were deleted."""
     rebind: bool
@@ -335,6 +340,7 @@ def sync(source: History | Callable[[], History], archive: str | Path, **keyword
             via=keywords.get("via", "auto"),
             create=keywords.get("create", False),
             full=keywords.get("full", False),
+            allow_shared=keywords.get("allow_shared", False),
             allow_shrink=keywords.get("allow_shrink", False),
             rebind=keywords.get("rebind", False),
             full_every=keywords.get("full_every", "7d"),

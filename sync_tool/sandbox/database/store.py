@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import secrets
 import sqlite3
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -32,6 +33,8 @@ _PAGE_BYTES: Final = 8192  # A message of up to two kilobytes fits on one page
 # Pages in the write-ahead log before a checkpoint. Ids are random, so every commit touches pages all over their index.
 # At SQLite's default of 1,000, nearly every page would be written again at every checkpoint.
 _PAGES_BEFORE_FOLDING: Final = 4000
+
+_MODE: Final = 0o600
 
 _DDL: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -174,6 +177,9 @@ _APPLICATION_ID: Final = 0x43565853
 
 def _locked(path: Path) -> BinaryIO:
     """Lock the file: two sandboxes would not see each other's commits."""
+    if path.is_symlink() and not path.exists():
+        raise NotASandboxError(f"{path} is a symbolic link that leads nowhere")
+    _make_private(path)
     file = path.open("ab")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -181,6 +187,25 @@ def _locked(path: Path) -> BinaryIO:
         file.close()
         raise NotASandboxError(f"{path} is in use by another sandbox") from None
     return file
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, mode 0600, before SQLite does, whose files beside it get the same mode.
+
+    It holds chats, the admin key and the secret of cursors. Files that are there become private too, unless they
+    are another user's.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _MODE))
+    if not path.is_file():
+        raise NotASandboxError(f"{path} is no file")
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with suppress(FileNotFoundError, PermissionError):
+            handle = os.open(f"{path}{suffix}", os.O_RDONLY | os.O_NONBLOCK | (os.O_NOFOLLOW if suffix else 0))
+            try:
+                os.fchmod(handle, _MODE)
+            finally:
+                os.close(handle)
 
 
 class Table:
