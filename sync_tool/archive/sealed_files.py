@@ -16,6 +16,7 @@ from sync_tool.errors import Damaged, UsageError
 from sync_tool.files.bytes import new_file
 from sync_tool.files.private import open_regular
 from sync_tool.rows.model import Names, Selection
+from sync_tool.rows.selection import stored_selection
 
 # JSON files that carry the sha256 of their own content. The last field is ``"sha256"``; it is taken over the bytes
 # of the file before the comma in front of it. So one changed byte anywhere shows, in the seal as well as in what it
@@ -241,16 +242,11 @@ def read_manifest(layout: Layout) -> Manifest:
         return Manifest(
             deployment=content["deployment"],
             names=Names(**content["names"]),
-            selection=_selection(content["selection"]),
+            selection=stored_selection(content["selection"]),
             created=content["created"],
         )
     except (KeyError, TypeError, AttributeError):
         raise Damaged(f"{layout.manifest} is damaged: it is not what this tool writes there.") from None
-
-
-def _selection(content: dict[str, Any]) -> Selection:
-    kept: dict[str, Any] = {name: tuple(value) if type(value) is list else value for name, value in content.items()}
-    return Selection(**kept)
 
 
 # ``state.json``: where the next run goes on, and what a run that was cut off has already made durable. Constant in

@@ -8,13 +8,26 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fnmatch import translate
-from typing import Final
+from typing import Any, Final
 
 from sync_tool.encoding.order import same_value, sort_key
 from sync_tool.errors import UsageError
 from sync_tool.rows.model import Page, Position, Row, Selection, SessionInfo
 
 _NEAREST: Final = 3
+
+
+def stored_selection(content: Any) -> Selection:
+    """Return the selection that a manifest or journal holds as JSON.
+
+    Raises:
+        KeyError, TypeError, AttributeError: the content is not a selection.
+    """
+    fields = {name: tuple(value) if type(value) is list else value for name, value in content.items()}
+    for name in ("settled", "nothing"):  # written by version 0.1, always false
+        if fields.pop(name, False):
+            raise KeyError(name)
+    return Selection(**fields)
 
 
 def session_filter(selection: Selection) -> Callable[[object], bool]:

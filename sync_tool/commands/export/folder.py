@@ -19,6 +19,7 @@ from sync_tool.files.formats import make_writer
 from sync_tool.files.private import below, is_real_folder
 from sync_tool.rows.model import MISSING, Page, Position, Row, Selection
 from sync_tool.rows.ports import Progress, Source, Totals, run
+from sync_tool.rows.selection import stored_selection
 from sync_tool.text import YEAR_10000_MS, moment, plural
 
 # How an export is divided into the files of a folder: by size, by session, by month.
@@ -283,13 +284,9 @@ def _fill(task: Task, layout: FolderLayout, progress: Progress) -> tuple[Totals,
 def _settled(journal: ExportJournal, folder: Path) -> Selection:
     """Return the selection as it was settled when the export began."""
     try:
-        return Selection(**{name: _tuples(value) for name, value in journal.settled["selection"].items()})
+        return stored_selection(journal.settled["selection"])
     except (KeyError, TypeError, AttributeError):
         raise Damaged(f"{folder / JOURNAL} is not a journal of this tool; delete that file to start over.") from None
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _swap(staged: Path, target: Path) -> None:
