@@ -23,7 +23,7 @@ def stored_selection(content: Any) -> Selection:
     Raises:
         KeyError, TypeError, AttributeError: the content is not a selection.
     """
-    fields = {name: tuple(value) if type(value) is list else value for name, value in content.items()}
+    fields: dict[str, Any] = {name: tuple(value) if type(value) is list else value for name, value in content.items()}
     for name in ("settled", "nothing"):  # written by version 0.1, always false
         if fields.pop(name, False):
             raise KeyError(name)
