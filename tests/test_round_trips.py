@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from langchain_core.messages import AIMessage, HumanMessage
 
 import sync_tool as cm
+from faults.plan import Plan
 from faults.proxying import RunningProxy, running_proxy
 from running import Sandbox, convex_msgs, running_sandbox
+from sync_tool.langchain import Connection, ConvexChatMessageHistory
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +85,42 @@ def test_an_unknown_session_costs_nothing_more_for_known_ones(own: Sandbox, prox
         assert len(proxy.events()) - before == 2
         with pytest.raises(cm.UsageError, match="Nearest ids: 'cust-4', 'cust-42'"):
             list(history.messages(session="cust42"))
+
+
+def test_a_turn_is_one_request(own: Sandbox, proxy: RunningProxy) -> None:
+    """Once a connection has seen the end of a session, a turn is one request, also of another object."""
+
+    def count() -> int:
+        return len(proxy.events())
+
+    with Connection(proxy.url, key=own.key) as connection:
+        history = ConvexChatMessageHistory("turns", connection=connection)
+        history.add_messages([HumanMessage("Hi!")])
+        before = count()
+        history.add_messages([HumanMessage("Hi!")])
+        ConvexChatMessageHistory("turns", connection=connection).add_messages([AIMessage("Hello!")])
+        assert count() - before == 2
+        assert len(history.messages) == 3
+        assert count() - before == 3
+
+        async def add() -> None:
+            async with connection:
+                await history.aadd_messages([AIMessage("Bye!")])
+
+        asyncio.run(add())
+        assert count() - before == 4
+
+
+def test_a_lost_answer_behind_a_known_end_doubles_nothing(own: Sandbox) -> None:
+    """The same words twice are two turns; one whose answer was lost is stored once, also where another wrote since."""
+    with running_proxy(own.url, Plan.of("3:502-after")) as broken, Connection(broken.url, key=own.key) as connection:
+        history = ConvexChatMessageHistory("lost", connection=connection)
+        history.add_messages([HumanMessage("Hi!")])
+        history.add_messages([HumanMessage("Hi!")])
+        assert len(history.messages) == 2
+    with Connection(own.url, key=own.key) as connection, Connection(own.url, key=own.key) as other:
+        history = ConvexChatMessageHistory("lost", connection=connection)
+        history.add_messages([HumanMessage("one")])
+        ConvexChatMessageHistory("lost", connection=other).add_messages([HumanMessage("two")])
+        history.add_messages([HumanMessage("two")])
+        assert [message.content for message in history.messages] == ["Hi!", "Hi!", "one", "two", "two"]

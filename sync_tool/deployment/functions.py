@@ -39,6 +39,12 @@ ROWS: Final = msgspec.json.Decoder(RowsAnswer)
 _sessions = msgspec.json.Decoder(_Sessions)
 
 
+def function_names(spec: list[dict[str, Any]]) -> frozenset[str]:
+    """Return our deployed functions, from the list that ``_system/cli/modules:apiSpec`` returns."""
+    paths = (str(function.get("identifier", "")).partition(":") for function in spec)
+    return frozenset(name for module, _, name in paths if module.removesuffix(".js") == MODULE)
+
+
 def table_args(names: Names) -> dict[str, str]:
     """Return the arguments that every function takes."""
     return {"table": names.table, "index": names.index, "sessionField": names.session_field}

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Self, TypedDict, Unpack
 
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage
@@ -20,17 +20,12 @@ from sync_tool.deployment.settings import Settings, find_target, load_settings
 from sync_tool.encoding.canonical import dumps
 from sync_tool.errors import UsageError
 from sync_tool.langchain.messages import document_of, message_of
-from sync_tool.langchain.session import Document, Session
-from sync_tool.langchain.steps import Functions, Steps, drive, drive_async
-from sync_tool.rows.model import Names, Page, Row
-
-# A deployment as chat memory: the connections that any number of histories share.
-
-T = TypeVar("T")
+from sync_tool.langchain.session import AsyncSession, Session, Shared, State
+from sync_tool.rows.model import Names, Row
 
 
 class Connection:
-    """One deployment and the key to it. Nothing is sent before something is asked.
+    """One deployment and the key to it, shared by any number of histories. Sends nothing by itself.
 
     Also a context manager, plain and asynchronous, that closes its connections.
 
@@ -59,8 +54,8 @@ class Connection:
             settings, key_command = settings.with_key(key), None
         self._target = find_target(settings, url, key_command)
         self._patience = patience or Patience()
-        self.functions = Functions()
-        """Which functions of ours the deployment has, as far as that is known."""
+        self.shared = Shared()
+        """Facts about the deployment that its histories have learnt."""
 
     def __repr__(self) -> str:
         return f"<Connection {self._target.key.label}>"
@@ -81,20 +76,21 @@ class Connection:
     ) -> None:
         await self.aclose()
 
-    def run(self, steps: Steps[T]) -> T:
-        """Do something, and wait for it."""
-        return drive(steps, self._client.call)
+    @cached_property
+    def client(self) -> Client:
+        """Client for blocking calls."""
+        return Client(self._url, self._target.key.secret, self._patience)
 
-    async def arun(self, steps: Steps[T]) -> T:
-        """Do something without blocking the event loop."""
+    async def async_client(self) -> AsyncClient:
+        """Return the client for asynchronous calls."""
         if "_async_client" not in self.__dict__:
-            await asyncio.to_thread(lambda: self._url)  # may ask Convex where the deployment is
-        return await drive_async(steps, self._async_client.call)
+            await asyncio.to_thread(lambda: self._url)  # may ask Convex for the URL
+        return self._async_client
 
     def close(self) -> None:
         """Close the connections of blocking calls."""
-        if "_client" in self.__dict__:
-            self._client.close()
+        if "client" in self.__dict__:
+            self.client.close()
 
     async def aclose(self) -> None:
         """Close all connections, of asynchronous calls those of the running event loop."""
@@ -107,18 +103,14 @@ class Connection:
         return find_url(self._target, self._patience)
 
     @cached_property
-    def _client(self) -> Client:
-        return Client(self._url, self._target.key.secret, self._patience)
-
-    @cached_property
     def _async_client(self) -> AsyncClient:
         return AsyncClient(self._url, self._target.key.secret, self._patience)
 
 
+# Items of an array: the most that Convex takes.
 _MOST_MESSAGES: Final = 8192
-"""As many items as an array of Convex holds."""
+# JSON of one call; Convex takes 16 MiB of arguments.
 _MOST_BYTES: Final = 12 << 20
-"""Of JSON in one call; Convex takes 16 MiB of arguments."""
 
 
 class NameOptions(TypedDict, total=False):
@@ -180,7 +172,9 @@ class ConvexChatMessageHistory(BaseChatMessageHistory):
             )
         self._own = connection is None
         self.connection = connection or Connection(url, key=key, env_file=env_file)
-        self._session = Session(session_id, self.names, self.connection.functions)
+        self._state = State(session_id, self.names, self.connection.shared)
+        self._session = Session(self._state, lambda: self.connection.client)
+        self._async_session = AsyncSession(self._state, self.connection.async_client)
 
     def __repr__(self) -> str:
         return f"<ConvexChatMessageHistory {self.session_id!r} {self.connection!r}>"
@@ -206,19 +200,41 @@ class ConvexChatMessageHistory(BaseChatMessageHistory):
         Args:
             last: only so many, the newest ones; that many are in memory at once.
         """
-        taking = _Taking(self._session, last)
-        while not taking.done:
-            yield from taking.take(self.connection.run(taking.reading.next_page()))
-        yield from taking.rest()
+        if last is None:
+            row: Row | None = None
+            for page in self._session.pages():
+                row = page.rows[-1] if page.rows else row
+                yield from map(message_of, page.rows)
+            self._state.saw(row)
+            return
+        newest: list[Row] = []
+        for page in self._session.pages(newest_first=True, rows=_page_rows(last)):
+            newest += page.rows
+            if len(newest) >= last:
+                break
+        yield from self._oldest_first(newest, last)
 
     async def aiter_messages(self, last: int | None = None) -> AsyncIterator[BaseMessage]:
         """Yield messages as `iter_messages`, without blocking the event loop."""
-        taking = _Taking(self._session, last)
-        while not taking.done:
-            for message in taking.take(await self.connection.arun(taking.reading.next_page())):
-                yield message
-        for message in taking.rest():
+        if last is None:
+            row: Row | None = None
+            async for page in self._async_session.pages():
+                row = page.rows[-1] if page.rows else row
+                for message in map(message_of, page.rows):
+                    yield message
+            self._state.saw(row)
+            return
+        newest: list[Row] = []
+        async for page in self._async_session.pages(newest_first=True, rows=_page_rows(last)):
+            newest += page.rows
+            if len(newest) >= last:
+                break
+        for message in self._oldest_first(newest, last):
             yield message
+
+    def _oldest_first(self, newest: list[Row], last: int) -> Iterator[BaseMessage]:
+        self._state.saw(newest[0] if newest else None)
+        return map(message_of, reversed(newest[:last]))
 
     async def aget_messages(self) -> list[BaseMessage]:
         """Return all messages, oldest first, without blocking the event loop."""
@@ -239,24 +255,24 @@ class ConvexChatMessageHistory(BaseChatMessageHistory):
         """
         documents = self._documents(messages)
         if documents:
-            self.connection.run(self._session.append(documents))
+            self._session.append(documents)
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Append messages as `add_messages`, without blocking the event loop."""
         documents = self._documents(messages)
         if documents:
-            await self.connection.arun(self._session.append(documents))
+            await self._async_session.append(documents)
 
     def clear(self) -> None:
         """Erase the session, however long it is, up to the message that is its last one now.
 
         Each call to the deployment erases a part, oldest first: stopped in between, the newest messages are left.
         """
-        self.connection.run(self._session.clear())
+        self._session.clear()
 
     async def aclear(self) -> None:
         """Erase the session as `clear`, without blocking the event loop."""
-        await self.connection.arun(self._session.clear())
+        await self._async_session.clear()
 
     def close(self) -> None:
         """Close the connections, unless they are shared."""
@@ -268,9 +284,9 @@ class ConvexChatMessageHistory(BaseChatMessageHistory):
         if self._own:
             await self.connection.aclose()
 
-    def _documents(self, messages: Sequence[BaseMessage]) -> list[Document]:
-        documents = [document_of(message, self.session_id, self.names) for message in messages]
-        size = sum(len(dumps(document)) for document in documents)
+    def _documents(self, messages: Sequence[BaseMessage]) -> list[bytes]:
+        documents = [dumps(document_of(message, self.session_id, self.names)) for message in messages]
+        size = sum(map(len, documents))
         if len(documents) > _MOST_MESSAGES or size > _MOST_BYTES:
             raise UsageError(
                 f"{len(documents):,} messages of {size:,} bytes are too many for one transaction.",
@@ -279,42 +295,10 @@ class ConvexChatMessageHistory(BaseChatMessageHistory):
         return documents
 
 
-class _Taking:
-    """The messages of one reading: all, oldest first, or the newest few, which must be turned round.
-
-    Args:
-        session: which session.
-        last: only so many; None for all.
-    """
-
-    def __init__(self, session: Session, last: int | None) -> None:
-        if last is not None and last < 1:
-            raise UsageError(f"last={last}: at least 1 message can be asked for.")
-        self._session = session
-        self._last = last
-        self._newest: list[Row] = []
-        """With `last` all rows, newest first; without it only the one that was read last."""
-        rows = DEFAULT_ROWS if last is None else min(last, DEFAULT_ROWS)
-        self.reading = session.reading(newest_first=last is not None, rows=rows)
-
-    @property
-    def done(self) -> bool:
-        """True if no page is needed any more."""
-        return self.reading.done or (self._last is not None and len(self._newest) >= self._last)
-
-    def take(self, page: Page) -> Iterator[BaseMessage]:
-        """Take a page; yield what can be said already."""
-        if self._last is None:
-            self._newest = page.rows[-1:] or self._newest
-        else:
-            self._newest += page.rows
-        if self.done:
-            self._session.saw_tail(self._newest[0] if self._newest else None)
-        return map(message_of, page.rows if self._last is None else ())
-
-    def rest(self) -> Iterator[BaseMessage]:
-        """Yield what could not be said before all pages were there."""
-        return map(message_of, reversed(self._newest[: self._last])) if self._last is not None else iter(())
+def _page_rows(last: int) -> int:
+    if last < 1:
+        raise UsageError(f"last={last}: at least 1 message can be requested.")
+    return min(last, DEFAULT_ROWS)
 
 
 def _checked(session_id: Any) -> str:
