@@ -1,4 +1,4 @@
-"""Is this record good, and if not, why not? The door of this package."""
+"""Checks of records: the fast check for good ones, and an explanation of every fault of the others."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ from typing import Any, Final
 
 from sync_tool.encoding.values import Value
 from sync_tool.messages.explain import loading_warnings, parse, shape_faults, step
-from sync_tool.messages.fast import FastCheck, Seen, call_ids, kwargs_call_ids
+from sync_tool.messages.fast import FastCheck, ToolUse, call_ids, kwargs_call_ids
 from sync_tool.messages.rules import LEVELS, Fault, Language, Level, faults_at, warnings_in
 from sync_tool.rows.model import Names
 
-_REMEMBERED: Final = 100_000
+_REMEMBERED: Final = 100_000  # tool calls whose results may still come
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is to be said about one record."""
+    """Faults and warnings of one record."""
 
     faults: tuple[Fault, ...] = ()
-    """At the level that was asked for."""
+    """Faults at the level of the check."""
     warnings: tuple[Fault, ...] = ()
     passes_at: tuple[Level, ...] = ()
-    """The levels at which the whole record is good; not looked at for a good one."""
+    """The levels at which a record with faults is good."""
 
 
 GOOD: Final = Verdict()
-"""The verdict on nearly all records."""
-NOTHING_SEEN: Final = Seen("")
+NO_TOOL_USE: Final = ToolUse("")
 
 
 class Checker:
     """Checks records one after the other.
 
     Args:
-        level: what is asked for.
-        names: what the session and message fields are called.
-        language: who shall read the messages at the level ``loadable``.
+        level: the level to check at.
+        names: the names of the session and message fields.
+        language: the reader of messages at the level ``loadable``.
     """
 
     def __init__(self, level: Level = "langchain", names: Names | None = None, language: Language = "js") -> None:
@@ -48,13 +47,12 @@ class Checker:
     def check(self, raw: bytes) -> Verdict:
         """Return the verdict on a record in ``convex_encoded_json``.
 
-        A tool result is matched with the calls of its session among the last 100,000 calls that this checker saw.
+        A tool result is matched with the last 100,000 calls that this checker saw, if they are of its session.
         """
-        seen = self._look.fast(raw)
-        return self._open_calls.match(*self._look.closer(raw) if seen is None else (GOOD, seen))
+        return next(self.check_many([raw]))
 
     def check_many(self, raws: Sequence[bytes]) -> Iterator[Verdict]:
-        """Yield of each record what `check` would return."""
+        """Yield the verdict of `check` on each record."""
         passed = self._look.fast.many(raws)
         calling, others = dict(passed.calling), frozenset(passed.others)
         for number, raw in enumerate(raws):
@@ -65,12 +63,12 @@ class Checker:
 
 
 class Look:
-    """Looks at records without regard to what came before them.
+    """Checks records independently of each other.
 
     Args:
-        level: what is asked for.
-        names: what the session and message fields are called.
-        language: who shall read the messages at the level ``loadable``.
+        level: the level to check at.
+        names: the names of the session and message fields.
+        language: the reader of messages at the level ``loadable``.
     """
 
     def __init__(self, level: Level, names: Names, language: Language) -> None:
@@ -79,13 +77,13 @@ class Look:
         self._language = language
         self.fast = FastCheck(level, names, language)
 
-    def closer(self, raw: bytes) -> tuple[Verdict, Seen]:
-        """Return the verdict on a record that may not be good; if it is, what it says of calls."""
+    def closer(self, raw: bytes) -> tuple[Verdict, ToolUse]:
+        """Return the verdict on a record that did not pass the fast check, and the tool use of a good one."""
         found, value = explain(raw, self._names, self._language)
         faults, warnings = faults_at(found, self._level), warnings_in(found)
         if not faults:
-            return Verdict(warnings=warnings), seen_in(value, self._names)
-        return Verdict(faults, warnings, tuple(level for level in LEVELS if not faults_at(found, level))), NOTHING_SEEN
+            return Verdict(warnings=warnings), tool_use_in(value, self._names)
+        return Verdict(faults, warnings, tuple(level for level in LEVELS if not faults_at(found, level))), NO_TOOL_USE
 
 
 def explain(raw: bytes, names: Names, language: Language) -> tuple[tuple[Fault, ...], Value]:
@@ -100,39 +98,39 @@ def explain(raw: bytes, names: Names, language: Language) -> tuple[tuple[Fault, 
     return tuple(found), parsed.value
 
 
-def seen_in(row: dict[str, Any], names: Names) -> Seen:
-    """Return what a row that went the slow way says of tool calls."""
+def tool_use_in(row: dict[str, Any], names: Names) -> ToolUse:
+    """Return the tool use of a row."""
     message, session = row.get(names.message_field), row.get(names.session_field)
     data = message.get("data") if isinstance(message, dict) else None
     if not isinstance(message, dict) or not isinstance(data, dict) or not isinstance(session, str):
-        return NOTHING_SEEN
+        return NO_TOOL_USE
     own_id = row["_id"] if isinstance(row.get("_id"), str) else ""
     if message.get("type") == "tool":
         answered = data.get("tool_call_id")
-        return Seen(session, answered if isinstance(answered, str) else None, (), own_id)
+        return ToolUse(session, answered if isinstance(answered, str) else None, (), own_id)
     if message.get("type") != "ai":
-        return Seen(session, None, (), own_id)
+        return ToolUse(session, None, (), own_id)
     calls = call_ids(data.get("tool_calls")) + kwargs_call_ids(data.get("additional_kwargs"))
-    return Seen(session, None, calls, own_id)
+    return ToolUse(session, None, calls, own_id)
 
 
 class OpenCalls:
     """The newest tool calls, by session and id.
 
     Args:
-        names: what the message field is called.
+        names: the name of the message field.
     """
 
     def __init__(self, names: Names) -> None:
         self._path = f"{step('$', names.message_field)}.data.tool_call_id"
         self._calls: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def match(self, verdict: Verdict, seen: Seen) -> Verdict:
-        """Remember the calls of a record; return the verdict on it, with a warning if it answers no known call."""
-        for call in seen.calls:
-            self._calls[seen.session, call] = None
+    def match(self, verdict: Verdict, use: ToolUse) -> Verdict:
+        """Remember the calls of a record; return its verdict, with a warning if it answers no known call."""
+        for call in use.calls:
+            self._calls[use.session, call] = None
         while len(self._calls) > _REMEMBERED:
             self._calls.popitem(last=False)
-        if seen.answers is None or (seen.session, seen.answers) in self._calls:
+        if use.answers is None or (use.session, use.answers) in self._calls:
             return verdict
         return replace(verdict, warnings=(*verdict.warnings, Fault("orphan-result", self._path)))

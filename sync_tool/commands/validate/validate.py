@@ -19,8 +19,8 @@ from sync_tool.commands.validate.report import DamagedSource, Place, Tally, Vali
 from sync_tool.errors import Damaged, UsageError
 from sync_tool.files.jsonl import read_records, too_long
 from sync_tool.files.pieces import LineChunk, most_pieces
-from sync_tool.messages.check import GOOD, NOTHING_SEEN, Look, OpenCalls, Verdict
-from sync_tool.messages.fast import Seen
+from sync_tool.messages.check import GOOD, NO_TOOL_USE, Look, OpenCalls, Verdict
+from sync_tool.messages.fast import ToolUse
 from sync_tool.messages.records import Record, in_chunks
 from sync_tool.messages.rules import LANGUAGES, LEVELS, Language, Level
 from sync_tool.parallel.processes import in_processes, processes_for
@@ -51,7 +51,7 @@ class Told(NamedTuple):
     """None if it has none that can be read."""
     where: str
     verdict: Verdict
-    seen: Seen
+    seen: ToolUse
 
 
 class Checked(NamedTuple):
@@ -108,15 +108,15 @@ def _check_lines(asked: CheckOptions, lines: bytes, begins: bool) -> Checked:
 def _check_too_long(length: int) -> Checked:
     record = too_long(1, length)
     verdict = Verdict(() if record.fault is None else (record.fault,))
-    return Checked(1, 0, set(), [Told(1, "", None, "", verdict, NOTHING_SEEN)])
+    return Checked(1, 0, set(), [Told(1, "", None, "", verdict, NO_TOOL_USE)])
 
 
-def _calling(line: int, seen: Seen, where: str = "") -> Told:
+def _calling(line: int, seen: ToolUse, where: str = "") -> Told:
     return Told(line, seen.id, seen.session, where, GOOD, seen)
 
 
 def _closer(record: Record, look: Look, read_row: Callable[[bytes], Row]) -> Told:
-    verdict, seen = look.closer(record.raw) if record.raw else (GOOD, NOTHING_SEEN)
+    verdict, seen = look.closer(record.raw) if record.raw else (GOOD, NO_TOOL_USE)
     if record.fault is not None:
         verdict = replace(verdict, faults=(record.fault, *verdict.faults), passes_at=())
     row = as_row(record, read_row)
