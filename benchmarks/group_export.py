@@ -17,7 +17,7 @@ import urllib3
 import sync_tool
 from data import chitchat, deployment, large
 from frame import Bench, Outcome, Run, described, faster, sandbox, tool
-from sync_tool.deployment.http import READERS
+from sync_tool.deployment.rates import READERS
 
 _LOOP_ROWS = 20_000
 _LATENCY_MS = 40

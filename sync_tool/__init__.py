@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sync_tool.commands.validate.report import ValidationReport
     from sync_tool.commands.validate.validate import validate
     from sync_tool.commands.verify import VerifyReport, verify
-    from sync_tool.deployment.http import Patience
+    from sync_tool.deployment.rates import Patience
     from sync_tool.errors import (
         Conflict,
         ConvexMsgsError,
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from sync_tool.rows.model import Names, Row, SessionInfo
 
 _HOMES = {
-    "sync_tool.deployment.http": ("Patience",),
+    "sync_tool.deployment.rates": ("Patience",),
     "sync_tool.errors": (
         "Conflict", "ConvexMsgsError", "CursorExpired", "Damaged", "Differs", "Exit", "FunctionFailed", "Locked",
         "NoArchive", "NoStreaming", "OutputError", "PipeClosed", "Refused", "Unreachable", "UsageError",

@@ -13,7 +13,7 @@ import sync_tool as cm
 from running import Sandbox, running_sandbox
 from sync_tool.commands.export.export import export
 from sync_tool.deployment.client import Client
-from sync_tool.deployment.http import Patience
+from sync_tool.deployment.rates import Patience
 from sync_tool.encoding.canonical import loads
 
 SESSIONS = [f"s{number:02}" for number in range(40)]

@@ -17,7 +17,7 @@ from faults.plan import FAULTS, HARMLESS, HTTP_FAULTS, Plan
 from faults.proxying import in_vain, running_proxy
 from faults.subjects import DOORS, SELECTIONS, ExportSubject
 from running import ROOT, Sandbox, running_sandbox
-from sync_tool.deployment.http import Patience
+from sync_tool.deployment.rates import Patience
 from sync_tool.errors import Unreachable
 
 SAMPLE = ROOT / "sample_data" / "messages.jsonl"

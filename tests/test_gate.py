@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from sync_tool.deployment import http as gate
-from sync_tool.deployment.http import Gate, Throttle
+from sync_tool.deployment import rates as gate
+from sync_tool.deployment.rates import Gate, Throttle
 
 
 def test_no_more_calls_at_a_time_than_the_limit() -> None:

@@ -9,15 +9,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 import stamina
+import urllib3
 
 from sync_tool.commands.doctor import doctor
 from sync_tool.commands.opening import connect
 from sync_tool.deployment.catalog import read_catalog
 from sync_tool.deployment.client import Client
-from sync_tool.deployment.http import Patience
+from sync_tool.deployment.http import failure_of
+from sync_tool.deployment.rates import Patience
 from sync_tool.errors import FunctionFailed, Refused, Unreachable, UsageError
 
 OK = (200, {"status": "success", "value": 7.0})
@@ -156,7 +159,7 @@ def test_retry_after_is_honoured_within_reason(value: str, seconds: float | None
     """The server's own wait is taken, at most two minutes; nonsense is ignored."""
     from urllib3 import HTTPHeaderDict
 
-    from sync_tool.deployment.http import retry_after
+    from sync_tool.deployment.answers import retry_after
 
     assert retry_after(HTTPHeaderDict({"Retry-After": value})) == seconds
 
@@ -338,3 +341,41 @@ def test_a_proxy_is_used_and_excepted(deployment: Deployment, monkeypatch: pytes
     assert deployment.requests[0]["path"] == "http://chat.invalid/api/query"
     with stamina.set_testing(True, attempts=1), pytest.raises(Unreachable):
         Client("http://direct.invalid", KEY).query_value("a:b", {})
+
+
+@pytest.mark.parametrize("status", [520, 524, 530, 599])
+def test_a_status_that_no_backend_sends_is_passing(deployment: Deployment, client: Client, status: int) -> None:
+    """A page of a content network in the place of an answer is retried for a read, and ambiguous for a write."""
+    deployment.script = [(status, b"<html>Web server is down</html>"), OK]
+    assert client.query_value("a:b", {}) == 7.0
+    deployment.script = [(status, b"<html>"), OK]
+    with pytest.raises(Unreachable):
+        client.mutation_value("a:b", {})
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_without_words_of_the_backend_is_not_about_the_key(
+    deployment: Deployment, client: Client, status: int
+) -> None:
+    """A firewall's page does not send the user to make another key."""
+    deployment.script = [(status, b"<html>Blocked</html>")]
+    with pytest.raises(Refused) as caught:
+        client.query_value("a:b", {})
+    assert "token create" not in caught.value.hint
+    assert "firewall" in caught.value.hint
+
+
+HTTPX: list[type[Exception]] = [
+    httpx.ConnectTimeout, httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout, httpx.ConnectError,
+    httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError, httpx.LocalProtocolError,
+    httpx.ProxyError, httpx.DecodingError,
+]  # fmt: skip
+NEVER_SENT = (httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ConnectError, httpx.ProxyError)
+
+
+@pytest.mark.parametrize("kind", HTTPX)
+def test_one_table_translates_both_libraries(kind: type[Exception]) -> None:
+    """Only failures before a request was sent let a write be repeated."""
+    assert failure_of(kind("x")).sent is not issubclass(kind, NEVER_SENT)
+    assert failure_of(TimeoutError()) == failure_of(urllib3.exceptions.ReadTimeoutError(Any, "", ""))  # type: ignore[arg-type]
+    assert failure_of(urllib3.exceptions.ProtocolError("x")).words == failure_of(httpx.ReadError("x")).words

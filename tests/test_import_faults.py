@@ -20,7 +20,7 @@ from faults.plan import FAULTS, Plan
 from faults.proxying import running_proxy
 from faults.reaching import Message, Table, Writer
 from running import Sandbox, running_sandbox
-from sync_tool.deployment.http import Patience
+from sync_tool.deployment.rates import Patience
 
 KILLS = 4
 PLANS = 4

@@ -296,7 +296,7 @@ def test_too_many_writes_are_waited_for(tmp_path: Path) -> None:
 
 def test_the_rate_is_kept(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plan says how long the rate makes it take, and the sender waits for as long."""
-    from sync_tool.deployment import http as gate
+    from sync_tool.deployment import rates as gate
 
     waited: list[float] = []
     monkeypatch.setattr(gate.time, "sleep", waited.append)

@@ -25,7 +25,7 @@ from running import ROOT, Sandbox, clean_environment, convex_msgs, running_sandb
 from sync_tool.commands.opening import connect
 from sync_tool.deployment import stream as longanswer
 from sync_tool.deployment.client import Client
-from sync_tool.deployment.http import Patience
+from sync_tool.deployment.rates import Patience
 from sync_tool.deployment.stream import INVALID_CURSOR, ChangePage, LongAnswer, StreamReader
 from sync_tool.encoding.canonical import canonical_to_export, dumps, dumps_export, export_to_canonical, loads
 from sync_tool.errors import CursorExpired, NoStreaming, Refused, Unreachable

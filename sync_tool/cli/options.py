@@ -96,7 +96,7 @@ def connected(options: dict[str, Any], address: str | None = None, *, source: bo
     """
     from sync_tool.commands.arguments import parse_size
     from sync_tool.commands.opening import connect, open_address, open_deployment
-    from sync_tool.deployment.http import Patience
+    from sync_tool.deployment.rates import Patience
     from sync_tool.rows.model import Names
 
     click.get_current_context().find_root().obj.watch_retries()

@@ -24,7 +24,7 @@ from sync_tool.text import one_line
 
 if TYPE_CHECKING:
     from sync_tool.deployment.deployment import Via
-    from sync_tool.deployment.http import Patience
+    from sync_tool.deployment.rates import Patience
     from sync_tool.rows.stored import StoredRows
 
 _LIVE: Final = "live"

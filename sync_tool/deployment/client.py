@@ -9,7 +9,9 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from sync_tool.deployment.http import Answer, Http, Patience
+from sync_tool.deployment.answers import Answer
+from sync_tool.deployment.http import Http
+from sync_tool.deployment.rates import Patience
 from sync_tool.encoding.canonical import loads
 from sync_tool.encoding.values import encode
 from sync_tool.errors import FunctionFailed, Refused, Unreachable

@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 from sync_tool.deployment.catalog import Catalog, check_names, read_catalog
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.functions import MODULE, FunctionsReader, FunctionsWriter
-from sync_tool.deployment.http import Http, Patience
+from sync_tool.deployment.http import Http
 from sync_tool.deployment.loopback import is_loopback
 from sync_tool.deployment.ranges import KeyRange, TimeRange, key_ranges
+from sync_tool.deployment.rates import Patience
 from sync_tool.deployment.reading import Reader, SelectionReader, require_session
 from sync_tool.deployment.settings import Key, Target, clean_url
 from sync_tool.deployment.stream import StreamReader

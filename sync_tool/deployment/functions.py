@@ -9,8 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from sync_tool.deployment.client import Call, Client, Result
-from sync_tool.deployment.http import Pace, Throttle
 from sync_tool.deployment.ranges import BEFORE_ALL_TIMES, KeyRange, TimeRange, cut
+from sync_tool.deployment.rates import Pace, Throttle
 from sync_tool.encoding.canonical import loads
 from sync_tool.encoding.order import MISSING
 from sync_tool.errors import Unreachable

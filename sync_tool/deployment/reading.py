@@ -8,8 +8,8 @@ from functools import partial
 from typing import Final
 
 from sync_tool.deployment.functions import FunctionsReader
-from sync_tool.deployment.http import Patience, Throttle
 from sync_tool.deployment.ranges import KeyRange, TimeRange, key_ranges, resumed
+from sync_tool.deployment.rates import Patience, Throttle
 from sync_tool.deployment.system import SystemReader
 from sync_tool.errors import FunctionFailed
 from sync_tool.parallel.ordered import Piece, map_in_order

@@ -18,8 +18,9 @@ from typing import Any, BinaryIO, Final, Literal, NamedTuple, cast
 
 import msgspec
 
+from sync_tool.deployment.answers import Answer
 from sync_tool.deployment.client import Client, refusal
-from sync_tool.deployment.http import Answer, Throttle
+from sync_tool.deployment.rates import Throttle
 from sync_tool.errors import CursorExpired, NoStreaming, Refused, Unreachable
 from sync_tool.parallel.ordered import map_in_order
 from sync_tool.rows.model import Names, Page

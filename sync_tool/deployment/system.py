@@ -19,8 +19,8 @@ from typing import Any, Final
 import msgspec
 
 from sync_tool.deployment.client import Call, Client, Result
-from sync_tool.deployment.http import Pace
 from sync_tool.deployment.ranges import BEFORE_ALL_TIMES, KeyRange, TimeRange, cut
+from sync_tool.deployment.rates import Pace
 from sync_tool.encoding.ids import ALPHABET
 from sync_tool.encoding.order import MISSING, sort_key
 from sync_tool.encoding.values import Json, Value, encode

@@ -15,7 +15,7 @@ from langchain_core.messages import BaseMessage
 from sync_tool.deployment.asynchronous import AsyncClient
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.deployment import find_url
-from sync_tool.deployment.http import DEFAULT_ROWS, Patience
+from sync_tool.deployment.rates import DEFAULT_ROWS, Patience
 from sync_tool.deployment.settings import Settings, find_target, load_settings
 from sync_tool.encoding.canonical import dumps
 from sync_tool.errors import UsageError

@@ -23,8 +23,8 @@ from sync_tool.deployment.functions import (
     read_appended,
     table_args,
 )
-from sync_tool.deployment.http import DEFAULT_ROWS, Pace
 from sync_tool.deployment.ranges import KeyRange
+from sync_tool.deployment.rates import DEFAULT_ROWS, Pace
 from sync_tool.deployment.system import SystemReader, documents_call, equal, read_documents
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.errors import FunctionFailed, Refused, Unreachable, only_this_refused

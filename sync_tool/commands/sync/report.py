@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 from urllib3.exceptions import HTTPError
 from urllib3.util import Timeout
 
-from sync_tool.deployment.http import make_pool, what_failed
+from sync_tool.deployment.http import failure_of, make_pool
 from sync_tool.errors import ConvexMsgsError, Exit, UsageError
 from sync_tool.files.bytes import translate
 from sync_tool.rows.ports import Progress
@@ -70,7 +70,7 @@ class Ping:
         try:
             answer = self._pool.request("POST", url, body=text.encode(), redirect=False)
         except HTTPError as error:
-            return what_failed(error, self._pool.proxy)
+            return failure_of(error, self._pool.proxy).words
         return None if answer.status < 300 else f"HTTP {answer.status}"
 
 
