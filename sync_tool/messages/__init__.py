@@ -1,5 +1,1 @@
-"""Which rows are good: schema levels, Convex's value limits, and what other shapes can be rewritten to.
-
-`sync_tool.messages.check.Checker` is the door: a fast check that good rows pass, and for the others an
-explanation of every fault.
-"""
+"""LangChain's messages: their normal form, schema levels and value limits, and rewrites of other shapes."""

@@ -1,7 +1,4 @@
-"""A record taken apart with nothing forgiven: each fault of its bytes and values, and the value itself.
-
-Slow and thorough; `sync_tool.messages.fast` spares good records the way through here.
-"""
+"""Every fault of one record: of its bytes, its values and its shape. Slow; `sync_tool.messages.fast` comes first."""
 
 from __future__ import annotations
 
@@ -38,12 +35,12 @@ END_OF_TIME: Final = float(2**53)
 
 
 class _Members(list[tuple[str, Any]]):
-    """An object as the file has it: keys in order, a repeated one too."""
+    """The members of an object in order, with repeated keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Number:
-    """A literal that a float64 cannot give back: too large (infinite), or rounded."""
+    """A number that a float64 cannot hold: too large (infinite), or rounded."""
 
     literal: str
     value: float
@@ -51,21 +48,20 @@ class _Number:
 
 @dataclass(slots=True)
 class Parsed:
-    """What a record holds."""
+    """The value and the faults of a record."""
 
     value: Value = None
     """The whole record; faulty parts are null or left out."""
     faults: list[Fault] = field(default_factory=list)
     readable: bool = True
-    """False if there is no value at all."""
+    """False if there is no value."""
 
 
 def parse(raw: bytes) -> Parsed:
-    """Take a record in ``convex_encoded_json`` apart and hold it to Convex's limits.
+    """Parse a record in ``convex_encoded_json`` and check it against Convex's limits.
 
     The limits are those of get-convex/convex-backend (`sync_tool.encoding.sizes`); field names:
-    ``crates/convex/sync_types/src/identifier.rs``. A row without ``_id`` or ``_creationTime`` is measured
-    as if it had them, since Convex adds them.
+    ``crates/convex/sync_types/src/identifier.rs``. The size includes ``_id`` and ``_creationTime``, which Convex adds.
     """
     parsed = Parsed()
     try:
@@ -86,7 +82,7 @@ def parse(raw: bytes) -> Parsed:
 
 
 def stored_size(document: dict[str, Value]) -> int:
-    """Return the bytes that Convex counts for a row once it is stored, with its system fields."""
+    """Return the size of a stored row as Convex counts it, with its system fields."""
     added = (_ID_SIZE if "_id" not in document else 0) + (_TIME_SIZE if "_creationTime" not in document else 0)
     return size_of(document) + added
 
@@ -140,13 +136,13 @@ def _constant(name: str) -> Any:
 
 
 class _Walk:
-    """Goes through a tree, notes faults and builds the value."""
+    """Walks a tree, records faults and builds the value."""
 
     def __init__(self, faults: list[Fault]) -> None:
         self._faults = faults
 
     def value(self, node: Any, path: str, depth: int) -> Value:
-        """Return what `node` stands for; `depth` is the level it would be on if it is an array or object."""
+        """Return the value of `node`; `depth` is its level if it is an array or object."""
         if isinstance(node, _Members):
             if len(node) == 1 and node[0][0] in _TAGS:
                 return self._tagged(node[0], path)
@@ -189,7 +185,7 @@ class _Walk:
         return [self._inside(item, f"{path}[{number}]", depth) for number, item in enumerate(items)]
 
     def _inside(self, item: Any, path: str, depth: int) -> Value:
-        """Return an item of an array or object that is on level `depth`; below the last level nothing is looked at."""
+        """Return an item of an array or object on level `depth`; null, with a fault, below the last level."""
         is_tag = isinstance(item, _Members) and len(item) == 1 and item[0][0] in _TAGS
         if depth == MAX_DOCUMENT_NESTING and isinstance(item, list) and not is_tag:
             self._note("too-deep", path)
@@ -229,27 +225,27 @@ def _system_faults(document: dict[str, Value]) -> Iterator[Fault]:
 
 
 def kind_of(value: Any) -> str:
-    """Say what a value is, for people."""
+    """Return the kind of a value in words."""
     names = {dict: "an object", list: "an array", str: "text", bool: "a boolean", int: "an Int64", bytes: "bytes"}
     return "null" if value is None else names.get(type(value), "a number")
 
 
-# Would LangChain read the message back, or throw? The rules of the level ``loadable``, and the warnings. JavaScript:
-# ``mapStoredMessagesToChatMessages`` of @langchain/core 0.2.19 and newer. Python: ``messages_from_dict`` of
-# langchain-core 1.x. One unreadable message makes both fail for its whole session.
+# The rules of the level ``loadable``, and the warnings. JavaScript reads with ``mapStoredMessagesToChatMessages`` of
+# @langchain/core 0.2.19 and newer, Python with ``messages_from_dict`` of langchain-core 1.x. One unreadable message
+# makes both fail for its whole session.
 
 READABLE: Final = frozenset({"human", "ai", "system", "tool", "function", "generic", "chat"})
 STATUSES: Final = frozenset({"success", "error"})
 TOTALS: Final = ("input_tokens", "output_tokens", "total_tokens")
 OTHER_NAMES: Final[dict[Language, str]] = {"js": "token_usage", "python": "tokenUsage"}
-"""A key of ``response_metadata`` by which the other language is known."""
+"""A key of ``response_metadata`` that only the other language writes."""
 ESCAPED: Final = "__lc_escaped__"
 _PYTHON_FIELDS: Final = frozenset({"type", "name", "id"})
-"""Python writes these always, as null where there is nothing."""
+"""Python always writes these, null if there is no value."""
 
 
 def loading_faults(kind: str, data: dict[str, Any], path: str, language: Language) -> Iterator[Fault]:
-    """Yield what keeps LangChain from reading the message ``{type: kind, data}`` that stands at `path`."""
+    """Yield the faults that keep LangChain from reading the message ``{type: kind, data}`` at `path`."""
     if kind not in READABLE:
         yield _type_fault(kind, path)
         return
@@ -270,7 +266,7 @@ def loading_faults(kind: str, data: dict[str, Any], path: str, language: Languag
 
 
 def loading_warnings(message: dict[str, Any], path: str, language: Language) -> Iterator[Fault]:
-    """Yield what LangChain reads, but perhaps not as meant."""
+    """Yield warnings about values that LangChain may read in another sense."""
     data = message.get("data")
     if not isinstance(data, dict):
         return
@@ -347,9 +343,8 @@ def _escaped(value: Any, path: str) -> Iterator[Fault]:
             yield from _escaped(item, f"{path}[{number}]")
 
 
-# Is a row LangChain's stored message? Every fault of its shape, at every level at once. What LangChain writes and
-# reads, by version, was found by running its releases; the closed form of the level ``langchain`` is
-# ``wideMessageData`` in ``convex/validators.ts``.
+# The shape of a row, at all levels at once. The fields of each version were found by running LangChain's releases;
+# ``wideMessageData`` in ``convex/validators.ts`` is the level ``langchain`` as a validator.
 
 DOCUMENTED_FIELDS: Final = frozenset({"content", "role", "name", "additional_kwargs"})
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
@@ -359,7 +354,7 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "example": (bool,),
     "type": (str,),
 }
-"""What the fields hold that are neither documented nor open to anything."""
+"""Types of the fields that are neither documented nor open."""
 LANGCHAIN_FIELDS: Final = DOCUMENTED_FIELDS | frozenset({
     *_TYPES, "response_metadata", "tool_calls", "invalid_tool_calls", "tool_call_chunks", "usage_metadata",
     "artifact", "metadata", "content_blocks", "chunk_position",
@@ -375,7 +370,7 @@ _FORMS: Final = {
 
 
 def shape_faults(row: dict[str, Value], names: Names, language: Language) -> Iterator[Fault]:
-    """Yield what keeps a row from being a stored message of LangChain, at any level."""
+    """Yield the faults in the shape of a row, at any level."""
     known = {"_id", "_creationTime", names.session_field, names.message_field}
     for key in row.keys() - known:
         if not key.startswith("_"):

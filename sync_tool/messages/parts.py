@@ -25,7 +25,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """What a model thought before it answered; empty text where the provider encrypts it."""
+    """Thoughts of a model before its answer; empty text if the provider encrypts them."""
 
     text: str
     block: Block | None = field(default=None, repr=False)

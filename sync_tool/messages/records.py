@@ -1,4 +1,4 @@
-"""Records one by one, each with the place where it stands; one that cannot be had does not stop the others."""
+"""Records of a source with their places; an unreadable record does not stop the others."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _CHUNK_BYTES: Final = 4 << 20
 
 
 class Record(NamedTuple):
-    """A record as it stands in a file or another store, or why there is none."""
+    """A record of a file or another store, or the reason why it cannot be read."""
 
     line: int
     """Number of the line, of the row where the format has no lines, of the message in its session; from 1."""
     raw: bytes
-    """The record as ``convex_encoded_json``; empty where it cannot be had."""
+    """The record as ``convex_encoded_json``; empty if it cannot be read."""
     fault: Fault | None = None
-    """Why it cannot be had, or not as it should be."""
+    """The reason why it cannot be read, or a fault of its storage."""
     where: str = ""
-    """The place in words of the store, such as ``message_store:cust-1[-14]``; empty where `line` says it all."""
+    """The place in words of the store, such as ``message_store:cust-1[-14]``; empty where `line` is enough."""
 
 
 def in_chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """Yield records many at a time; those before a place that is damaged are yielded before that is raised."""
+    """Yield records in chunks; the records before a damaged place are yielded before `Damaged` is raised."""
     chunk: list[Record] = []
     size = 0
     try:

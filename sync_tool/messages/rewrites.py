@@ -1,7 +1,6 @@
-"""Other forms of a message brought to LangChain's ``{type, data}``: pure functions, each with a name.
+"""Rewrites of other shapes of a message to LangChain's ``{type, data}``: pure functions, each with a name.
 
-`rewrite` says which were used, so that a caller can count them. A form that none of them knows, and OpenAI's
-``{role, content}``, which is recognised only, comes back as it is.
+An unknown shape is returned unchanged, and so is OpenAI's ``{role, content}``.
 """
 
 from __future__ import annotations
@@ -50,13 +49,13 @@ _CLASSES: Final = {
 """Class names in ids of serialised messages, Python's and JavaScript's alike, and the types they stand for."""
 _ROLE_CLASSES: Final = frozenset({"ChatMessage", "ChatMessageChunk"})
 ROLE_TYPES: Final[dict[Language, str]] = {"js": "generic", "python": "chat"}
-"""What each language calls a message with a free role."""
+"""The type of a message with a free role, by language."""
 _REWRITTEN_TYPES: Final = CHUNK_TYPES | {*ROLE_TYPES.values()}
 _CHUNK_FIELDS: Final = ("tool_call_chunks", "chunk_position")
 
 
 def dialect_of(message: Message) -> str | None:
-    """Return the name of the foreign form that a message has; None for ``{type, data}`` and what nobody knows."""
+    """Return the name of a message's foreign form; None for ``{type, data}`` and unknown forms."""
     if "data" in message:
         return None
     if message.get("lc") == 1 and message.get("type") == "constructor" and isinstance(message.get("kwargs"), dict):
@@ -71,15 +70,14 @@ def dialect_of(message: Message) -> str | None:
 
 
 def rewrite(message: Message, language: Language = "js") -> tuple[Message, tuple[str, ...]]:
-    """Bring a message to ``{type, data}`` as `language` reads it.
+    """Rewrite a message to ``{type, data}`` as `language` reads it.
 
     Args:
         message: a stored message in any form; it is not changed.
-        language: who shall read it: what a message with a free role is called depends on that.
+        language: the reader, which decides the type of a message with a free role.
 
     Returns:
-        The message and the names of the rewrites that were used; the same object and none of them where
-        nothing was to be done, or where the form is unknown.
+        The message and the names of the rewrites used; the same object and no names if nothing was changed.
     """
     if is_todays(message):
         return message, ()
@@ -93,7 +91,7 @@ def rewrite(message: Message, language: Language = "js") -> tuple[Message, tuple
 
 
 def is_todays(message: Message) -> bool:
-    """Tell quickly of most messages that no rewrite concerns them."""
+    """Return quickly whether a message needs no rewrite, which is true of most."""
     kind, data = message.get("type"), message.get("data")
     return type(kind) is str and type(data) is dict and "content" in data and kind not in _REWRITTEN_TYPES
 
@@ -149,7 +147,7 @@ def _content_blocks(message: Message, _: Language) -> Message | None:
 
 
 def _retyped(message: Message, kind: str) -> Message:
-    """Return the message with another type, which ``data.type`` repeats where it is there."""
+    """Return the message with another type, also in ``data.type`` if it has that."""
     data = message["data"]
     return {**message, "type": kind, "data": {**data, "type": kind} if "type" in data else data}
 

@@ -1,7 +1,4 @@
-"""The levels, the rules, and what is said about a record that breaks one.
-
-A rule holds at some levels. A fault therefore says at which level the record would have passed it.
-"""
+"""Schema levels, their rules, and the faults of a record that breaks one."""
 
 from __future__ import annotations
 
@@ -28,16 +25,16 @@ _LOADABLE: Final[tuple[Level, ...]] = ("loadable",)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Something that a record must not break."""
+    """A rule for records."""
 
     name: str
     sentence: str
     levels: tuple[Level, ...]
-    """Where breaking it is a fault; nowhere for a warning."""
+    """The levels that require it; none for a warning."""
 
     @property
     def passes_at(self) -> tuple[Level, ...]:
-        """The levels that do not ask for it."""
+        """The levels that do not require it."""
         return tuple(level for level in _ALL if level not in self.levels)
 
 
@@ -49,13 +46,13 @@ class Fault:
     path: str
     """JSON path from the record, such as ``$.message.data.content``."""
     detail: str = ""
-    """What is there instead, for people; may hold text of the record."""
+    """The value found instead, for people; may hold text of the record."""
     rewrite: str | None = None
-    """The rewrite that would cure it, where there is one (`sync_tool.messages.rewrites`)."""
+    """The rewrite that cures it, if there is one (`sync_tool.messages.rewrites`)."""
 
     @property
     def sentence(self) -> str:
-        """What the rule asks for."""
+        """The rule in words."""
         return RULES[self.rule].sentence
 
     @property
@@ -143,10 +140,10 @@ RULES: Final[dict[str, Rule]] = {
 
 
 def faults_at(faults: tuple[Fault, ...], level: Level) -> tuple[Fault, ...]:
-    """Return those of the faults that are faults at `level`."""
+    """Return the faults at `level`."""
     return tuple(fault for fault in faults if level in RULES[fault.rule].levels)
 
 
 def warnings_in(faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
-    """Return those that are warnings."""
+    """Return the warnings."""
     return tuple(fault for fault in faults if not RULES[fault.rule].levels)

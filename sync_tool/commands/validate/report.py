@@ -1,4 +1,4 @@
-"""What ``validate`` finds, gathered: lists that do not grow without end, and counts that are complete."""
+"""The report of ``validate``: complete counts, and bounded lists of bad records."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from sync_tool.errors import Exit
 from sync_tool.messages.check import Verdict
 from sync_tool.messages.rules import RULES, Fault, Language, Level
 
-_MOST_SESSIONS = 1_000_000
+_MOST_SESSIONS = 1_000_000  # counted; 8 bytes a session and more
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a record stands."""
+    """The place of a record."""
 
     source: str
-    """The file as it was given, or the deployment."""
+    """The file as given, or the deployment."""
     line: int | None
-    """Line of the file, or number of the row where the format has no lines; None in a deployment."""
+    """Line of the file, or number of the row in formats without lines; None in a deployment."""
     id: str = ""
-    """``_id``, where the record has one that can be read."""
+    """``_id``; empty if it cannot be read."""
     session: str | None = None
-    """The session id, where the record has one that can be read."""
+    """The session id; None if it cannot be read."""
     where: str = ""
-    """The place in words of another store, such as ``message_store:cust-1[-14]``; empty elsewhere."""
+    """The place in words of another store, such as ``message_store:cust-1[-14]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +36,17 @@ class Finding:
     path: str
     """JSON path in the record."""
     sentence: str
-    """What the rule asks for."""
+    """The rule in words."""
     detail: str
     passes_at: tuple[Level, ...]
     """The levels at which this is no fault."""
     rewrite: str | None
-    """The rewrite that would cure it."""
+    """The rewrite that cures it."""
 
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
-    """A record with every fault it has at the level asked for."""
+    """A record with its faults at the level of the check."""
 
     place: Place
     faults: tuple[Finding, ...]
@@ -56,7 +56,7 @@ class BadRecord:
 
 @dataclass(slots=True)
 class RuleCount:
-    """How often a rule is broken, and where first."""
+    """A count of the faults against one rule, with the first as example."""
 
     rule: str
     sentence: str
@@ -78,18 +78,18 @@ class DamagedSource:
 
 @dataclass(frozen=True, slots=True)
 class ValidationReport:
-    """What ``validate`` found; the object that ``--json`` prints."""
+    """The result of ``validate``; the object that ``--json`` prints."""
 
     level: Level
     language: Language
     sources: tuple[str, ...]
     rows: int
-    """Records that were looked at, bad ones included."""
+    """Records checked, bad ones included."""
     sessions: int | None
-    """Sessions among them; None if they are more than a million."""
+    """Their sessions; None if there are more than a million."""
     bad_rows: int
     records: tuple[BadRecord, ...]
-    """The first bad records, at most as many as were asked for."""
+    """The first bad records, at most `max_errors` of them."""
     faults: tuple[RuleCount, ...]
     """All faults by rule, the most frequent first."""
     warnings: tuple[RuleCount, ...]
@@ -100,10 +100,10 @@ class ValidationReport:
 
 
 class Tally:
-    """Takes verdicts one after the other.
+    """Counts verdicts.
 
     Args:
-        listed: how many bad records are kept whole.
+        listed: most bad records to list.
     """
 
     def __init__(self, listed: int) -> None:
@@ -118,9 +118,7 @@ class Tally:
 
     def add(self, place: Place, verdict: Verdict) -> None:
         """Count a record."""
-        self.rows += 1
-        if place.session is not None:
-            self._saw(place.session)
+        self.add_good(1, () if place.session is None else (place.session,))
         _count(self._warnings, place, verdict.warnings)
         if verdict.faults:
             self.bad_rows += 1
@@ -130,15 +128,16 @@ class Tally:
                 self.records.append(BadRecord(place, found, verdict.passes_at))
 
     def add_good(self, rows: int, sessions: Iterable[str]) -> None:
-        """Count so many good records, of these sessions."""
+        """Count good records and their sessions."""
         self.rows += rows
         if self._sessions is not None:
             self._sessions.update(map(hash, sessions))
-            self._forget()
+            if len(self._sessions) > _MOST_SESSIONS:
+                self._sessions = None
 
     @property
     def sessions(self) -> int | None:
-        """How many sessions were seen; None if they are too many to remember."""
+        """Number of sessions; None if there are too many to count."""
         return None if self._sessions is None else len(self._sessions)
 
     @property
@@ -153,19 +152,10 @@ class Tally:
 
     @property
     def exit_code(self) -> Exit:
-        """What the process ends with."""
+        """The exit code of the command."""
         if self.damaged:
             return Exit.DAMAGED
         return Exit.SET_ASIDE if self.bad_rows else Exit.DONE
-
-    def _saw(self, session: str) -> None:
-        if self._sessions is not None:
-            self._sessions.add(hash(session))
-            self._forget()
-
-    def _forget(self) -> None:
-        if self._sessions is not None and len(self._sessions) > _MOST_SESSIONS:
-            self._sessions = None
 
 
 def _count(counts: dict[str, RuleCount], place: Place, faults: Iterable[Fault]) -> None:
