@@ -1,4 +1,4 @@
-"""Text for people: hostile characters made harmless, times, numbers and sizes as they are said."""
+"""Text for people: hostile characters made harmless; times, numbers and sizes in words."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _HOSTILE_IN_JSON = re.compile(f"[\x7f-\x9f\u2028\u2029\ufeff{_BIDI}]")
 
 
 def one_line(text: str) -> str:
-    """Return `text` on one line: control characters, line ends and direction marks are spelled as escapes."""
-    return _HOSTILE.sub(_spelled, text)
+    """Return `text` on one line, with control characters, line ends and direction marks as escapes."""
+    return _HOSTILE.sub(_escaped, text)
 
 
 def harmless(text: str) -> str:
-    """Return `text` with control characters and direction marks spelled as escapes, but line ends and tabs."""
-    return _HOSTILE_IN_TEXT.sub(_spelled, text.replace("\r\n", "\n"))
+    """Return `text` with control characters and direction marks as escapes; line ends and tabs stay."""
+    return _HOSTILE_IN_TEXT.sub(_escaped, text.replace("\r\n", "\n"))
 
 
 def harmless_json(text: str) -> str:
-    """Return JSON text that means the same, with the characters that terminals act upon spelled as escapes."""
+    """Return equal JSON text with escapes for the characters that control terminals."""
     return _HOSTILE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
@@ -52,7 +52,7 @@ def padded(text: str, width: int) -> str:
 
 
 def size(count: float) -> str:
-    """Say a number of bytes: ``61 KB``, ``3.1 GB`` (powers of 1,000)."""
+    """Return a number of bytes: ``61 KB``, ``3.1 GB`` (powers of 1,000)."""
     if count < 1000:
         return f"{count:.0f} bytes"
     for unit in ("KB", "MB", "GB", "TB"):
@@ -63,12 +63,12 @@ def size(count: float) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """Say a count with its noun: ``1 session``, ``3,018 sessions``."""
+    """Return a count with its noun: ``1 session``, ``3,018 sessions``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def duration(seconds: float) -> str:
-    """Say a duration: ``0.9 s``, ``41 s``, ``2 min 11 s``, ``1 h 5 min``."""
+    """Return a duration: ``0.9 s``, ``41 s``, ``2 min 11 s``, ``1 h 5 min``."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -90,38 +90,43 @@ def moment(milliseconds: float | None) -> datetime | None:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
-def _spelled(match: re.Match[str]) -> str:
+def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
     if match[0] in "\n\t\r":
         return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}[match[0]]
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
-# What is inside LangChain's stored message, for those who show or search it.
+# The text of LangChain's stored messages; `sync_tool.messages.normal` reads the rest of them.
+
+_TEXT_TYPES: Final = ("text", "input_text", "output_text")
 
 
 def text_of(message: Mapping[str, Any]) -> str | None:
     """Return the text of a stored message: its content, or the text blocks of list content, one a line.
 
-    None where there is no content, or content of another kind.
+    None for a message without content, or with content of another kind.
     """
     data = message.get("data")
-    if not isinstance(data, dict):
-        return None
-    content = data.get("content")
-    if isinstance(content, str):
-        return content
+    content = data.get("content") if isinstance(data, dict) else None
     if isinstance(content, list):
         return text_of_blocks(content)
-    return None
+    return content if isinstance(content, str) else None
 
 
 def text_of_blocks(blocks: list[Any]) -> str:
-    """Join the text of list content: plain strings and blocks ``{"type": "text", "text": …}``."""
-    texts = []
-    for block in blocks:
-        if isinstance(block, str):
-            texts.append(block)
-        elif isinstance(block, dict) and block.get("type") == "text" and isinstance(block.get("text"), str):
-            texts.append(block["text"])
-    return "\n".join(texts)
+    """Join the text of list content: plain strings and text blocks."""
+    return "\n".join(text for text in map(text_of_block, blocks) if text is not None)
+
+
+def text_of_block(block: Any) -> str | None:
+    """Return the text of one item of list content; None if it is no text.
+
+    Google's and Bedrock's text blocks have no type, and those of OpenAI's Responses say which side they are from.
+    """
+    if isinstance(block, str):
+        return block
+    if not isinstance(block, dict) or block.get("type", "text") not in _TEXT_TYPES:
+        return None
+    text = block.get("text")
+    return text if isinstance(text, str) else None

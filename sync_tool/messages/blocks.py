@@ -8,8 +8,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from sync_tool.messages.parts import Block, Content, Data, Media, Part, Reasoning, Source, Text, ToolCall, ToolResult
+from sync_tool.text import text_of_block
 
-_TEXT_TYPES: Final = ("text", "input_text", "output_text")
 _KINDS: Final[dict[str, Literal["image", "audio", "video", "file"]]] = {
     "image": "image", "image_url": "image", "image_file": "image", "input_image": "image",
     "audio": "audio", "input_audio": "audio",
@@ -28,29 +28,6 @@ _GOOGLE_KEYS: Final = ("inlineData", "inline_data", "fileData", "file_data", "fu
 """Google's own parts name their kind by their only key."""
 
 
-def text_of(content: Any) -> str | None:
-    """Return the text of a message's content; None for content that is neither a string nor blocks.
-
-    Text blocks are joined by newlines. This is `Message.text` without reading the other parts.
-    """
-    if isinstance(content, str):
-        return content
-    if isinstance(content, dict):
-        return _text_in(content)
-    if not isinstance(content, list):
-        return None
-    return "\n".join(text for text in map(_text_in, content) if text is not None)
-
-
-def _text_in(block: Any) -> str | None:
-    if isinstance(block, str):
-        return block
-    if not isinstance(block, dict):
-        return None
-    text = block.get("text")
-    return text if isinstance(text, str) and block.get("type", "text") in _TEXT_TYPES else None
-
-
 def parts_of(content: Any) -> list[Part]:
     """Return the parts of a message's content, whatever it is."""
     if isinstance(content, str):
@@ -64,7 +41,7 @@ def part_of(block: Any) -> Part:
     """Return one item of list content; what no provider writes becomes data."""
     if not isinstance(block, dict):
         return Text(block) if isinstance(block, str) else Data("", block)
-    text = _text_in(block)
+    text = text_of_block(block)
     if text is not None:
         return Text(text, block)
     kind = block.get("type", next((key for key in _GOOGLE_KEYS if key in block), ""))
