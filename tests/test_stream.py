@@ -313,7 +313,7 @@ def test_long_answers(answer: dict[str, Any], order: list[str], window: int, ind
         patch.setattr(longanswer, "_WINDOW", window)
         long = LongAnswer(file, "values")
     for _ in range(2):
-        assert [element for piece in long.pieces() for element in json.loads(piece)] == safe["values"]
+        assert [element for chunk in long.chunks() for element in json.loads(chunk)] == safe["values"]
     assert json.loads(long.rest) == {**safe, "values": []}
 
 
@@ -325,7 +325,7 @@ BROKEN = [b"", b"{", b'{"values":', b'{"values":[', b'{"values":[{}', b'{"values
 @pytest.mark.parametrize("text", BROKEN)
 def test_broken_answers(text: bytes) -> None:
     """What is not an object with such an array is refused, never taken for less than it is."""
-    with pytest.raises(ValueError, match="it ends too early"):
+    with pytest.raises(ValueError, match="it is cut off"):
         LongAnswer(io.BytesIO(text), "values")
 
 

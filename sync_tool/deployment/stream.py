@@ -1,16 +1,17 @@
-"""The ``stream`` door: every change of one table through ``POST /api/v1/data/sync``, in the order it happened.
+"""Reader of the changes of one table, in their order, through ``POST /api/v1/data/sync``.
 
 Source: get-convex/convex-backend, ``crates/local_backend/src/streaming_export.rs`` (wire, refusals) and
-``crates/table_iteration/src/data_sync.rs`` (what the pages promise together).
+``crates/table_iteration/src/data_sync.rs`` (guarantees of the pages).
 """
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from tempfile import SpooledTemporaryFile
@@ -26,48 +27,28 @@ from sync_tool.parallel.ordered import map_in_order
 from sync_tool.rows.model import Names, Page
 from sync_tool.rows.reading import RowReader
 
-# A JSON object of any size, in a file, whose one long array is read in pieces. An answer of ``data/sync`` may have
-# hundreds of megabytes, and what a reader must know first (the cursor) comes last. So the file is gone through once,
-# a window at a time, to find where the array's elements begin and end.
-
+# Bytes of a file that are scanned at a time, and of one chunk.
 _WINDOW: Final = 1 << 20
+# Bytes of the longest element: a document has 1 MiB, which JSON escapes to 6 MiB at most.
 _LONGEST: Final = 64 << 20
-"""No element is as long, nor what stands around the array: a document has 1 MiB, of which JSON makes six at most."""
 
-_DEEPEST: Final = 24
-"""Documents are nested 16 deep at most; around them are a few more."""
-
-
-def _inside(depth: int) -> bytes:
-    """Return a pattern for what stands between two brackets; none of it is ever gone through twice."""
-    flat = rb'[^"{}\[\]]++|' + _STRING
-    inside = rb"(?:%b)*+" % flat
-    for _ in range(depth):
-        inside = rb"(?:%b|[{\[]%b[}\]])*+" % (flat, inside)
-    return inside
-
-
-_STRING: Final = rb'"(?:[^"\\]++|\\.)*+"'
-_INSIDE: Final = _inside(_DEEPEST)
-_VALUE: Final = rb'(?:[{\[]%b[}\]]|%b|[^",{}\[\]\s]++)' % (_INSIDE, _STRING)
-_MEMBER: Final = rb"\s*+%b\s*+:\s*+%b\s*+," % (_STRING, _VALUE)
-_ELEMENT: Final = rb"\{%b\}" % _INSIDE
-_RUN: Final = rb"\s*+(%b(?:\s*+,\s*+%b)*+)" % (_ELEMENT, _ELEMENT)
-
-_FIRST_RUN: Final = re.compile(_RUN, re.DOTALL)
-_NEXT_RUN: Final = re.compile(rb"\s*+," + _RUN, re.DOTALL)
-_END: Final = re.compile(rb"\s*+\]")
+_BROKEN: Final = "it is cut off, or no object with such an array"
+_SPACE: Final = re.compile(r"[ \t\n\r]*")
+_scan: Final = json.JSONDecoder().raw_decode
 
 
 class LongAnswer:
-    """The index of one file.
+    """A JSON object in a file, with one long array of objects that is read in chunks.
+
+    An answer of ``data/sync`` may have hundreds of megabytes, and its cursor comes last. So the file is scanned once,
+    a window at a time, for the places of the elements.
 
     Args:
         file: holds one JSON object.
-        member: the member of that object whose value is the long array of objects.
+        member: name of the long array.
 
     Raises:
-        ValueError: it does not.
+        ValueError: it holds something else.
 
     Attributes:
         rest: the same object with the array empty, as JSON text.
@@ -75,60 +56,111 @@ class LongAnswer:
 
     def __init__(self, file: BinaryIO, member: str) -> None:
         self._file = file
-        self._pieces = array("Q")
-        """Offsets: begin and end of the first piece, of the second one, …; each holds whole elements."""
-        head = re.compile(rb'\s*+\{(?:%b)*?\s*+"%b"\s*+:\s*+\[' % (_MEMBER, member.encode()), re.DOTALL)
+        self._chunks = array("Q")
+        """Offsets: begin and end of the first chunk, of the second one, …; each holds whole elements."""
+        self._text = ""
+        """The window. In Latin-1 a character is a byte, and JSON's own characters are ASCII."""
+        self._base = self._at = self._kept = 0
+        """Offset of the window in the file; in the window, the next character and the first one still needed."""
         file.seek(0)
-        window = file.read(_WINDOW)
-        while (begin := head.match(window)) is None:
-            window = self._longer(window)
-        self.rest = begin[0] + b"]" + self._index(window, begin.end())
+        self.rest = self._index(member)
 
-    def pieces(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes]:
         """Yield the array's elements, some at a time, as JSON arrays; as often as wanted."""
-        offsets = self._pieces
+        offsets = self._chunks
         for index in range(0, len(offsets), 2):
             self._file.seek(offsets[index])
             yield b"[" + self._file.read(offsets[index + 1] - offsets[index]) + b"]"
 
-    def _index(self, window: bytes, position: int) -> bytes:
-        """Go through the array that begins there; return what follows it."""
-        base, run = 0, _FIRST_RUN
-        while (end := _END.match(window, position)) is None:
-            if found := run.match(window, position):
-                self._pieces.extend((base + found.start(1), base + found.end(1)))
-                position, run = found.end(), _NEXT_RUN
+    def _index(self, member: str) -> bytes:
+        head = None
+        self._expect("{")
+        while True:
+            name = self._value()
+            self._expect(":")
+            if name == member:
+                self._expect("[")
+                head = self._text[self._kept : self._at]
+                self._find_elements()
+                self._kept = self._at - 1
             else:
-                base, window, position = base + position, self._longer(window[position:]), 0
-        after = window[end.end() :] + self._file.read(_LONGEST)
-        if len(after) >= _LONGEST:
-            raise ValueError("a text in it is too long")
-        return after
+                self._value()
+            if self._expect(",}") == "}":
+                break
+        if head is None:
+            raise ValueError(_BROKEN)
+        return (head + self._text[self._kept : self._at]).encode("latin-1")
 
-    def _longer(self, window: bytes) -> bytes:
-        """Return the window with more of the file behind it."""
-        more = self._file.read(_WINDOW)
-        if not more:
-            raise ValueError("it ends too early, or is nested too deeply")
-        if len(window) > _LONGEST:
-            raise ValueError("a text in it is too long")
-        return window + more
+    def _find_elements(self) -> None:
+        """Note the chunks of the array; the window ends up behind it."""
+        if self._next() == "]":
+            self._at += 1
+            return
+        offsets = self._chunks
+        while True:
+            if self._next() != "{":
+                raise ValueError(_BROKEN)
+            self._kept, begin = self._at, self._base + self._at
+            self._value()
+            end = self._base + self._at
+            if offsets and end - offsets[-2] < _WINDOW:
+                offsets[-1] = end
+            else:
+                offsets.extend((begin, end))
+            if self._expect(",]") == "]":
+                return
+
+    def _next(self) -> str:
+        """Return the next character that is no white space."""
+        while True:
+            if found := _SPACE.match(self._text, self._at):
+                self._at = found.end()
+            if self._at < len(self._text):
+                return self._text[self._at]
+            self._read_more()
+
+    def _expect(self, wanted: str) -> str:
+        found = self._next()
+        if found not in wanted:
+            raise ValueError(_BROKEN)
+        self._at += 1
+        return found
+
+    def _value(self) -> Any:
+        """Decode the next value."""
+        self._next()
+        while True:
+            with suppress(json.JSONDecodeError):
+                value, end = _scan(self._text, self._at)
+                if end < len(self._text):  # else a number may go on
+                    self._at = end
+                    return value
+            self._read_more()
+
+    def _read_more(self) -> None:
+        """Read the next part of the file, and drop what is no longer needed."""
+        kept = self._text[self._kept :]
+        more = self._file.read(max(_WINDOW, len(kept)))
+        if not more or len(kept) > _LONGEST:
+            raise ValueError(_BROKEN)
+        self._text = kept + more.decode("latin-1")
+        self._base, self._at, self._kept = self._base + self._kept, self._at - self._kept, 0
 
 
 _PATH: Final = "/api/v1/data/sync"
+# Bytes of the longest answer that is held in memory; a longer one is read from a file in chunks.
 _IN_MEMORY: Final = 16 << 20
-"""A longer answer is kept in a file, and gone through there piece by piece."""
+# Bytes of answers to read ahead.
 _AHEAD_BYTES: Final = 8 << 20
-"""As long as less is waiting, one more answer is asked for."""
 _AT_A_TIME: Final = 1000
 _EXPIRED: Final = "DataSyncCursorExpired"
 
 INVALID_CURSOR: Final = "InvalidDataSyncCursor"
-"""`Refused.code` where a cursor is of another deployment, or ahead of this one."""
+"""`Refused.code` of a cursor of another deployment, or one ahead of this deployment."""
 
 _DAY: Final = 86_400 * 10**9
+# Retentions to distinguish. Convex keeps 14 days by default, 2 in the compose file for self-hosting.
 _DAYS: Final = (1, 2, 3, 4, 5, 6, 7, 10, 14, 21, 30, 60, 90)
-"""Which retentions are told apart. Convex: 14 by default, 2 in the compose file for self-hosting."""
 
 _TOO_OLD: Final = "this backend is too old to stream changes"
 _UPDATE: Final = (("needed", "a backend of July 2026 or newer"),)
@@ -170,36 +202,32 @@ _revisions = msgspec.json.Decoder(list[_Revision]).decode
 
 
 class Changes(NamedTuple):
-    """Revisions of documents, in the order in which they are to be taken: as they were written, or deleted."""
+    """Revisions of documents, in the order in which to apply them."""
 
     rows: Page
-    """The whole documents, in canonical spelling; of one that was deleted, its ``_id``."""
+    """The whole documents as canonical JSON; of a deleted one, its ``_id``."""
     ts: list[int]
-    """When each was committed, int64 nanoseconds since 1970; of one document it only rises."""
+    """Time of each commit, int64 nanoseconds since 1970; rising for one document."""
     deleted: list[bool]
-    """Which of them are that it was deleted."""
+    """True for each deletion."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangePage:
-    """Changes that belong together with the cursor after them: save both in one step, or neither."""
+    """Changes with the cursor after them: save both in one step, or neither."""
 
     changes: Iterator[Changes]
-    """Read from the answer as they are asked for, some at a time.
-
-    A document may come several times, with a greater moment each time."""
+    """Decoded one batch at a time. A document may occur several times, with a later commit each time."""
     truncated: bool
-    """Everything recorded of this table before this page is void; its own changes stand."""
+    """True if everything recorded of this table before this page is void."""
     cursor: str
-    """Opaque; `StreamReader.pages` from it gives exactly what follows this page."""
+    """Opaque; `StreamReader.pages` resumes after this page."""
     up_to_date: bool
-    """Nothing newer was there: the last page of a pass."""
+    """True for the last page of a pass."""
     snapshot: int | None
-    """The moment, int64 nanoseconds since 1970, at which all pages so far together equal the table.
-
-    None while that is not so yet: in the middle of the first pass."""
+    """Time, int64 nanoseconds since 1970, at which the pages so far equal the table; None within the first pass."""
     bytes: int
-    """Size of the answer that brought this page."""
+    """Size of the answer."""
 
 
 class StreamReader:
@@ -220,18 +248,17 @@ class StreamReader:
         self._throttle = Throttle(bytes_per_second)
 
     def pages(self, cursor: str | None) -> Iterator[ChangePage]:
-        """Yield what changed after a cursor, until there is nothing newer; with None, from the beginning.
+        """Yield the changes after a cursor up to the newest; with None, from the beginning.
 
-        The next pages are asked for while the caller is at work on this one. Some tens of megabytes are held in memory
-        whatever the size of a page: one of more than 16 MiB is in a temporary file. A table that was dropped says
-        nothing, and is truncated when there is one of its name again.
+        Pages are read ahead. Memory is bounded by some tens of megabytes: an answer of more than 16 MiB is in a
+        temporary file. A dropped table has no changes, and is truncated when its name is used again.
 
         Raises:
-            CursorExpired: what follows the cursor is no longer kept: read from the beginning.
-            NoStreaming: the plan has no streaming export, or the backend is too old to know the endpoint.
+            CursorExpired: the changes after the cursor are no longer kept: read from the beginning.
+            NoStreaming: the plan has no streaming export, or the backend is too old.
             Refused: the key may not (``OperationNotPermitted``), or the cursor is of another deployment
                 (``InvalidDataSyncCursor``).
-            OutputError: the temporary folder has no space left.
+            OutputError: no space left in the temporary folder.
             Unreachable: no usable answer after retries.
         """
         return map_in_order([partial(self._pages, cursor)], 1, waiting=_AHEAD_BYTES)
@@ -246,7 +273,7 @@ class StreamReader:
             cursor = page.cursor
 
     def check(self) -> None:
-        """See whether plan, key and backend let changes be streamed; reads nothing.
+        """Check that plan, key and backend allow streaming; reads no document.
 
         Raises:
             NoStreaming: the plan has no streaming export, or the backend is too old.
@@ -254,20 +281,20 @@ class StreamReader:
             Unreachable: no usable answer after retries.
         """
         body = {"cursor": "none", "selection": self._selection}
-        answer = self._client.http.post(_PATH, msgspec.json.encode(body))  # the cursor is looked at last
+        answer = self._client.http.post(_PATH, msgspec.json.encode(body))  # checked last of all
         if answer.code != INVALID_CURSOR:
             raise self._refusal(answer)
 
     def kept_days(self) -> int | None:
-        """Return for how many days, at least, changes are kept; 0 if for less than one, None where none can tell.
+        """Return the days, at least, for which changes are kept; 0 for less than one, None if unknown.
 
-        No endpoint says it, but one that reads nothing (and came in August 2026) refuses moments before that.
+        No endpoint returns the retention. One of August 2026, which reads no document, refuses earlier times.
         """
         now = time.time_ns()
         low, high = 0, len(_DAYS)
         while low < high:
             middle = (low + high) // 2
-            answer = self._ask_since(now - _DAYS[middle] * _DAY)
+            answer = self._cursor_at(now - _DAYS[middle] * _DAY)
             if answer.status == 200:
                 low = middle + 1
             elif answer.code == _EXPIRED:
@@ -280,26 +307,26 @@ class StreamReader:
     def _selection(self) -> dict[str, Any]:
         return {"_other": "excluded", "": {"_other": "excluded", self._table: {"_other": "included"}}}
 
-    def _ask_since(self, ts: int) -> Answer:
-        """Ask for a cursor that stands at a moment, nanoseconds since 1970."""
+    def _cursor_at(self, ts: int) -> Answer:
+        """Request a cursor for a time, nanoseconds since 1970."""
         body = msgspec.json.encode({"cursor": ts, "selection": self._selection})
         return self._client.http.post("/api/data_sync_cursor_from_deltas", body)
 
     def _page(self, cursor: str | None) -> ChangePage:
-        asked = {"selection": self._selection} if cursor is None else {"selection": self._selection, "cursor": cursor}
+        body = {"selection": self._selection} if cursor is None else {"selection": self._selection, "cursor": cursor}
         with ExitStack() as stack:
             file = cast("BinaryIO", stack.enter_context(SpooledTemporaryFile(_IN_MEMORY)))
-            answer = self._client.http.post_into(_PATH, msgspec.json.encode(asked), file)
+            answer = self._client.http.post_into(_PATH, msgspec.json.encode(body), file)
             if answer.status != 200:
                 raise self._refusal(answer)
             try:
-                head, pieces = _read_short(file) if answer.size <= _IN_MEMORY else _read_long(file, stack)
+                head, batches = _read_short(file) if answer.size <= _IN_MEMORY else _read_long(file, stack)
             except msgspec.ValidationError:
                 raise NoStreaming(f"{_TOO_OLD}: data/sync answers in a form of its first days.", hint=_UPDATE) from None
             except (ValueError, RecursionError) as error:
                 raise self._garbled(error) from None
         return ChangePage(
-            changes=self._changes(pieces),
+            changes=self._changes(batches),
             truncated=any(self._ours(truncate) for truncate in head.truncates),
             cursor=head.pagination.next_cursor,
             up_to_date=head.status.type == "upToDate",
@@ -307,15 +334,15 @@ class StreamReader:
             bytes=answer.size,
         )
 
-    def _changes(self, pieces: Iterator[Sequence[_Revision]]) -> Iterator[Changes]:
+    def _changes(self, batches: Iterator[Sequence[_Revision]]) -> Iterator[Changes]:
         """Yield the changes of one answer.
 
         Raises:
-            Unreachable: they are not what a deployment sends.
+            Unreachable: the answer is garbled.
         """
         try:
-            for piece in pieces:
-                yield self._read([revision for revision in piece if self._ours(revision)])
+            for revisions in batches:
+                yield self._read([revision for revision in revisions if self._ours(revision)])
         except (ValueError, RecursionError) as error:
             raise self._garbled(error) from None
 
@@ -329,19 +356,19 @@ class StreamReader:
         return named.table == self._table and not named.component
 
     def _garbled(self, error: Exception) -> Unreachable:
-        return Unreachable(f"the changes of {self._client.url} came garbled: {error}.")
+        return Unreachable(f"the changes of {self._client.url} are garbled: {error}.")
 
     def _refusal(self, answer: Answer) -> Refused:
         if answer.code == _EXPIRED:
             return CursorExpired(
-                "the deployment no longer keeps what changed since the last time.",
+                "the deployment no longer keeps the changes since the last run.",
                 code=answer.code,
                 hint=[("needed", "a full pass"), ("to avoid it", "run more often than changes are kept")],
             )
         if answer.code == INVALID_CURSOR:
             return Refused(
-                "the deployment does not know the position where the last time ended: it is of another deployment, "
-                "or this one was set back to an earlier state.",
+                "the deployment does not know the position of the last run: it is of another deployment, or this one "
+                "was restored to an earlier state.",
                 code=answer.code,
                 hint=[("if it is the right one", "a full pass finds everything")],
             )
@@ -351,10 +378,10 @@ class StreamReader:
 
 
 def _read_short(file: BinaryIO) -> tuple[_Head, Iterator[Sequence[_Revision]]]:
-    """Read an answer at once.
+    """Decode an answer in memory.
 
     Raises:
-        ValueError: it is no such answer; `msgspec.ValidationError` where its head is another than expected.
+        ValueError: it is no such answer; `msgspec.ValidationError` if its head has another form.
     """
     file.seek(0)
     data = file.read()
@@ -368,16 +395,16 @@ def _read_short(file: BinaryIO) -> tuple[_Head, Iterator[Sequence[_Revision]]]:
 
 
 def _read_long(file: BinaryIO, stack: ExitStack) -> tuple[_Head, Iterator[Sequence[_Revision]]]:
-    """Read an answer of any size, piece by piece; `stack` is closed with the last one.
+    """Decode an answer of any size in chunks; `stack` is closed after the last one.
 
     Raises:
-        ValueError: as `_read_short`; of a piece, when that is read.
+        ValueError: as `_read_short`; of a chunk, when it is read.
     """
     long = LongAnswer(file, "values")
     head, left = _head(long.rest), stack.pop_all()
 
-    def pieces() -> Iterator[Sequence[_Revision]]:
+    def batches() -> Iterator[Sequence[_Revision]]:
         with left:
-            yield from map(_revisions, long.pieces())
+            yield from map(_revisions, long.chunks())
 
-    return head, pieces()
+    return head, batches()
