@@ -1,4 +1,4 @@
-"""``validate``: are these good messages? Files, or the rows of a deployment, against a level."""
+"""``validate``: check files, or the rows of a deployment, against a schema level."""
 
 from __future__ import annotations
 
@@ -30,44 +30,44 @@ from sync_tool.rows.reading import RowReader
 from sync_tool.rows.selection import row_filter, unknown_session
 from sync_tool.text import one_line, plural
 
-# Records checked without regard to what came before them, so that any process can do it.
+# Checks of single records, which any process can do; tool results are matched with calls afterwards.
 
 
 class CheckOptions(NamedTuple):
-    """What records are held to."""
+    """Level, field names and language of a check."""
 
     level: Level
     names: Names
     language: Language
 
 
-class Told(NamedTuple):
-    """A record of which something is to be said: it has a fault or a warning, or calls or answers a tool."""
+class Noted(NamedTuple):
+    """A record with a fault, a warning or a tool call."""
 
     line: int
-    """From 1, counted from where the checking began."""
+    """From 1, relative to the start of its chunk."""
     id: str
     session: str | None
-    """None if it has none that can be read."""
+    """None if it cannot be read."""
     where: str
     verdict: Verdict
-    seen: ToolUse
+    use: ToolUse
 
 
 class Checked(NamedTuple):
-    """What checking found."""
+    """Results of checking one chunk."""
 
     lines: int
-    """How many lines were looked at, empty ones too."""
+    """Number of lines, empty ones included."""
     good: int
-    """How many good records there are beside those that are told of."""
+    """Number of good records besides those in `noted`."""
     sessions: set[str]
-    """The sessions of good records."""
-    told: list[Told]
+    """Sessions of the good records."""
+    noted: list[Noted]
     """In order."""
 
 
-def check_piece(asked: CheckOptions, piece: LineChunk) -> Checked:
+def check_piece(options: CheckOptions, piece: LineChunk) -> Checked:
     """Check some lines of a file.
 
     Raises:
@@ -76,56 +76,56 @@ def check_piece(asked: CheckOptions, piece: LineChunk) -> Checked:
     all_found = Checked(0, 0, set(), [])
     for block in piece.read():
         begins = piece.first and not all_found.lines
-        found = _check_lines(asked, block, begins) if isinstance(block, bytes) else _check_too_long(block)
+        found = _check_lines(options, block, begins) if isinstance(block, bytes) else _check_too_long(block)
         all_found.sessions.update(found.sessions)
-        all_found.told.extend(told._replace(line=told.line + all_found.lines) for told in found.told)
+        all_found.noted.extend(one._replace(line=one.line + all_found.lines) for one in found.noted)
         all_found = all_found._replace(lines=all_found.lines + found.lines, good=all_found.good + found.good)
     return all_found
 
 
-def check_records(asked: CheckOptions, records: list[Record]) -> Checked:
-    """Check records; each is told of with the number that it has."""
-    look, read_row = _tools(asked)
+def check_records(options: CheckOptions, records: list[Record]) -> Checked:
+    """Check records, which know their lines."""
+    look, read_row = _tools(options)
     whole = [record for record in records if record.raw and record.fault is None]
     passed = look.fast.many([record.raw for record in whole])
-    told = [_calling(whole[number].line, seen, whole[number].where) for number, seen in passed.calling]
-    told += (_closer(whole[number], look, read_row) for number in passed.others)
+    noted = [_calling(whole[number].line, use, whole[number].where) for number, use in passed.calling]
+    noted += (_closer(whole[number], look, read_row) for number in passed.others)
     if len(whole) < len(records):
-        told += (_closer(record, look, read_row) for record in records if not record.raw or record.fault is not None)
-    told.sort(key=lambda one: one.line)
-    return Checked(len(records), len(records) - len(told), passed.sessions, told)
+        noted += (_closer(record, look, read_row) for record in records if not record.raw or record.fault is not None)
+    noted.sort(key=lambda one: one.line)
+    return Checked(len(records), len(records) - len(noted), passed.sessions, noted)
 
 
-def _check_lines(asked: CheckOptions, lines: bytes, begins: bool) -> Checked:
-    passed = _tools(asked)[0].fast.lines(lines)
+def _check_lines(options: CheckOptions, lines: bytes, begins: bool) -> Checked:
+    passed = _tools(options)[0].fast.lines(lines)
     if passed is None:
-        found = check_records(asked, list(read_records(io.BytesIO(lines), begins=begins)))
+        found = check_records(options, list(read_records(io.BytesIO(lines), begins=begins)))
         return found._replace(lines=lines.count(b"\n"))
-    told = [_calling(number + 1, seen) for number, seen in passed.calling]
-    return Checked(passed.rows, passed.rows - len(told), passed.sessions, told)
+    noted = [_calling(number + 1, use) for number, use in passed.calling]
+    return Checked(passed.rows, passed.rows - len(noted), passed.sessions, noted)
 
 
 def _check_too_long(length: int) -> Checked:
     record = too_long(1, length)
     verdict = Verdict(() if record.fault is None else (record.fault,))
-    return Checked(1, 0, set(), [Told(1, "", None, "", verdict, NO_TOOL_USE)])
+    return Checked(1, 0, set(), [Noted(1, "", None, "", verdict, NO_TOOL_USE)])
 
 
-def _calling(line: int, seen: ToolUse, where: str = "") -> Told:
-    return Told(line, seen.id, seen.session, where, GOOD, seen)
+def _calling(line: int, use: ToolUse, where: str = "") -> Noted:
+    return Noted(line, use.id, use.session, where, GOOD, use)
 
 
-def _closer(record: Record, look: Look, read_row: Callable[[bytes], Row]) -> Told:
-    verdict, seen = look.closer(record.raw) if record.raw else (GOOD, NO_TOOL_USE)
+def _closer(record: Record, look: Look, read_row: Callable[[bytes], Row]) -> Noted:
+    verdict, use = look.closer(record.raw) if record.raw else (GOOD, NO_TOOL_USE)
     if record.fault is not None:
         verdict = replace(verdict, faults=(record.fault, *verdict.faults), passes_at=())
     row = as_row(record, read_row)
     session = row.session if row is not None and isinstance(row.session, str) else None
-    return Told(record.line, "" if row is None else row.id, session, record.where, verdict, seen)
+    return Noted(record.line, "" if row is None else row.id, session, record.where, verdict, use)
 
 
 def as_row(record: Record, read_row: Callable[[bytes], Row]) -> Row | None:
-    """Return a record as a row; None if it is none."""
+    """Return a record as a row; None if it is not one."""
     try:
         return read_row(record.raw) if record.raw else None
     except (ValueError, RecursionError):
@@ -133,36 +133,34 @@ def as_row(record: Record, read_row: Callable[[bytes], Row]) -> Row | None:
 
 
 @cache
-def _tools(asked: CheckOptions) -> tuple[Look, Callable[[bytes], Row]]:
-    return Look(asked.level, asked.names, asked.language), RowReader(asked.names).row
+def _tools(options: CheckOptions) -> tuple[Look, Callable[[bytes], Row]]:
+    return Look(options.level, options.names, options.language), RowReader(options.names).row
 
 
-_QUICK: Final = 2
-"""So many times more bytes than of other work are done before further processes, which have to be started, pay."""
-LISTED: Final = 100
-"""How many bad records a report lists unless told otherwise; all are counted."""
+_QUICK: Final = 2  # checking is faster than other work, so more bytes are needed before further processes pay
+LISTED: Final = 100  # bad records in a report, by default; all are counted
 
 
 class ValidateOptions(TypedDict, total=False):
-    """The keywords of `validate` beside the level and the selection."""
+    """Keywords of `validate` besides level and selection."""
 
     names: Names | None
-    """Table, index and field names other than LangChain's; Parquet and deployments know theirs."""
+    """Table, index and field names other than LangChain's; Parquet files and deployments have their own."""
     max_errors: int
-    """Most bad records that are listed; all are counted."""
+    """Most bad records to list; all are counted."""
     max_read: str | int | None
     """Most bytes to read of a deployment, such as ``250MB``."""
     max_unpacked: str | int | None
-    """Most bytes that may come out of a compressed file; without it 4 GiB or 200 times its size."""
+    """Most bytes to unpack from a compressed file, by default 4 GiB or 200 times its size."""
     as_of: str | datetime | None
-    """Of archives, an older state; every source must be one then."""
+    """An older state of archives; every source must be an archive."""
     processes: int | None
-    """How many processes check the lines of a file; without it as many as are worth it."""
+    """Processes for the lines of a file, by default as many as pay."""
     progress: Progress | None
 
 
 class ValidateKeywords(SelectionKeywords, ValidateOptions, total=False):
-    """All keywords of `validate` beside the level."""
+    """All keywords of `validate` besides the level."""
 
 
 def validate(
@@ -171,18 +169,17 @@ def validate(
     language: Language = "js",
     **keywords: Unpack[ValidateKeywords],
 ) -> ValidationReport:
-    """Check records and say of every bad one why.
+    """Check records and report every fault.
 
     Args:
         sources: files, folders that `export` wrote, archives, ``-`` (JSONL on standard input), addresses of
             deployments, or what `connect` and `open` returned.
         level: ``documented``, ``langchain`` or ``loadable``.
-        language: who shall read the messages at the level ``loadable``: ``js`` or ``python``.
+        language: the reader of the messages at the level ``loadable``: ``js`` or ``python``.
         keywords: `ValidateOptions`, and those of a selection.
 
     Raises:
-        UsageError: no source, one that is not there, an unknown level, language or session, more to read than
-            allowed.
+        UsageError: no source, a missing source, an unknown level, language or session, or more to read than allowed.
         Refused: the deployment refused.
         Unreachable: the deployment gave no answer.
     """
@@ -217,7 +214,7 @@ def validate(
 
 
 class _Run:
-    """One validation under way."""
+    """One validation."""
 
     def __init__(self, level: Level, language: Language, chosen: Selection, options: ValidateOptions) -> None:
         self._level = level
@@ -234,11 +231,11 @@ class _Run:
         self.tally = Tally(options.get("max_errors", LISTED))
 
     def close(self) -> None:
-        """Give back the connections that were made."""
+        """Close the connections."""
         self._closing.close()
 
     def opened(self, source: History | str | Path) -> Iterator[InputPart]:
-        """Yield the files that a source consists of, or the deployment."""
+        """Yield the files of a source, or the deployment."""
         if not isinstance(source, History) and (self._as_of is not None or is_opened(source)):
             source = self._closing.enter_context(open_address(source, as_of=self._as_of, names=self._names))
         for part in parts_of(source, self._names, self._metered, self._max_unpacked):
@@ -250,24 +247,24 @@ class _Run:
             yield part
 
     def check(self, part: InputPart) -> None:
-        """Check the records of a file or deployment; one that is damaged is noted, and the others go on."""
-        asked = CheckOptions(self._level, part.names, self._language)
+        """Check the records of a file or deployment; damage is recorded and does not stop the other parts."""
+        options = CheckOptions(self._level, part.names, self._language)
         pieces = part.pieces() if self._chosen.everything else None
         calls = OpenCalls(part.names)
         before = 0
         try:
             if pieces is None:
-                for found in self._selected(part, asked):
+                for found in self._selected(part, options):
                     self._take(part, found, before, calls)
             else:
-                for found in self._in_processes(asked, pieces, part.size):
+                for found in self._in_processes(options, pieces, part.size):
                     self._take(part, found, before, calls)
                     before += found.lines
         except Damaged as error:
             self.tally.damaged.append(DamagedSource(part.title, error.message))
 
-    def _selected(self, part: InputPart, asked: CheckOptions) -> Iterator[Checked]:
-        """Check the selected records, each of which knows its line."""
+    def _selected(self, part: InputPart, options: CheckOptions) -> Iterator[Checked]:
+        """Check the selected records."""
         read_row = RowReader(part.names).row
         keep = row_filter(replace(self._chosen, active_after=None))
         whole = part.live or self._chosen.everything
@@ -275,32 +272,32 @@ class _Run:
             chunk = read
             if not whole:
                 chunk = [record for record in read if (row := as_row(record, read_row)) is None or keep(row)]
-            yield check_records(asked, chunk)
+            yield check_records(options, chunk)
             self.progress.advance(len(read) - len(chunk), 0)
 
-    def _in_processes(self, asked: CheckOptions, pieces: Iterator[LineChunk], size: int) -> Iterator[Checked]:
-        """Check all the lines of a file; those that come before a place that is damaged, before that is raised."""
+    def _in_processes(self, options: CheckOptions, pieces: Iterator[LineChunk], size: int) -> Iterator[Checked]:
+        """Check all lines of a file; results for the lines before a damaged place come before `Damaged` is raised."""
         processes = min(processes_for(size // _QUICK, self._processes), most_pieces(size))
-        with closing(in_processes(partial(check_piece, asked), pieces, processes)) as checked:
+        with closing(in_processes(partial(check_piece, options), pieces, processes)) as checked:
             yield from checked
 
     def _take(self, part: InputPart, found: Checked, before: int, calls: OpenCalls) -> None:
-        """Count what was found in a part behind so many lines."""
+        """Count the results of a chunk that begins behind `before` lines."""
         self.tally.add_good(found.good, found.sessions)
         if self._chosen.sessions:
-            self._met.update(found.sessions, (told.session for told in found.told if told.session is not None))
-        for told in found.told:
-            verdict = calls.match(told.verdict, told.seen)
-            if told.session is not None and not (verdict.faults or verdict.warnings):
-                self.tally.add_good(1, [told.session])
+            self._met.update(found.sessions, (one.session for one in found.noted if one.session is not None))
+        for one in found.noted:
+            verdict = calls.match(one.verdict, one.use)
+            if one.session is not None and not (verdict.faults or verdict.warnings):
+                self.tally.add_good(1, [one.session])
             else:
-                session = None if told.session is None else _as_text(told.session)
-                line = None if part.live else before + told.line
-                self.tally.add(Place(part.title, line, one_line(told.id), session, told.where), verdict)
-        self.progress.advance(found.good + len(found.told), 0)
+                session = None if one.session is None else _as_text(one.session)
+                line = None if part.live else before + one.line
+                self.tally.add(Place(part.title, line, one_line(one.id), session, one.where), verdict)
+        self.progress.advance(found.good + len(found.noted), 0)
 
     def require_sessions(self) -> None:
-        """Raise a UsageError if a session asked for by its id was not met in files that could be read."""
+        """Raise a UsageError if a session given by its id is in no file; skipped if a file is damaged."""
         missing = sorted(set(self._chosen.sessions) - self._met)
         if missing and not self.tally.damaged:
             raise unknown_session(missing[0], self._met)
@@ -313,7 +310,7 @@ class _Run:
 
 
 def _as_text(session: str) -> str:
-    """Return a session id; with what cannot be written spelled out if it is no valid text."""
+    """Return a session id, with escapes if it is no valid text."""
     try:
         session.encode()
     except UnicodeEncodeError:
