@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sync_tool.commands.import_.run import import_, migrate
     from sync_tool.commands.init import init
     from sync_tool.commands.opening import connect
-    from sync_tool.commands.opening import open_address as open  # noqa: A004  # read as sync_tool.open
+    from sync_tool.commands.opening import open_source as open  # noqa: A004  # read as sync_tool.open
     from sync_tool.commands.restore.package import RestorePlan, RestoreReport
     from sync_tool.commands.restore.restore import restore
     from sync_tool.commands.runs import RunsReport, runs
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         Locked,
         NoArchive,
         NoStreaming,
+        NotSupported,
         OutputError,
         PipeClosed,
         Refused,
@@ -62,7 +63,7 @@ _HOMES = {
     "sync_tool.deployment.rates": ("Patience",),
     "sync_tool.errors": (
         "Conflict", "ConvexMsgsError", "CursorExpired", "Damaged", "Differs", "Exit", "FunctionFailed", "Locked",
-        "NoArchive", "NoStreaming", "OutputError", "PipeClosed", "Refused", "Unreachable", "UsageError",
+        "NoArchive", "NoStreaming", "NotSupported", "OutputError", "PipeClosed", "Refused", "Unreachable", "UsageError",
     ),
     "sync_tool.commands.convert": ("ConvertReport", "convert"),
     "sync_tool.commands.diff.diff": ("DiffReport", "diff"),
@@ -88,17 +89,17 @@ _HOMES = {
 __all__ = [
     "Conflict", "ConvertReport", "ConvexMsgsError", "CursorExpired", "Damaged", "DiffReport", "Differs", "Exit",
     "ExportReport", "FunctionFailed", "History", "ImportPlan", "ImportReport", "Locked", "Messages", "Names",
-    "NoArchive", "NoStreaming", "OutputError", "Patience", "PipeClosed", "Refused", "RestorePlan", "RestoreReport",
-    "Row", "RunsReport", "SessionInfo", "Sessions", "SyncReport", "Unreachable", "UsageError", "ValidationReport",
-    "VerifyReport", "__version__", "connect", "convert", "diff", "doctor", "export", "import_", "init", "migrate",
-    "open", "restore", "runs", "sync", "tail", "validate", "verify",
+    "NoArchive", "NoStreaming", "NotSupported", "OutputError", "Patience", "PipeClosed", "Refused", "RestorePlan",
+    "RestoreReport", "Row", "RunsReport", "SessionInfo", "Sessions", "SyncReport", "Unreachable", "UsageError",
+    "ValidationReport", "VerifyReport", "__version__", "connect", "convert", "diff", "doctor", "export", "import_",
+    "init", "migrate", "open", "restore", "runs", "sync", "tail", "validate", "verify",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that ``--help`` stays fast."""
     if name == "open":
-        return importlib.import_module("sync_tool.commands.opening").open_address
+        return importlib.import_module("sync_tool.commands.opening").open_source
     for home, names in _HOMES.items():
         if name in names:
             return getattr(importlib.import_module(home), name)

@@ -4,7 +4,8 @@
 
     ConvexMsgsError
     ├── UsageError          2   asked wrongly: change the command, a setting or a file
-    │   └── OutputError     2   the place to write to is taken, missing, read-only or full
+    │   ├── OutputError     2   the place to write to is taken, missing, read-only or full
+    │   └── NotSupported    2   this kind of place cannot do the work: a file cannot be followed live
     ├── Conflict            3   done, but sessions whose histories part were left as they are
     ├── Differs             4   differences, incomplete, too old
     ├── Unreachable         5   no usable answer after retries: run it again
@@ -98,6 +99,10 @@ class UsageError(ConvexMsgsError):
 
 class OutputError(UsageError):
     """The output cannot be written: it exists, its folder does not, no permission, no space."""
+
+
+class NotSupported(UsageError):
+    """The source or target cannot do this work, because of its kind: only a deployment can be followed live."""
 
 
 class Conflict(ConvexMsgsError):

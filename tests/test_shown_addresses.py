@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import sync_tool as cm
-from sync_tool.commands.opening import open_deployment
+from sync_tool.commands.opening import require_deployment
 from sync_tool.errors import UsageError
 from sync_tool.rows.selection import unknown_session
 
@@ -27,7 +27,7 @@ from sync_tool.rows.selection import unknown_session
 def test_a_variable_is_shown_by_its_name(held: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An address in a variable may hold a password or be a key: messages name the variable alone."""
     monkeypatch.setenv("DB", held)
-    for opened in (cm.open, open_deployment):
+    for opened in (cm.open, require_deployment):
         with pytest.raises(UsageError) as caught:
             opened("env:DB")
         assert "env:DB" in caught.value.message

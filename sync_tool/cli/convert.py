@@ -63,12 +63,12 @@ def command(
     """
     from sync_tool.commands.convert import convert
     from sync_tool.commands.export.export import STDOUT
-    from sync_tool.commands.opening import open_address
+    from sync_tool.commands.opening import open_source
 
     to_stdout = output in (None, STDOUT)
     if to_stdout and sys.stdout.isatty() and (not selection["sessions"] or kind in ("parquet", "zip")):
         raise UsageError("that does not belong on a terminal.", hint=[("give", "-o FILE, or -s ID for one session")])
-    opened = [click.get_current_context().with_resource(open_address(name, as_of=as_of)) for name in inputs if as_of]
+    opened = [click.get_current_context().with_resource(open_source(name, as_of=as_of)) for name in inputs if as_of]
     report = convert(
         opened or inputs,
         output or STDOUT,

@@ -68,13 +68,13 @@ def command(
     the environment), env:NAME. Exit code 0 if they are the same, 4 if not.
     """
     from sync_tool.commands.diff.diff import diff
-    from sync_tool.commands.opening import open_address
+    from sync_tool.commands.opening import open_source
 
     shared.watch_retries()
     wanted: Any = tuple(name.replace("-", "_") for name in only)
     with (
-        open_address(here, as_of=as_of, names=names) as left,
-        open_address(there, as_of=there_as_of, names=names) as right,
+        open_source(here, as_of=as_of, names=names) as left,
+        open_source(there, as_of=there_as_of, names=names) as right,
     ):
         report = diff(left, right, only=wanted, by=by, progress=shared, **selection)
     shared.close()

@@ -73,7 +73,7 @@ def command(
     """
     from sync_tool.commands.export.export import STDOUT, export
     from sync_tool.commands.export.training import conversations_of
-    from sync_tool.commands.opening import open_address
+    from sync_tool.commands.opening import open_source
     from sync_tool.text import duration, plural
 
     to_stdout = output in (None, STDOUT)
@@ -85,7 +85,7 @@ def command(
     if address is None and as_of is not None:
         raise UsageError("--as-of is for archives.", hint=[("give", "the archive: export ARCHIVE --as-of …")])
     context = click.get_current_context()
-    history = context.with_resource(open_address(address, as_of=as_of, names=names)) if address else connect()
+    history = context.with_resource(open_source(address, as_of=as_of, names=names)) if address else connect()
     report = export(
         history,
         output or STDOUT,

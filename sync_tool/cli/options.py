@@ -95,7 +95,7 @@ def connected(options: dict[str, Any], address: str | None = None, *, source: bo
     An address names a deployment; that of a `source` may name anything that can be read.
     """
     from sync_tool.commands.arguments import parse_size
-    from sync_tool.commands.opening import connect, open_address, open_deployment
+    from sync_tool.commands.opening import connect, open_source, require_deployment
     from sync_tool.deployment.rates import Patience
     from sync_tool.rows.model import Names
 
@@ -111,8 +111,9 @@ def connected(options: dict[str, Any], address: str | None = None, *, source: bo
     if address is not None:
         if chosen["url"] is not None:
             raise UsageError("--url and an address both say where; give one of them.")
-        opened = open_address if source else open_deployment
-        return opened(address, names=names, patience=patience)
+        if not source:
+            require_deployment(address)
+        return open_source(address, names=names, patience=patience)
     return connect(**chosen, names=names, patience=patience)
 
 

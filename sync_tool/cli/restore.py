@@ -63,11 +63,11 @@ def command(
 
     Without --replace the table must be empty. Rows are never added to those that are there.
     """
-    from sync_tool.commands.opening import open_address
+    from sync_tool.commands.opening import open_source
     from sync_tool.commands.restore.restore import restore
 
     shared.watch_retries()
-    with open_address(source, as_of=as_of, names=names) as rows, open_address(target, names=names) as deployment:
+    with open_source(source, as_of=as_of, names=names) as rows, open_source(target, names=names) as deployment:
         report = restore(
             rows,
             deployment,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,16 +13,12 @@ from sync_tool.commands.arguments import make_selection
 from sync_tool.commands.export.export import STDOUT, ExportKeywords, FileReport, export
 from sync_tool.commands.export.folder import PartitionBy, is_folder
 from sync_tool.commands.export.training import TrainingReport, split_training
-from sync_tool.commands.history import History
-from sync_tool.commands.opening import open_store_rows, open_stored
-from sync_tool.errors import UsageError
+from sync_tool.commands.opening import STDIN, Openable, each_openable, kind_of, opened
+from sync_tool.errors import NotSupported, UsageError
 from sync_tool.files.merged import Merged, NotAsTrusted
-from sync_tool.files.source import STDIN
 from sync_tool.rows.model import Names
 from sync_tool.rows.ports import Progress
 from sync_tool.rows.stored import StoredRows
-
-Input = str | Path | History
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +39,7 @@ class ConvertReport:
 
 
 def convert(
-    inputs: Input | Iterable[Input],
+    inputs: Openable | Iterable[Openable],
     output: str | Path,
     *,
     format: str | None = None,  # noqa: A002  # the flag's name
@@ -73,7 +69,7 @@ def convert(
         UsageError: an input that cannot be read, an unknown session, an unusable output.
         Damaged: a broken input, or two rows with the same ``_id`` and other content; says where.
     """
-    given = [inputs] if isinstance(inputs, str | Path | History) else list(inputs)
+    given = each_openable(inputs)
     if not given:
         raise UsageError("no input was given.")
     if [str(name) for name in given].count(STDIN) > 1:
@@ -81,7 +77,8 @@ def convert(
     _refuse_output_among(given, output)
     _, selection = split_training(keywords, format)
     whole_file = str(output) != STDOUT and not is_folder(output, partition_by) and make_selection(selection).everything
-    with closing(Merged([_opened(one, names) for one in given], trusting=whole_file)) as merged:
+    with ExitStack() as stack:
+        merged = Merged([_rows_of(one, names, stack) for one in given], trusting=whole_file)
         write = partial(
             export,
             merged,
@@ -98,7 +95,7 @@ def convert(
             merged.trusting = False
             report = write()
     return ConvertReport(
-        inputs=tuple(one.title if isinstance(one, History) else str(one) for one in given),
+        inputs=tuple(str(one) if isinstance(one, str | Path) else one.title for one in given),
         rows=report.rows,
         sessions=report.sessions,
         repeated=merged.repeated,
@@ -109,25 +106,24 @@ def convert(
     )
 
 
-def _opened(given: Input, names: Names | None) -> StoredRows:
-    if isinstance(given, History):
-        rows = given.capability(StoredRows)
-        if rows is None:
-            raise UsageError(f"{given.title} is a deployment.", hint=[("use", "export, which reads deployments")])
-        return rows
-    store = open_store_rows(given)
-    if store is not None:
-        return store
-    if str(given).startswith(("http://", "https://", "@", "env:")) and not Path(given).exists():
-        raise UsageError(f"convert reads files; {given} names a deployment.", hint=[("use", "export -o FILE")])
-    return open_stored(given, names)
+def _rows_of(place: Openable, names: Names | None, stack: ExitStack) -> StoredRows:
+    refusal = "convert reads files, archives and stores, not deployments."
+    advice = [("use", "export, which reads deployments")]
+    if isinstance(place, str | Path) and kind_of(place) == "deployment":
+        raise NotSupported(refusal, hint=advice)
+    rows = stack.enter_context(opened(place, names=names)).capability(StoredRows)
+    if rows is None:
+        raise NotSupported(refusal, hint=advice)
+    return rows
 
 
-def _refuse_output_among(inputs: list[Input], output: str | Path) -> None:
+def _refuse_output_among(inputs: list[Openable], output: str | Path) -> None:
     """Refuse to write over what is read, with or without leave to overwrite."""
     if str(output) == STDOUT:
         return
     target = Path(output).resolve()
     for given in inputs:
-        if not isinstance(given, History) and str(given) != STDIN and Path(given).expanduser().resolve() == target:
+        if not isinstance(given, str | Path) or str(given) == STDIN:
+            continue
+        if Path(given).expanduser().resolve() == target:
             raise UsageError(f"{given} is input and output at once.", hint=[("give", "another name with -o")])

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from sync_tool.commands.history import History
+from sync_tool.commands.opening import Openable, opened_deployment
 from sync_tool.deployment.catalog import DOCUMENTED, OTHER, schema_level
 from sync_tool.deployment.deployment import Deployment
-from sync_tool.errors import ConvexMsgsError, Exit, NoStreaming, Refused, UsageError, only_this_refused
+from sync_tool.errors import ConvexMsgsError, Exit, NoStreaming, Refused, only_this_refused
 
 Verdict = Literal["ok", "--", "warn", "fail"]
 
@@ -40,19 +40,21 @@ class DoctorReport:
     """0, or the code of the first failure."""
 
 
-def doctor(history: History) -> DoctorReport:
-    """Look at everything that reading and writing need.
+def doctor(place: Openable) -> DoctorReport:
+    """Check everything that reading and writing need.
 
     Args:
-        history: what `connect` returned (which has already tried the URL and the key).
+        place: a deployment: its address, or what `connect` returned (which has already tried URL and key).
 
     Raises:
-        UsageError: `history` is a file.
+        NotSupported: no deployment.
         Unreachable: the deployment stopped answering.
     """
-    deployment = history.capability(Deployment)
-    if deployment is None:
-        raise UsageError("doctor looks at deployments, not at files.")
+    with opened_deployment(place, "doctor looks at deployments, not at files.") as deployment:
+        return _examined(deployment)
+
+
+def _examined(deployment: Deployment) -> DoctorReport:
     findings = [_reach(deployment), _key(deployment)]
     code = Exit.DONE
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from sync_tool.commands.history import History
+from sync_tool.commands.opening import Openable, opened_deployment
 from sync_tool.deployment.deployment import Deployment
 from sync_tool.deployment.functions import MODULE
 from sync_tool.errors import Refused, UsageError
@@ -17,7 +17,7 @@ SILENCE = 60.0
 
 
 def tail(
-    source: History,
+    place: Openable,
     session: str,
     *,
     last: int = 0,
@@ -30,7 +30,7 @@ def tail(
     Never ends by itself. Survives a restart of the deployment.
 
     Args:
-        source: a deployment, from `connect`; it must have `convexMsgs.ts`.
+        place: a deployment that has `convexMsgs.ts`: its address, or what `connect` returned.
         session: its id.
         last: begin with so many of those that are there already.
         wait: the session need not exist yet.
@@ -38,19 +38,23 @@ def tail(
         progress: who is told when the deployment cannot be reached, or the live connection fails.
 
     Raises:
-        UsageError: no such session, or not a deployment.
+        UsageError: no such session.
+        NotSupported: no deployment.
         Refused: the functions are not deployed, or the key was refused, also later on.
         Unreachable: no answer at the start.
     """
+    if last < 0 or silence <= 0:
+        raise UsageError("the number of messages to begin with, and the seconds of silence, are not negative.")
+    with opened_deployment(place, "only a deployment can be followed.") as deployment:
+        yield from _follow(deployment, session, last=last, wait=wait, silence=silence, progress=progress or SILENT)
+
+
+def _follow(
+    deployment: Deployment, session: str, *, last: int, wait: bool, silence: float, progress: Progress
+) -> Iterator[Row]:
     from sync_tool.deployment.live import Follower
     from sync_tool.rows.selection import unknown_session
 
-    deployment = source.capability(Deployment)
-    progress = progress or SILENT
-    if deployment is None:
-        raise UsageError(f"{source.title} is a file: only a deployment can be followed.")
-    if last < 0 or silence <= 0:
-        raise UsageError("the number of messages to begin with, and the seconds of silence, are not negative.")
     progress.note(f"{deployment.title} · table {deployment.names.table} · session {one_line(session)}")
     if not deployment.has_functions:
         raise Refused(

@@ -18,7 +18,7 @@ from sync_tool.archive.sealed_files import Proof, Run
 from sync_tool.commands.arguments import Span, parse_span
 from sync_tool.commands.diff.diff import DiffReport, diff
 from sync_tool.commands.history import History
-from sync_tool.commands.opening import connect, open_address
+from sync_tool.commands.opening import connect, open_source
 from sync_tool.commands.restore.restore import TableNotEmpty, restore
 from sync_tool.errors import Exit, NoArchive, OutputError, UsageError
 from sync_tool.rows.model import Names
@@ -86,7 +86,7 @@ def _restore_into(rows: ArchiveRows, target: History, progress: Progress) -> Non
 @contextmanager
 def _target(address: str | None, names: Names) -> Iterator[History]:
     if address is not None:
-        with open_address(address, names=names) as history:
+        with open_source(address, names=names) as history:
             yield history
         return
     try:

@@ -9,6 +9,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, Final, Literal
@@ -148,10 +149,11 @@ class ConversationWriter(ABC):
         session, self._session = self._session, None
         if session is None:
             return
-        reason = self._objection(session)
-        if reason is not None:
-            self.left_out.add(reason, 1, session.name)
-        else:
+        with closing(session):
+            reason = self._objection(session)
+            if reason is not None:
+                self.left_out.add(reason, 1, session.name)
+                return
             before, behind = self.around(session.name)
             self._stream.write(before)
             session.copy_to(self._stream)
@@ -159,7 +161,6 @@ class ConversationWriter(ABC):
             self.written += 1
             for what, count in session.lost.items():
                 self.not_carried.add(what, count, session.name)
-        session.close()
 
     def _objection(self, session: _Session) -> str | None:
         if session.last is None or session.turns == (self._training.system is not None):

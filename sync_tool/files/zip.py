@@ -393,8 +393,14 @@ class _Forward(io.RawIOBase):
         return True
 
     def write(self, data: object) -> int:
-        """Append."""
-        return len(cast("bytes", data)) if self.let_go else self._stream.write(cast("bytes", data))
+        """Append; after an error of the stream nothing more is written, or Python would add an end to the zip."""
+        if self.let_go:
+            return len(cast("bytes", data))
+        try:
+            return self._stream.write(cast("bytes", data))
+        except OSError:
+            self.let_go = True
+            raise
 
     def flush(self) -> None:
         """Pass it on."""

@@ -30,33 +30,37 @@ class Address:
     """Host, port and path, without user and password, for people."""
 
 
+def spell_out(address: str, environment: Mapping[str, str] | None = None) -> tuple[str, str | None]:
+    """Return an address, or the one that ``env:NAME`` or ``env:NAME#part`` stands for, and that part.
+
+    Args:
+        address: any address; a password in it is refused.
+        environment: the variables; the process's own if None.
+
+    Raises:
+        UsageError: a password in it, or no such variable.
+    """
+    if not address.startswith(_VARIABLE):
+        _refuse_password(address)
+        return address, None
+    name, _, part = address.removeprefix(_VARIABLE).partition("#")
+    held = (os.environ if environment is None else environment).get(name)
+    if not held:
+        raise UsageError(f"env:{one_line(name)}: there is no variable {name!r}, or it is empty.")
+    return held.strip(), part or None
+
+
 def read_address(address: str, environment: Mapping[str, str] | None = None) -> Address | None:
     """Take an address apart; None if it is no URL (then it is a path, or something else).
 
     Args:
         address: a URL without a password, or ``env:NAME``, or ``env:NAME#part``.
-        environment: where variables are looked up; the process's own if None.
+        environment: the variables; the process's own if None.
 
     Raises:
         UsageError: a password in it, no such variable, or a URL that cannot be read.
     """
-    environment = os.environ if environment is None else environment
-    if not address.startswith(_VARIABLE):
-        _refuse_password(address)
-        return _taken_apart(address, None)
-    name, _, part = address.removeprefix(_VARIABLE).partition("#")
-    held = environment.get(name)
-    if not held:
-        raise UsageError(f"env:{one_line(name)}: there is no variable {name!r}, or it is empty.")
-    return _taken_apart(held.strip(), part or None)
-
-
-def path_of(address: str, environment: Mapping[str, str] | None = None) -> str | None:
-    """Return the path that an address without a scheme names, directly or through ``env:NAME``; else None."""
-    environment = os.environ if environment is None else environment
-    if address.startswith(_VARIABLE):
-        address = environment.get(address.removeprefix(_VARIABLE).partition("#")[0], "")
-    return None if "://" in address or not address else address
+    return _taken_apart(*spell_out(address, environment))
 
 
 def _taken_apart(address: str, part: str | None) -> Address | None:

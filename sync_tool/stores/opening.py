@@ -1,48 +1,99 @@
-"""From an address to the store that it names."""
+"""Another store of LangChain's, opened by its address, as a source of rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Final
 
-from sync_tool.stores.addresses import path_of, read_address
+from sync_tool.encoding.canonical import dumps, loads
+from sync_tool.errors import UsageError
+from sync_tool.rows.model import Names, Page
+from sync_tool.rows.reading import RowReader
+from sync_tool.rows.stored import StoredRows
+from sync_tool.stores import dynamodb, mongodb, redislists, sqltables
+from sync_tool.stores.addresses import Address, read_address
 from sync_tool.stores.store import Store
+from sync_tool.text import one_line
+
+_ROWS_A_PAGE: Final = 500
+_KINDS: Final[dict[str, Callable[[Address], Store]]] = {
+    **dict.fromkeys(redislists.SCHEMES, redislists.RedisLists),
+    **dict.fromkeys(sqltables.SCHEMES, sqltables.SqlTables),
+    **dict.fromkeys(mongodb.SCHEMES, mongodb.MongoMessages),
+    **dict.fromkeys(dynamodb.SCHEMES, dynamodb.DynamoItems),
+}
+"""Stores by the scheme of their address; each imports its client when it is opened."""
 
 
-def open_store(address: str, environment: Mapping[str, str] | None = None) -> Store | None:
-    """Open another store of LangChain's; None if the address names something else.
+def open_store(address: str, environment: Mapping[str, str] | None = None) -> StoreRows:
+    """Open another store of LangChain's.
 
     Args:
         address: ``redis://host:6379/0#prefix``, ``postgresql://host/database#table`` and the like, without a
-            password; ``env:NAME`` or ``env:NAME#part`` for one that a variable holds; the path of a JSON file
-            that LangChain wrote, or of a folder of them.
-        environment: where variables are looked up; the process's own if None.
+            password; ``env:NAME`` or ``env:NAME#part`` for one that a variable holds.
+        environment: the variables; the process's own if None.
 
     Raises:
-        UsageError: a password in the address, no such variable, file or table, or a package that is not installed.
+        UsageError: no such store or table, a password in the address, or a package that is not installed.
         Unreachable: no answer.
         Refused: user, password or rights.
     """
-    path = path_of(address, environment)
-    if path is not None:
-        return _open_path(Path(path).expanduser())
     found = read_address(address, environment)
-    if found is None:
-        return None
-    from sync_tool.stores import dynamodb, mongodb, redislists, sqltables
-
-    if found.scheme in redislists.SCHEMES:
-        return redislists.RedisLists(found)
-    if found.scheme in sqltables.SCHEMES:
-        return sqltables.SqlTables(found)
-    if found.scheme in mongodb.SCHEMES:
-        return mongodb.MongoMessages(found)
-    if found.scheme in dynamodb.SCHEMES:
-        return dynamodb.DynamoItems(found)
-    return None
+    kind = None if found is None else _KINDS.get(found.scheme)
+    if found is None or kind is None:
+        shown = address if address.startswith("env:") else f"{address.partition('://')[0]}://"
+        known = "https://…, @FILE, live, a path, or a store such as redis://… and sqlite:///…"
+        raise UsageError(f"{one_line(shown)} is an address of an unknown kind.", hint=[("known", known)])
+    return StoreRows(kind(found))
 
 
-def _open_path(path: Path) -> Store | None:
-    from sync_tool.stores.jsonfiles import JsonFiles, is_json_store
+class StoreRows(StoredRows):
+    """The rows of a store. They have no ``_id``, and a time only where the store knows it.
 
-    return JsonFiles(path) if is_json_store(path) else None
+    A message that cannot be read is a row that holds what is there as text; `validate` says what is wrong with it.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    @property
+    def title(self) -> str:
+        """What a person calls the store."""
+        return self.store.title
+
+    @property
+    def method(self) -> str:
+        """How it is read."""
+        return self.store.method
+
+    @property
+    def names(self) -> Names:
+        """LangChain's own."""
+        return Names()
+
+    def count(self) -> int | None:
+        """Return how many messages there are, where the store knows."""
+        return self.store.facts().messages
+
+    def unpacked_bytes(self) -> int:
+        """Nobody knows before it is read."""
+        return 0
+
+    def stored(self) -> Iterator[Page]:
+        """Yield the rows session by session."""
+        read_row = RowReader(self.names).row
+        rows = (read_row(_canonical(record.raw)) for record in self.store.records())
+        while page := list(islice(rows, _ROWS_A_PAGE)):
+            yield Page(page, sum(len(row.raw) for row in page))
+
+    def close(self) -> None:
+        """Give back its connections."""
+        self.store.close()
+
+
+def _canonical(raw: bytes) -> bytes:
+    try:
+        return dumps(loads(raw))
+    except ValueError:  # `validate` will say why
+        return raw

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,7 +21,8 @@ from langchain_core.messages import (
 )
 
 from sync_tool.messages.records import Record
-from sync_tool.stores.addresses import Address, read_address
+from sync_tool.stores.addresses import Address, read_address, spell_out
+from sync_tool.stores.jsonfiles import JsonFiles
 from sync_tool.stores.opening import open_store
 from sync_tool.stores.store import Store
 
@@ -72,9 +74,8 @@ def sessions_of(store: Store) -> dict[str, list[dict[str, Any]]]:
 
 def opened(address: str, environment: dict[str, str] | None = None) -> Store:
     """Open the store that an address names."""
-    store = open_store(address, environment)
-    assert store is not None, address
-    return store
+    text, _ = spell_out(address, environment)
+    return open_store(address, environment).store if "://" in text else JsonFiles(Path(text))
 
 
 def parsed(address: str) -> Address:

@@ -17,7 +17,7 @@ import sync_tool as cm
 from importing import Target, lines, write
 from stores.conversation import CONVERSATION, stored
 from stores.told import SESSIONS, Told, telling
-from sync_tool.stores.rows import StoreRows
+from sync_tool.stores.opening import StoreRows
 
 BAD = 3
 """The message that is broken, from 0: the same in two sessions, so that its number alone does not say which."""

@@ -10,11 +10,11 @@ import pytest
 from running import ROOT
 from stores.conversation import CONVERSATION, opened, quietly, row_of, sessions_of, stored
 from stores.javascript import write
+from sync_tool.commands.opening import kind_of
 from sync_tool.errors import UsageError
 from sync_tool.messages.check import Checker
 from sync_tool.rows.model import Names
 from sync_tool.stores import jsonfiles
-from sync_tool.stores.opening import open_store
 
 
 def fill(folder: Path, *sessions: str) -> None:
@@ -99,16 +99,16 @@ def test_broken_files_do_not_stop_the_others(tmp_path: Path) -> None:
     assert len(records) == 2 * len(CONVERSATION) + 3
 
 
-def test_what_is_no_store_is_left_to_others(tmp_path: Path) -> None:
-    """Rows, exports, Parquet, archives, URLs of deployments, a path that is not there: None."""
+def test_what_is_no_store_is_left_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows, exports, Parquet, archives, URLs of deployments, a path that is not there: no store."""
     (tmp_path / "one-row.jsonl").write_text('{"_id":"x","sessionId":"a","message":{"type":"human","data":{}}}\n')
     (tmp_path / "empty.json").write_text("")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "manifest.json").write_text('{"tool": {"name": "x"}, "parts": {}}')
     paths = [str(ROOT / "sample_data/messages.jsonl"), *(str(path) for path in tmp_path.iterdir())]
     addresses = ["https://x.convex.cloud", "live", "@.env", "-", str(tmp_path / "nothing"), *paths]
-    assert [address for address in addresses if open_store(address, {}) is not None] == []
-    assert open_store("env:PLACE", {"PLACE": "https://x.convex.cloud"}) is None
+    monkeypatch.setenv("PLACE", "https://x.convex.cloud")
+    assert [address for address in [*addresses, "env:PLACE"] if kind_of(address) == "store"] == []
 
 
 def test_a_file_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

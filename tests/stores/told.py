@@ -20,7 +20,7 @@ from stores.conversation import CONVERSATION, parsed, quietly
 from stores.javascript import load, write
 from sync_tool.commands.history import History
 from sync_tool.stores.mongodb import MongoMessages
-from sync_tool.stores.rows import StoreRows
+from sync_tool.stores.opening import StoreRows
 
 Sessions = dict[str, list[Any]]
 SESSIONS = ("cust-1", "Cust-1", "team a 1 é")

@@ -11,6 +11,7 @@ from typing import Final, Literal, Unpack
 from sync_tool.commands.arguments import SelectionKeywords, make_selection
 from sync_tool.commands.diff.compare import By, MessageDifference, SessionComparison, compare_histories
 from sync_tool.commands.history import session_text
+from sync_tool.commands.opening import Openable, opened
 from sync_tool.errors import Exit, UsageError
 from sync_tool.rows.model import Page, Row, Selection
 from sync_tool.rows.ports import SILENT, Progress, Source
@@ -81,8 +82,8 @@ class DiffReport:
 
 
 def diff(
-    here: Source,
-    there: Source,
+    here: Openable,
+    there: Openable,
     *,
     only: Iterable[Difference] = (),
     by: By | None = None,
@@ -93,7 +94,7 @@ def diff(
     """Compare two histories session by session, then message by message.
 
     Args:
-        here: what `connect` or `open` returned.
+        here: an address, a path, or what `connect` or `open` returned.
         there: the same.
         only: list, and let decide, only these differences; all without it.
         by: ``rows`` or ``history``; without it what fits (`sync_tool.commands.diff.compare.compare`).
@@ -110,15 +111,27 @@ def diff(
     wanted = tuple(only) or DIFFERENCES
     if by not in (None, "rows", "history") or not set(wanted) <= set(DIFFERENCES):
         raise UsageError("that cannot be asked for.", hint=[("only", ", ".join(DIFFERENCES)), ("by", "rows, history")])
-    started = time.monotonic()
     chosen = make_selection(selection)
-    left, right = here, there
-    (progress or SILENT).begin(f"{left.title} and {right.title}", left.count())
+    with opened(here) as left, opened(there) as right:
+        return _compared(left, right, chosen, wanted, by, listed, progress or SILENT)
+
+
+def _compared(
+    left: Source,
+    right: Source,
+    chosen: Selection,
+    wanted: tuple[Difference, ...],
+    by: By | None,
+    listed: int,
+    progress: Progress,
+) -> DiffReport:
+    started = time.monotonic()
+    progress.begin(f"{left.title} and {right.title}", left.count())
     counts: Counter[str] = Counter()
     found: list[SessionReport] = []
     rows_here = rows_there = 0
     # A session that is only on one side is a difference, no mistake of the user's.
-    pages = _watched(left.pages(chosen, missing_ok=True), progress or SILENT)
+    pages = _watched(left.pages(chosen, missing_ok=True), progress)
     used: By | None = by
     met: set[object] = set()
     fields = left.names.session_field, right.names.session_field
@@ -159,7 +172,7 @@ def _refuse_unknown(chosen: Selection, met: set[object], *sides: Source) -> None
         for side in sides:
             try:
                 next(side.pages(Selection(sessions=(session,))), None)
-            except UsageError as error:  # of no such session, with the ids most like it
+            except UsageError as error:  # no such session; names the ids most like it
                 refusals.append(error)
         if len(refusals) == len(sides):
             raise refusals[0]

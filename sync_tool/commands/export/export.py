@@ -15,6 +15,7 @@ from sync_tool.commands.arguments import SelectionKeywords, make_selection, pars
 from sync_tool.commands.export.folder import FolderLayout, PartitionBy, Task, export_folder, is_folder
 from sync_tool.commands.export.training import TrainingKeywords, TrainingReport, split_training, training_report
 from sync_tool.commands.metering import Estimate, Meter, estimate_all, read_cap
+from sync_tool.commands.opening import Openable, opened
 from sync_tool.errors import UsageError
 from sync_tool.files.bytes import check_output, compressed, new_file, standard_output
 from sync_tool.files.conversations import ConversationWriter, Training
@@ -67,7 +68,7 @@ class ExportReport:
 
 
 def export(
-    source: Source,
+    source: Openable,
     output: str | Path,
     *,
     format: str | None = None,  # noqa: A002  # the flag's name
@@ -83,7 +84,7 @@ def export(
     the same call goes on where it was stopped.
 
     Args:
-        source: what `connect` or `open` returned.
+        source: an address, a path, or what `connect` or `open` returned.
         output: path of the file, whose suffix decides format and compression; ``-`` for standard output;
             a path that ends with ``/`` or names a folder makes a folder.
         format: ``jsonl``, ``parquet``, ``zip``, ``md``, ``openai`` or ``sharegpt``, where no suffix says it; folders
@@ -102,19 +103,23 @@ def export(
     """
     cap = parse_size(max_read, "--max-read")
     training, selection = split_training(keywords, format)
-    job = _Run(source, selection, progress or SILENT, cap, keywords.get("processes"))
     if not str(output):
         raise UsageError("the output has no name.", hint=[("give", "-o FILE, or - for standard output")])
-    if str(output) != STDOUT and is_folder(output, partition_by):
-        if partition_by is not None and names_a_format(Path(output)):
-            raise UsageError(f"{output} is the name of a file, but --partition-by makes a folder.")
-        return job.into_folder(Path(output), format or "parquet", partition_by or "none", overwrite=overwrite)
-    if str(output) == STDOUT:
-        if partition_by is not None:
-            raise UsageError("--partition-by needs a folder: -o FOLDER/")
-        return job.into_file(None, format or "jsonl", overwrite=False, training=training)
-    check_output(Path(output), overwrite=overwrite)
-    return job.into_file(Path(output), format_of(Path(output), format), overwrite=overwrite, training=training)
+    target = None if str(output) == STDOUT else Path(output)
+    folder = target is not None and is_folder(output, partition_by)
+    if partition_by is not None and target is None:
+        raise UsageError("--partition-by needs a folder: -o FOLDER/")
+    if partition_by is not None and target is not None and names_a_format(target):
+        raise UsageError(f"{output} is the name of a file, but --partition-by makes a folder.")
+    kind = format or ("parquet" if folder else "jsonl")
+    if target is not None and not folder:
+        check_output(target, overwrite=overwrite)
+        kind = format_of(target, format)
+    with opened(source) as opened_source:
+        job = _Run(opened_source, selection, progress or SILENT, cap, keywords.get("processes"))
+        if target is not None and folder:
+            return job.into_folder(target, kind, partition_by or "none", overwrite=overwrite)
+        return job.into_file(target, kind, overwrite=overwrite, training=training)
 
 
 class _Run:

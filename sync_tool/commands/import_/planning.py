@@ -14,7 +14,7 @@ from sync_tool.commands.import_.journal import ImportJournal, Known
 from sync_tool.commands.import_.options_and_report import Comparison, ConflictFound, ImportPlan
 from sync_tool.commands.import_.reading import compared_digest
 from sync_tool.commands.import_.staging import START, Item, Place, Staged
-from sync_tool.commands.opening import InputPart
+from sync_tool.commands.inputs import InputPart
 from sync_tool.commands.validate.report import Tally
 from sync_tool.deployment.catalog import LANGCHAIN, schema_level
 from sync_tool.deployment.deployment import Deployment

@@ -12,7 +12,7 @@ import msgspec
 
 from sync_tool.commands.import_.quarantine import Fixes, faults_json, fingerprint
 from sync_tool.commands.import_.staging import Incoming, Staged
-from sync_tool.commands.opening import InputPart
+from sync_tool.commands.inputs import InputPart
 from sync_tool.commands.validate.report import Place, Tally
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.encoding.plain import dumps_plain, plain_texts
@@ -273,7 +273,7 @@ class Intake:
         bringer = Bringer(self._demand, part.names)
         look = _Look(part, self._chosen)
         last: str | None = None
-        if part.live:  # it has refused those that it does not have, and only gives what was asked for
+        if part.selected:  # it has refused those that it does not have, and only gives what was asked for
             self.met.update(self._chosen.sessions)
         for chunk in in_chunks(part.records()):
             looked_at: list[tuple[str, Record, Row | None, str | None]] = []
@@ -337,7 +337,7 @@ class _Look:
     """What can be told of a record before it is checked."""
 
     def __init__(self, part: InputPart, chosen: Selection) -> None:
-        self._live = part.live
+        self._selected = part.selected
         self.rows = RowReader(part.names).rows
         self._keep = row_filter(chosen)
         self._keep_session = session_filter(chosen)
@@ -356,7 +356,7 @@ class _Look:
 
     def selects(self, row: Row | None, session: str | None) -> bool:
         """Tell whether the record is one of those asked for; one that does not tell its session always is."""
-        if self._live or (row is None and session is None):
+        if self._selected or (row is None and session is None):
             return True
         return self._keep(row) if row is not None else self._keep_session(session)
 

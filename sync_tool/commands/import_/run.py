@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final, Unpack
 
 from sync_tool.commands.arguments import make_selection, parse_size
-from sync_tool.commands.history import History
 from sync_tool.commands.import_.journal import ImportJournal
 from sync_tool.commands.import_.keep_times import TimesKept
 from sync_tool.commands.import_.options_and_report import (
@@ -38,28 +37,29 @@ from sync_tool.commands.import_.quarantine import Fixes, count_set_aside, requir
 from sync_tool.commands.import_.reading import Demand, Intake, Renaming
 from sync_tool.commands.import_.sending import Sender, Sent, replace_sessions
 from sync_tool.commands.import_.staging import Staged
+from sync_tool.commands.inputs import InputOptions, InputPart, input_parts
 from sync_tool.commands.metering import Meter, estimate_all, read_cap
-from sync_tool.commands.opening import InputPart, is_opened, open_address, parts_of
+from sync_tool.commands.opening import Openable, each_openable, opened, opened_deployment
 from sync_tool.commands.validate.report import DamagedSource, Tally
 from sync_tool.deployment.deployment import Deployment
 from sync_tool.encoding.validators import ANY, from_json
-from sync_tool.errors import Conflict, Damaged, Exit, UsageError
+from sync_tool.errors import Conflict, Damaged, Exit, NotSupported, UsageError
 from sync_tool.files.bytes import check_output
 from sync_tool.rows.model import Page
 from sync_tool.rows.ports import SILENT, Progress, Source
 from sync_tool.rows.selection import unknown_session
-from sync_tool.stores.rows import StoreRows
+from sync_tool.stores.opening import StoreRows
 from sync_tool.text import plural
 
 DEFAULT_RATE: Final = 2 << 20
 """Bytes a second into a deployment that real users may depend on."""
 _PROD: Final = "prod"
+_WRITES: Final = "import writes into a deployment."
 _LISTED: Final = 100
-One = History | str | Path
-Sources = One | Iterable[One]
+Sources = Openable | Iterable[Openable]
 
 
-def import_(source: Sources, target: Source, **keywords: Unpack[ImportKeywords]) -> ImportReport:
+def import_(source: Sources, target: Openable, **keywords: Unpack[ImportKeywords]) -> ImportReport:
     """Bring messages into a deployment: only what it does not have, each session in order.
 
     Killed at any point and called again, it ends as if it had not been killed. Whatever is not written is named
@@ -68,7 +68,7 @@ def import_(source: Sources, target: Source, **keywords: Unpack[ImportKeywords])
     Args:
         source: a file, a folder that an export wrote, an archive, ``-`` (JSONL on standard input), what `open` or
             `connect` returned, or several of them.
-        target: what `connect` or `open` returned for a deployment.
+        target: a deployment: its address, or what `connect` or `open` returned.
         keywords: `ImportOptions`, and those of a selection.
 
     Raises:
@@ -80,11 +80,9 @@ def import_(source: Sources, target: Source, **keywords: Unpack[ImportKeywords])
         OutputError: no room for temporary files, or for what is set aside.
     """
     check_options(keywords)
-    deployment = target.capability(Deployment)
-    if deployment is None:
-        raise UsageError("import writes into a deployment.", hint=[("give", "--to @FILE, --to URL or --to live")])
     with ExitStack() as stack:
-        report = _Import(deployment, keywords, stack).run(_each(source))
+        deployment = stack.enter_context(opened_deployment(target, _WRITES, names=keywords.get("names")))
+        report = _Import(deployment, keywords, stack).run(each_openable(source))
     if report.conflicts and keywords.get("on_conflict", "error") == "error" and not report.dry_run:
         first = report.conflicts[0]
         raise Conflict(
@@ -124,9 +122,15 @@ class _Import:
             check_output(self._quarantine, overwrite=True)
         self._clock = time.monotonic()
 
-    def run(self, sources: Iterable[One]) -> ImportReport:
+    def run(self, sources: list[Openable]) -> ImportReport:
         """Do it."""
-        parts = [part for source in sources for part in self._opened(source)]
+        options = InputOptions(
+            names=self._options.get("names") or self._deployment.names,
+            as_of=self._options.get("as_of"),
+            max_unpacked=parse_size(self._options.get("max_unpacked"), "--max-unpacked"),
+            pages=self._metered,
+        )
+        parts = [part for source in sources for part in input_parts(source, options, self._stack)]
         if not parts:
             raise UsageError("nothing to import.", hint=[("give", "files, folders, or - for standard input")])
         self._progress.begin(f"{self._deployment.title} · table {self._deployment.names.table}", None)
@@ -150,13 +154,6 @@ class _Import:
         require_place(self._staged, self._quarantine, skip_bad=self._skip_bad)
         self._agree(plan)
         return self._write(plan, keeper)
-
-    def _opened(self, source: One) -> Iterator[InputPart]:
-        names = self._options.get("names") or self._deployment.names
-        as_of = self._options.get("as_of")
-        if not isinstance(source, History) and (as_of is not None or is_opened(source)):
-            source = self._stack.enter_context(open_address(source, as_of=as_of, names=names))
-        return parts_of(source, names, self._metered, parse_size(self._options.get("max_unpacked"), "--max-unpacked"))
 
     def _metered(self, source: Source) -> Iterator[Page]:
         cap = read_cap(source, parse_size(self._options.get("max_read"), "--max-read"))
@@ -293,20 +290,16 @@ def _exit_code(plan: ImportPlan, *, aside: int) -> Exit:
     return Exit.SET_ASIDE if aside else Exit.DONE
 
 
-def _each(source: Sources) -> Iterable[One]:
-    return (source,) if isinstance(source, History | str | Path) else source
-
-
 # ``migrate``: an import whose source is a deployment or another store, with both sides compared at the end.
 
 
-def migrate(source: History | str | Path, target: Source, **keywords: Unpack[ImportKeywords]) -> ImportReport:
+def migrate(source: Openable, target: Openable, **keywords: Unpack[ImportKeywords]) -> ImportReport:
     """Bring the messages of a deployment, or of another store of LangChain's, into a deployment.
 
     Args:
         source: what `connect` or `open` returned for a deployment, or an address: of a deployment, or of a store
             (``redis://host:6379/0``, ``env:NAME``, the path of a JSON file that LangChain wrote).
-        target: what `connect` or `open` returned for a deployment.
+        target: a deployment: its address, or what `connect` or `open` returned.
         keywords: those of `import_`; `compare` is on unless it is turned off.
 
     Raises:
@@ -317,22 +310,20 @@ def migrate(source: History | str | Path, target: Source, **keywords: Unpack[Imp
         Unreachable: no usable answer; the same call goes on.
     """
     keywords.setdefault("compare", True)
-    if isinstance(source, History):
-        _refuse_same(source, target)
-        return import_(source, target, **keywords)
-    with open_address(source, names=keywords.get("names")) as opened:
-        _refuse_same(opened, target)
-        return import_(opened, target, **keywords)
+    names = keywords.get("names")
+    with opened(source, names=names) as one, opened_deployment(target, _WRITES, names=names) as other:
+        _refuse_same(one, other)
+        return import_(one, other, **keywords)
 
 
-def _refuse_same(source: History, target: Source) -> None:
+def _refuse_same(source: Source, target: Deployment) -> None:
     if source.capability(StoreRows) is not None:
         return
-    one, other = source.capability(Deployment), target.capability(Deployment)
-    if one is None:
-        raise UsageError(
+    deployment = source.capability(Deployment)
+    if deployment is None:
+        raise NotSupported(
             f"{source.title} is a file; migrate reads deployments and LangChain's other stores.",
             hint=[("files", "convex-msgs import FILE…")],
         )
-    if other is not None and one.client.url == other.client.url and one.names == other.names:
-        raise UsageError(f"source and target are the same table of {one.title}.")
+    if deployment.client.url == target.client.url and deployment.names == target.names:
+        raise UsageError(f"source and target are the same table of {target.title}.")

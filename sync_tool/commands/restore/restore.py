@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Final, Unpack
 
 from sync_tool.commands.arguments import SelectionKeywords, make_selection
+from sync_tool.commands.opening import Openable, opened, opened_deployment
 from sync_tool.commands.restore.package import Package, RestorePlan, RestoreReport, packed
 from sync_tool.commands.restore.snapshot_import import (
     Begun,
@@ -22,7 +23,7 @@ from sync_tool.commands.restore.snapshot_import import (
 from sync_tool.deployment.catalog import table_names, table_numbers
 from sync_tool.deployment.deployment import Deployment
 from sync_tool.deployment.snapshot import COMPLETED, RUNNING, WAITING, ImportStatus, Mode, SnapshotWriter
-from sync_tool.errors import Differs, Locked, OutputError, UsageError
+from sync_tool.errors import Differs, Locked, NotSupported, OutputError, UsageError
 from sync_tool.rows.model import Selection
 from sync_tool.rows.ports import SILENT, Progress, Source
 from sync_tool.text import moment, plural, size
@@ -31,8 +32,8 @@ _PROD: Final = "prod"
 
 
 def restore(
-    source: Source,
-    target: Source,
+    source: Openable,
+    target: Openable,
     *,
     replace: bool = False,
     yes: bool = False,
@@ -47,8 +48,8 @@ def restore(
     in the deployment; the same call again joins it.
 
     Args:
-        source: what `open` returned for a file.
-        target: what `connect` or `open` returned for a deployment.
+        source: an address or a path of rows with their ids, or what `open` returned for it.
+        target: a deployment: its address, or what `connect` or `open` returned.
         replace: the table may hold rows, which are deleted in the same step.
         yes: go on without asking, where that is needed: rows are deleted, or it is a production deployment.
         dry_run: upload, plan, cancel.
@@ -63,16 +64,15 @@ def restore(
         Locked: another import is at work in the deployment.
         Differs: less arrived than was sent.
     """
-    deployment = target.capability(Deployment)
-    if deployment is None:
-        raise UsageError("restore writes into a deployment.", hint=[("give", "--to @FILE, --to URL or --to live")])
-    if source.live:
-        raise UsageError(
-            "restore puts back what a file holds, not what another deployment does.",
-            hint=[("first", "convex-msgs export -o messages.jsonl")],
-        )
-    asked = RestoreOptions(replace, yes, dry_run, decide)
-    return _Restore(source, deployment, asked, progress or SILENT).run(make_selection(selection))
+    chosen, asked = make_selection(selection), RestoreOptions(replace, yes, dry_run, decide)
+    with opened(source) as rows:
+        if rows.live:
+            raise NotSupported(
+                "restore puts back the rows of a file, not of another deployment.",
+                hint=[("first", "convex-msgs export -o messages.jsonl")],
+            )
+        with opened_deployment(target, "restore writes into a deployment.") as deployment:
+            return _Restore(rows, deployment, asked, progress or SILENT).run(chosen)
 
 
 class TableNotEmpty(UsageError):

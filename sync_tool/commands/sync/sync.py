@@ -16,7 +16,7 @@ from sync_tool.archive.opening import Opened, create, opened
 from sync_tool.archive.recorder import STEP_BYTES, Recorder
 from sync_tool.archive.sealed_files import Manifest, OpenRun, PassPosition, Run
 from sync_tool.commands.arguments import SelectionKeywords, Span, make_selection, parse_size, parse_span
-from sync_tool.commands.history import History
+from sync_tool.commands.opening import Openable, opened_deployment
 from sync_tool.commands.sync.by_stream import Outcome, PassReader, StreamReading
 from sync_tool.commands.sync.by_time import TimeOptions, TimeReading
 from sync_tool.commands.sync.report import SyncReport, Telling
@@ -110,10 +110,7 @@ class SyncRequest:
 class SyncRun:
     """One run under way."""
 
-    def __init__(self, source: Source, path: Path, asked: SyncRequest, progress: Progress) -> None:
-        deployment = source.capability(Deployment)
-        if deployment is None:
-            raise UsageError("sync reads deployments, not files.", hint=[("for files", "convert")])
+    def __init__(self, deployment: Deployment, path: Path, asked: SyncRequest, progress: Progress) -> None:
         self._deployment = deployment
         self._layout = Layout(path)
         self._asked = asked
@@ -313,13 +310,14 @@ class SyncKeywords(SelectionKeywords, SyncOptions, total=False):
     """All keywords of `sync`."""
 
 
-def sync(source: History | Callable[[], History], archive: str | Path, **keywords: Unpack[SyncKeywords]) -> SyncReport:
+def sync(source: Openable | Callable[[], Source], archive: str | Path, **keywords: Unpack[SyncKeywords]) -> SyncReport:
     """Record in an archive what is new, changed and deleted in a deployment since the last run.
 
     A run that is cut off at any point is gone on with by the same call; nothing is lost or doubled.
 
     Args:
-        source: what `connect` returned, or what connects: then `ping_url` is told also if that fails.
+        source: a deployment: its address, or what `connect` returned; or a function that connects, so that
+            `ping_url` hears of a failure to connect too.
         archive: the archive's folder.
         keywords: `SyncOptions`, and those of a selection, which belongs to the archive from its first run on.
 
@@ -350,7 +348,8 @@ def sync(source: History | Callable[[], History], archive: str | Path, **keyword
             step_size=keywords.get("step_size"),
             selection=keywords,
         )
-        history = source if isinstance(source, History) else source()
-        report = SyncRun(history, Path(archive).expanduser(), asked, progress).run()
+        place = source() if callable(source) else source
+        with opened_deployment(place, "sync reads deployments, not files.") as deployment:
+            report = SyncRun(deployment, Path(archive).expanduser(), asked, progress).run()
         telling.report = report
     return report

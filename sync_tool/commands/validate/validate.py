@@ -9,12 +9,11 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import datetime
 from functools import cache, partial
-from pathlib import Path
 from typing import Final, NamedTuple, TypedDict, Unpack
 
 from sync_tool.commands.arguments import SelectionKeywords, make_selection, parse_size
-from sync_tool.commands.history import History
-from sync_tool.commands.opening import InputPart, is_opened, open_address, parts_of
+from sync_tool.commands.inputs import InputOptions, InputPart, input_parts
+from sync_tool.commands.opening import Openable
 from sync_tool.commands.validate.report import DamagedSource, Place, Tally, ValidationReport
 from sync_tool.errors import Damaged, UsageError
 from sync_tool.files.jsonl import read_records, too_long
@@ -164,7 +163,7 @@ class ValidateKeywords(SelectionKeywords, ValidateOptions, total=False):
 
 
 def validate(
-    *sources: History | str | Path,
+    *sources: Openable,
     level: Level = "langchain",
     language: Language = "js",
     **keywords: Unpack[ValidateKeywords],
@@ -234,12 +233,11 @@ class _Run:
         """Close the connections."""
         self._closing.close()
 
-    def opened(self, source: History | str | Path) -> Iterator[InputPart]:
+    def opened(self, source: Openable) -> Iterator[InputPart]:
         """Yield the files of a source, or the deployment."""
-        if not isinstance(source, History) and (self._as_of is not None or is_opened(source)):
-            source = self._closing.enter_context(open_address(source, as_of=self._as_of, names=self._names))
-        for part in parts_of(source, self._names, self._metered, self._max_unpacked):
-            if not part.live and self._chosen.active_after is not None:
+        options = InputOptions(self._names, self._as_of, self._max_unpacked, self._metered)
+        for part in input_parts(source, options, self._closing):
+            if not part.selected and self._chosen.active_after is not None:
                 raise UsageError(
                     "--active-after is for deployments: whether a session was active shows only at a file's end.",
                     hint=[("instead", "--after TIME, or -s ID")],
@@ -267,7 +265,7 @@ class _Run:
         """Check the selected records."""
         read_row = RowReader(part.names).row
         keep = row_filter(replace(self._chosen, active_after=None))
-        whole = part.live or self._chosen.everything
+        whole = part.selected or self._chosen.everything
         for read in in_chunks(part.records()):
             chunk = read
             if not whole:
@@ -292,7 +290,7 @@ class _Run:
                 self.tally.add_good(1, [one.session])
             else:
                 session = None if one.session is None else _as_text(one.session)
-                line = None if part.live else before + one.line
+                line = None if part.selected else before + one.line
                 self.tally.add(Place(part.title, line, one_line(one.id), session, one.where), verdict)
         self.progress.advance(found.good + len(found.noted), 0)
 

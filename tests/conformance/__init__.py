@@ -1,0 +1,1 @@
+"""The contracts of the ports, proved on every source and every writer."""
