@@ -48,10 +48,14 @@ def create(layout: Layout, manifest: Manifest) -> None:
         OutputError: a folder is missing above it, or it cannot be written.
     """
     make_root(layout.root)
-    for folder in (layout.parts, layout.runs):
-        make_folder(folder)
+    _make_folders(layout)
     State().write(layout)
     manifest.write(layout)
+
+
+def _make_folders(layout: Layout) -> None:
+    for folder in (layout.parts, layout.runs):
+        make_folder(folder)
 
 
 @contextmanager
@@ -64,6 +68,7 @@ def opened(layout: Layout, note: Note) -> Iterator[Opened]:
     """
     layout.check_folders()
     manifest = read_manifest(layout)
+    _make_folders(layout)  # copies into buckets and repositories lose empty folders
     state, before = _state(layout, note)
     _remove_strays(layout, state)
     index = open_cache(layout)
