@@ -160,13 +160,13 @@ def test_an_import_that_is_still_written_is_awaited(target: Target, monkeypatch:
     """The table is looked at after the end of what an earlier call began: everything is there, nothing is sent."""
     texts = [str(number) for number in range(200)]
     source = write(Path("a.jsonl"), history("s", texts))
-    original = keeping.TimesKept.await_earlier
+    original = keeping.KeepTimes.await_earlier
 
-    def write_now(_: keeping.TimesKept) -> None:
-        monkeypatch.setattr(keeping.TimesKept, "await_earlier", original)
+    def write_now(_: keeping.KeepTimes) -> None:
+        monkeypatch.setattr(keeping.KeepTimes, "await_earlier", original)
         assert put(target, source).sent_rows == 200
 
-    monkeypatch.setattr(keeping.TimesKept, "await_earlier", write_now)
+    monkeypatch.setattr(keeping.KeepTimes, "await_earlier", write_now)
     report = put(target, source)
     assert (report.exit_code, report.sent_rows, report.plan.up_to_date) == (0, 0, 1)
     assert target.texts("s") == texts

@@ -271,6 +271,44 @@ def test_a_file_given_twice_is_repaired_twice(target: Target) -> None:
     assert target.texts(session) == ABCDE
 
 
+@pytest.mark.parametrize("other_order", [False, True])
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_bad_row_of_two_files_is_repaired_once(
+    target: Target, *, other_order: bool, swapped: bool, removed: bool
+) -> None:
+    """Two files hold the same bad row, also with its keys in another order: one repair is enough for both."""
+    session = new_session()
+    rows = stopped(session, 2)
+    copies = [dict(reversed(one.items())) for one in rows] if other_order else rows
+    sources = [write(Path("a.jsonl"), rows), write(Path("b.jsonl"), copies)]
+    first = target.put(*sources)
+    assert (first.bad_rows, first.held_rows, first.exit_code) == (1, 2, 3)
+    assert [fault.records for fault in first.plan.faults] == [1]
+    fixes = repair(first.quarantine, "repaired")
+    if removed:
+        found = lines(fixes)
+        found[0]["record"] = None
+        write(fixes, found)
+    report = target.put(*(sources[::-1] if swapped else sources), fixes=[fixes])
+    assert (report.exit_code, report.bad_rows, report.plan.faults) == (0, 0, ())
+    assert target.texts(session) == (["a", "b", "d", "e"] if removed else ["a", "b", "repaired", "d", "e"])
+
+
+def test_two_repairs_of_one_row_must_agree(target: Target) -> None:
+    """The same bad row is repaired in two files, each time otherwise: refused, and both places are named."""
+    session = new_session()
+    fixes = []
+    for name in ("a", "b"):
+        source = write(Path(f"{name}.jsonl"), stopped(session, 2))
+        report = target.put(source, quarantine=f"{name}-bad.jsonl")
+        fixes.append(repair(report.quarantine, f"repaired {name}", name=f"{name}-fixed.jsonl"))
+    with pytest.raises(cm.UsageError) as caught:
+        target.put(Path("a.jsonl"), Path("b.jsonl"), fixes=fixes)
+    assert "a.jsonl:3" in caught.value.message
+    assert "b.jsonl:3" in caught.value.message
+
+
 def test_repairs_with_renamed_sessions_and_fields(tmp_path: Path) -> None:
     """What is set aside is shown as its source calls it, also where the target calls session and field otherwise."""
     flags = ("--table", "chats", "--index", "byThread", "--session-field", "thread")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import sqlite3
 import stat
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync_tool.commands.import_.journal import ImportJournal, Known, note_path
+from sync_tool.commands.journals import ImportJournal, KnownSession, journal_path
 from sync_tool.errors import OutputError
 from sync_tool.files import private
 from sync_tool.files.bytes import new_file
@@ -192,7 +194,7 @@ def test_a_sandbox_makes_no_file_through_a_link(tmp_path: Path) -> None:
 def test_notes_of_imports_follow_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that a link at the notes' name leads to keeps its tables; the notes are kept in memory."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    path = note_path("import", "place", ".sqlite")
+    path = journal_path("import", "place", ".sqlite")
     path.parent.mkdir()
     with closing(sqlite3.connect(tmp_path / "victim")) as victim:
         victim.execute("CREATE TABLE session (mine)")
@@ -200,7 +202,23 @@ def test_notes_of_imports_follow_no_link(tmp_path: Path, monkeypatch: pytest.Mon
         victim.commit()
         path.symlink_to(tmp_path / "victim")
         journal = ImportJournal("place")
-        journal.note([("s", Known(1, b"", ""))])
-        assert journal.known("s") == Known(1, b"", "")
+        journal.record([("s", KnownSession(1, b"", ""))])
+        assert journal.known("s") == KnownSession(1, b"", "")
         journal.close()
         assert victim.execute("SELECT * FROM session").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF])
+def test_a_file_system_without_locks_is_not_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Only a lock that is held means another run; other errors of the lock are named, and leave nothing there."""
+
+    def no_locks(_handle: int, _operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(OutputError) as caught, new_file(tmp_path / "a.jsonl") as stream:
+        stream.write(b"{}\n")
+    assert os.strerror(number) in caught.value.message
+    assert not (tmp_path / "a.jsonl").exists()

@@ -22,8 +22,9 @@ from running import ROOT, Done, Sandbox, clean_environment, convex_msgs, running
 from sandbox.box import Running
 from sandbox.importing import QUERY, lines, post, row, row_id, status, upload, zipped
 from sync_tool.commands.export.export import SILENT
+from sync_tool.commands.journals import ConfirmedImport, RestoreJournal
 from sync_tool.commands.restore.package import packed
-from sync_tool.commands.restore.snapshot_import import Begun, RestoreJournal, refused_import
+from sync_tool.commands.restore.snapshot_import import refused_import
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.snapshot import ImportStatus, SnapshotWriter
 from sync_tool.rows.model import Names, Page, Selection
@@ -262,7 +263,7 @@ def test_an_earlier_import_counts_only_while_nothing_has_changed(
             digest = package.digest
         first = cm.restore(rows, history)
         journal = RestoreJournal(f"{target.url} {history.title} messages")
-        begun = Begun(first.import_id, digest, 0)
+        begun = ConfirmedImport(first.import_id, digest, 0)
         assert journal.read() is None
         journal.write(begun)
         assert cm.restore(rows, history).joined
@@ -415,7 +416,7 @@ def test_an_earlier_import_may_end_while_its_rows_are_read_again(
             import_id = door.upload(package.file, package.bytes, "requireEmpty")
             door.settled(import_id)
             journal = RestoreJournal(f"{target.url} {history.title} messages")
-            journal.write(Begun(import_id, package.digest, 0))
+            journal.write(ConfirmedImport(import_id, package.digest, 0))
         report = cm.restore(Late(rows, door, import_id), history)  # type: ignore[arg-type]
     assert (report.joined, report.rows, report.rows_after) == (True, ROWS, ROWS)
 

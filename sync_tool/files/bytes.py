@@ -204,15 +204,21 @@ def _own(temporary: Path, name: str) -> Iterator[BinaryIO]:
 
 
 def lock(handle: int, name: str) -> None:
-    """Lock an open file for this process alone.
+    """Lock an open file for this process alone; the lock dies with the process.
 
     Raises:
         Locked: another process holds it.
+        OutputError: the file system has no locks.
     """
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         raise Locked(f"another run is writing {name}.") from None
+    except OSError as error:
+        raise OutputError(
+            f"cannot lock {name}: {error.strerror or error}.",
+            hint=[("its file system has no locks", "write to another one, and copy the result")],
+        ) from None
 
 
 def _is_still(handle: int, path: Path) -> bool:

@@ -1,20 +1,20 @@
-"""What the target has already of every session: read, compared message by message, kept as one small row each."""
+"""The plan of an import: every staged session compared, message by message, with the target's rows."""
 
 from __future__ import annotations
 
-import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from sync_tool.commands.import_.journal import ImportJournal, Known
 from sync_tool.commands.import_.options_and_report import Comparison, ConflictFound, ImportPlan
 from sync_tool.commands.import_.reading import compared_digest
-from sync_tool.commands.import_.staging import START, Item, Place, Staged
+from sync_tool.commands.import_.staging import START, Item, Position, Staging
 from sync_tool.commands.inputs import InputPart
+from sync_tool.commands.journals import ImportJournal, KnownSession
 from sync_tool.commands.validate.report import Tally
 from sync_tool.deployment.catalog import LANGCHAIN, schema_level
 from sync_tool.deployment.deployment import Deployment
@@ -23,12 +23,14 @@ from sync_tool.encoding.order import sort_key
 from sync_tool.messages.rules import Language
 from sync_tool.rows.digests import HistoryDigest
 from sync_tool.rows.model import Names, Page, Row, Selection
+from sync_tool.rows.temporary import TemporaryDatabase
 
+# Sessions read in one request of the planner.
 _SESSIONS_A_READ: Final = 200
 
 
 class Status(StrEnum):
-    """What is to be done with a session."""
+    """How a session of the sources compares with the target's."""
 
     NEW = "new"
     UP_TO_DATE = "up to date"
@@ -36,47 +38,51 @@ class Status(StrEnum):
     EXTEND = "extend"
     CONFLICT = "conflict"
     REPLACE = "replace"
-    """A conflict that is to be resolved by replacing what is there."""
+    """A conflict that is resolved by replacing the target's rows."""
     NOTHING = "nothing"
-    """Its first message is a bad one."""
+    """Its first message is bad."""
+
+
+# Sessions of which messages are sent.
+SENT: Final = (Status.NEW, Status.EXTEND, Status.REPLACE)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionPlan:
-    """One session, compared."""
+    """The plan of one session."""
 
     session: str
     status: Status
     good: int
-    """Messages that can be written: up to the first bad one, or all good ones where bad ones are skipped."""
+    """Messages that can be written: up to the first bad one, or all good ones with ``--skip-bad``."""
     held: bool
     """True if a bad message stops it."""
     there: int
-    """How many of the good ones the target has already."""
+    """The number of good messages that the target already has."""
     last: str | None
-    """``_id`` of the last row in the target, where the session is to be extended."""
-    after: Place
-    """The place of the last message that is there."""
+    """``_id`` of the last row in the target, if the session is extended."""
+    after: Position
+    """The position of the last message that is there."""
     digest: bytes
     """History digest of the messages that are there."""
     bytes: int
-    """Size of the messages to be sent."""
+    """Size of the messages to send."""
     differs_at: int | None = None
     """The first message that differs, from 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class TargetTable:
-    """The table that is written to."""
+    """The table to write into."""
 
     names: Names
     read: Callable[[Selection], Iterator[Page]]
     """Reads rows in session order."""
-    door: FunctionsWriter
+    writer: FunctionsWriter
     journal: ImportJournal | None
-    """What earlier imports wrote; None to read everything."""
+    """The sessions that earlier imports wrote; None to read everything."""
     rows: int | None
-    """How many the table holds, where that is known."""
+    """The number of its rows, if known."""
     workers: int
     """Calls at a time."""
 
@@ -85,28 +91,21 @@ class Planner:
     """Compares all staged sessions with the target.
 
     Args:
-        staged: the records.
-        target: what they are compared with.
-        language: what today's form of a message is.
+        staging: the records.
+        target: the table.
+        language: decides today's form of a message.
         skip_bad: True if a bad message does not stop its session.
     """
 
-    def __init__(
-        self,
-        staged: Staged,
-        target: TargetTable,
-        language: Language,
-        *,
-        skip_bad: bool,
-    ) -> None:
-        self._staged = staged
+    def __init__(self, staging: Staging, target: TargetTable, language: Language, *, skip_bad: bool) -> None:
+        self._staging = staging
         self._target = target
         self._language = language
         self._skip_bad = skip_bad
 
     def sessions(self) -> Iterator[SessionPlan]:
         """Yield the plan of every session, in order."""
-        names = self._staged.sessions()
+        names = self._staging.sessions()
         if self._target.rows == 0:
             yield from (self._compare(name, iter(())) for name in names)
         elif self._reads_all():
@@ -114,64 +113,62 @@ class Planner:
             yield from (self._compare(name, rows.of(name)) for name in names)
         else:
             with ThreadPoolExecutor(self._target.workers) as pool:
-                while step := list(islice(names, _SESSIONS_A_READ)):
-                    yield from self._step(step, pool)
+                while some := list(islice(names, _SESSIONS_A_READ)):
+                    yield from self._some(some, pool)
 
     def _reads_all(self) -> bool:
-        """Tell whether reading the whole table costs no more than reading session by session."""
-        _, rows, _ = self._staged.totals()
-        noted = self._target.journal is not None and not self._target.journal.empty()
-        return self._target.rows is not None and self._target.rows <= rows and not noted
+        """Return True if reading the whole table costs no more than reading session by session."""
+        _, rows, _ = self._staging.totals()
+        has_journal = self._target.journal is not None and not self._target.journal.empty()
+        return self._target.rows is not None and self._target.rows <= rows and not has_journal
 
-    def _step(self, names: list[str], pool: ThreadPoolExecutor) -> Iterator[SessionPlan]:
-        noted = dict(zip(names, pool.map(self._still_known, names), strict=True))
-        rest = tuple(name for name in names if noted[name] is None)
+    def _some(self, names: list[str], pool: ThreadPoolExecutor) -> Iterator[SessionPlan]:
+        known = dict(zip(names, pool.map(self._still_known, names), strict=True))
+        rest = tuple(name for name in names if known[name] is None)
         rows = _BySession(self._target.read(Selection(sessions=rest)) if rest else iter(()))
         for name in names:
-            known = noted[name]
-            plan = None if known is None else self._by_journal(name, known)
-            if plan is not None:
-                yield plan
-            else:
-                found = rows.of(name) if known is None else self._target.door.rows(name)
-                yield self._compare(name, found)
+            entry = known[name]
+            plan = None if entry is None else self._by_journal(name, entry)
+            if plan is None:
+                plan = self._compare(name, rows.of(name) if entry is None else self._target.writer.rows(name))
+            yield plan
 
-    def _still_known(self, session: str) -> Known | None:
-        """Return what an earlier import noted of a session, if its last row is still the one of then."""
+    def _still_known(self, session: str) -> KnownSession | None:
+        """Return a session's entry in the journal, if the last row that it names is still the last one."""
         known = None if self._target.journal is None else self._target.journal.known(session)
         if known is None:
             return None
-        row = self._target.door.last_row(session)
+        row = self._target.writer.last_row(session)
         return known if row is not None and row.id == known.last else None
 
-    def _by_journal(self, session: str, known: Known) -> SessionPlan | None:
-        """Return the plan of a session whose beginning was written by an earlier import; None if it was not."""
-        compared = _Compared(session)
-        for item in compared.good_ones(self._staged.items(session), skip_bad=self._skip_bad):
+    def _by_journal(self, session: str, known: KnownSession) -> SessionPlan | None:
+        """Return the plan of a session that begins as an earlier import wrote it; None if it does not."""
+        compared = _SessionComparison(session)
+        for item in compared.good_ones(self._staging.items(session), skip_bad=self._skip_bad):
             if compared.there < known.rows:
-                compared.is_there(item)
+                compared.add_equal(item)
                 if compared.there == known.rows and compared.digest.value != known.digest:
                     return None
             else:
-                compared.is_missing(item)
+                compared.add_missing(item)
         return None if compared.there < known.rows else compared.plan(known.last, ahead=False)
 
     def _compare(self, session: str, rows: Iterator[Row]) -> SessionPlan:
-        compared = _Compared(session)
+        compared = _SessionComparison(session)
         row, last = next(rows, None), None
-        for item in compared.good_ones(self._staged.items(session), skip_bad=self._skip_bad):
+        for item in compared.good_ones(self._staging.items(session), skip_bad=self._skip_bad):
             if row is None or compared.differs_at is not None:
-                compared.is_missing(item)
+                compared.add_missing(item)
             elif compared_digest(row.value, self._target.names, self._language) == item.digest:
-                compared.is_there(item)
+                compared.add_equal(item)
                 last, row = row.id, next(rows, None)
             else:
-                compared.differs(item)
+                compared.add_different(item)
         return compared.plan(last, ahead=row is not None)
 
 
-class _Compared:
-    """A session while it is compared."""
+class _SessionComparison:
+    """One session during its comparison."""
 
     def __init__(self, session: str) -> None:
         self._session = session
@@ -195,29 +192,29 @@ class _Compared:
                 self._held = True
                 return
 
-    def is_there(self, item: Item) -> None:
-        """The target has it."""
+    def add_equal(self, item: Item) -> None:
+        """Count a message that the target has."""
         self.there += 1
-        self._after = item.place
+        self._after = item.position
         self.digest.add(item.digest or b"")
 
-    def is_missing(self, item: Item) -> None:
-        """The target does not have it."""
+    def add_missing(self, item: Item) -> None:
+        """Count a message that the target does not have."""
         self._missing_bytes += len(item.document)
 
-    def differs(self, item: Item) -> None:
-        """The target has another one in its place."""
+    def add_different(self, item: Item) -> None:
+        """Count a message in whose place the target has another one."""
         self.differs_at = self._good
-        self.is_missing(item)
+        self.add_missing(item)
 
     def plan(self, last: str | None, *, ahead: bool) -> SessionPlan:
-        """Return the plan of a session of which everything was compared.
+        """Return the plan of the session after its last message.
 
         Args:
-            last: ``_id`` of the last row that is there.
-            ahead: True if the target has more rows than were compared.
+            last: ``_id`` of the last equal row.
+            ahead: True if the target has more rows.
         """
-        if self.differs_at is not None:  # replacing it begins at the beginning
+        if self.differs_at is not None:  # replacing it starts with its first message
             return SessionPlan(
                 self._session, Status.CONFLICT, self._good, self._held, 0, None, START, HistoryDigest().value,
                 self._bytes, self.differs_at,
@@ -235,14 +232,14 @@ class _Compared:
 
 
 class _BySession:
-    """Rows in session order, taken session by session; those of sessions that nobody asks for are passed over."""
+    """Rows in session order, taken session by session; sessions that are not wanted are skipped."""
 
     def __init__(self, pages: Iterator[Page]) -> None:
         self._rows = chain.from_iterable(page.rows for page in pages)
         self._next = next(self._rows, None)
 
     def of(self, session: str) -> Iterator[Row]:
-        """Yield the rows of a session; sessions are asked for in order."""
+        """Yield the rows of a session; callers take sessions in order."""
         wanted = sort_key(session)
         while self._next is not None and sort_key(self._next.session) < wanted:
             self._next = next(self._rows, None)
@@ -252,9 +249,6 @@ class _BySession:
             yield row
 
 
-# The plans of all sessions, however many: a private temporary SQLite file holds them.
-
-_A_READ: Final = 500
 _SCHEMA: Final = """
 CREATE TABLE plan (
     number INTEGER PRIMARY KEY, session TEXT, status TEXT, good INTEGER, held INTEGER, there INTEGER, last TEXT,
@@ -263,33 +257,34 @@ CREATE TABLE plan (
 """
 
 
-class Count(NamedTuple):
-    """What plans of one status come to."""
-
-    sessions: int = 0
-    messages: int = 0
-    """Good ones, wherever they are."""
-    missing: int = 0
-    """Those that the target does not have."""
-    bytes: int = 0
-    """Size of the missing ones."""
-
-
 class Plans:
-    """All plans, in session order."""
+    """The plans of all sessions, with their totals; those with work to do are kept in a temporary database."""
 
     def __init__(self) -> None:
-        self._database = sqlite3.connect("", isolation_level=None)
-        self._database.execute(_SCHEMA)
-        self._database.execute("BEGIN")
+        self._database = TemporaryDatabase(_SCHEMA)
+        self.sessions: Counter[Status] = Counter()
+        self.held = 0
+        """Sessions that a bad message stops."""
+        self.send_rows = 0
+        self.send_bytes = 0
+        self.conflicts: list[ConflictFound] = []
 
     def close(self) -> None:
-        """Delete the file."""
+        """Delete the database."""
         self._database.close()
 
     def add(self, plan: SessionPlan) -> None:
-        """Take the next one."""
-        self._database.execute(
+        """Add the next plan."""
+        self.sessions[plan.status] += 1
+        self.held += plan.held
+        if plan.status is Status.CONFLICT:
+            reason = f"differs at message {plan.differs_at}"
+            self.conflicts.append(ConflictFound(plan.session, reason, plan.differs_at))
+        if plan.status not in SENT:
+            return
+        self.send_rows += plan.good - plan.there
+        self.send_bytes += plan.bytes
+        self._database.run(
             "INSERT INTO plan VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 plan.session, plan.status, plan.good, plan.held, plan.there, plan.last, *plan.after, plan.digest,
@@ -298,30 +293,10 @@ class Plans:
         )  # fmt: skip
 
     def of(self, *statuses: Status) -> Iterator[SessionPlan]:
-        """Yield the plans of some statuses, in session order."""
+        """Yield the plans of some statuses (of `SENT`), in session order."""
         marks = ", ".join("?" * len(statuses))
-        number = 0
-        while True:
-            rows = self._database.execute(
-                f"SELECT * FROM plan WHERE status IN ({marks}) AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
-                (*statuses, number, _A_READ),
-            ).fetchall()
-            yield from map(_plan, rows)
-            if len(rows) < _A_READ:
-                return
-            number = rows[-1][0]
-
-    def counts(self) -> dict[Status, Count]:
-        """Return what there is of each status; every status is there."""
-        rows = self._database.execute(
-            "SELECT status, count(*), sum(good), sum(good - there), sum(bytes) FROM plan GROUP BY status"
-        )
-        return {**dict.fromkeys(Status, Count()), **{Status(status): Count(*sums) for status, *sums in rows}}
-
-    def held(self) -> int:
-        """Return how many sessions a bad message stops."""
-        ((count,),) = self._database.execute("SELECT count(*) FROM plan WHERE held")
-        return int(count)
+        query = f"SELECT * FROM plan WHERE status IN ({marks}) AND number > ? ORDER BY number LIMIT ?"  # noqa: S608
+        return map(_plan, self._database.after(query, statuses, (0,)))
 
 
 def _plan(row: tuple[Any, ...]) -> SessionPlan:
@@ -330,66 +305,59 @@ def _plan(row: tuple[Any, ...]) -> SessionPlan:
     return SessionPlan(session, Status(status), good, bool(held), there, last, after, digest, size, differs_at)
 
 
-# The plans of all sessions summed up.
-
-SENT: Final = (Status.NEW, Status.EXTEND, Status.REPLACE)
-"""What is written."""
-
-
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What was read."""
+class SourceTotals:
+    """The sources after they were read."""
 
     parts: tuple[InputPart, ...]
-    staged: Staged
+    staging: Staging
     tally: Tally
     rewritten: dict[str, int]
 
 
-def make_plan(taken: Taken, plans: Plans, deployment: Deployment, rate: float | None) -> ImportPlan:
+def make_plan(sources: SourceTotals, plans: Plans, deployment: Deployment, rate: float | None) -> ImportPlan:
     """Return the plan of the whole import; `rate` is in bytes a second."""
-    counts = plans.counts()
     catalog = deployment.catalog
-    sent = [counts[status] for status in SENT]
-    _, messages, size = taken.staged.totals()
-    bad_rows, bad_sessions = taken.staged.bad()
+    sessions = plans.sessions
+    _, messages, size = sources.staging.totals()
+    bad_rows, bad_sessions = sources.staging.bad()
     return ImportPlan(
-        sources=tuple(part.said for part in taken.parts),
-        lost=tuple(lost for part in taken.parts if part.facts for lost in part.facts.lost),
-        notes=tuple(note for part in taken.parts if part.facts for note in part.facts.notes),
+        sources=tuple(part.said for part in sources.parts),
+        lost=tuple(lost for part in sources.parts if part.facts for lost in part.facts.lost),
+        notes=tuple(note for part in sources.parts if part.facts for note in part.facts.notes),
         target=deployment.title,
         table=deployment.names.table,
         target_rows=deployment.count(),
         schema_level=LANGCHAIN if catalog is None else schema_level(catalog, deployment.names),
-        sessions=sum(count.sessions for count in counts.values()),
+        sessions=sessions.total(),
         messages=messages,
         bytes=size,
-        new=counts[Status.NEW].sessions,
-        up_to_date=counts[Status.UP_TO_DATE].sessions + counts[Status.AHEAD].sessions,
-        ahead=counts[Status.AHEAD].sessions,
-        extend=counts[Status.EXTEND].sessions,
-        conflict=counts[Status.CONFLICT].sessions,
-        replace=counts[Status.REPLACE].sessions,
-        held=plans.held(),
-        conflicts=tuple(map(_conflict, plans.of(Status.CONFLICT))),
-        send_rows=sum(count.missing for count in sent),
-        send_sessions=sum(count.sessions for count in sent),
-        send_bytes=sum(count.bytes for count in sent),
-        rewritten=taken.rewritten,
+        new=sessions[Status.NEW],
+        up_to_date=sessions[Status.UP_TO_DATE] + sessions[Status.AHEAD],
+        ahead=sessions[Status.AHEAD],
+        extend=sessions[Status.EXTEND],
+        conflict=sessions[Status.CONFLICT],
+        replace=sessions[Status.REPLACE],
+        held=plans.held,
+        conflicts=tuple(plans.conflicts),
+        send_rows=plans.send_rows,
+        send_sessions=sum(sessions[status] for status in SENT),
+        send_bytes=plans.send_bytes,
+        rewritten=sources.rewritten,
         bad_rows=bad_rows,
         bad_sessions=bad_sessions,
-        faults=taken.tally.faults,
-        warnings=taken.tally.warnings,
-        damaged=tuple(taken.tally.damaged),
-        timeless=_timeless(taken.parts),
-        has_times=taken.staged.timeless() is None,
+        faults=sources.tally.faults,
+        warnings=sources.tally.warnings,
+        damaged=tuple(sources.tally.damaged),
+        timeless=_timeless(sources.parts),
+        has_times=sources.staging.timeless() is None,
         bytes_per_second=None if rate is None else int(rate),
         concurrency=deployment.patience.writers,
     )
 
 
 def compare(plans: Iterable[SessionPlan]) -> Comparison:
-    """Return how both sides stand to each other after an import."""
+    """Return the comparison of both sides after an import."""
     equal = ahead = held = different = 0
     for plan in plans:
         if plan.status in (Status.UP_TO_DATE, Status.AHEAD, Status.NOTHING) and plan.held:
@@ -404,9 +372,6 @@ def compare(plans: Iterable[SessionPlan]) -> Comparison:
 
 
 def _timeless(parts: tuple[InputPart, ...]) -> tuple[str, ...]:
+    """Return the products that keep no times, if no source keeps them."""
     stores = [part.facts for part in parts if part.facts is not None and not part.facts.times]
     return tuple(sorted({facts.product for facts in stores})) if len(stores) == len(parts) else ()
-
-
-def _conflict(plan: SessionPlan) -> ConflictFound:
-    return ConflictFound(plan.session, f"differs at message {plan.differs_at}", plan.differs_at)

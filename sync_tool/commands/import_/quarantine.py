@@ -1,4 +1,4 @@
-"""What was set aside: written as a quarantine file, and read back once somebody repaired it."""
+"""Quarantine files: records that were refused, and their repaired form read back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from sync_tool.commands.import_.staging import Found, Staged
+from sync_tool.commands.import_.staging import SourcedItem, Staging
 from sync_tool.encoding.canonical import loads
 from sync_tool.errors import UsageError
 from sync_tool.files.bytes import check_output, new_file
@@ -20,23 +20,21 @@ from sync_tool.messages.rules import Fault
 from sync_tool.rows.model import Names
 from sync_tool.text import one_line
 
-# Names for files that must not replace another.
-
 
 def next_names(path: Path) -> Iterator[Path]:
-    """Yield the path itself, then ``NAME-2.jsonl``, ``NAME-3.jsonl`` and so on beside it."""
+    """Yield the path itself, then ``NAME-2.jsonl``, ``NAME-3.jsonl`` and so on in its folder."""
     yield path
     stem, dot, suffixes = path.name.partition(".")
     for number in count(2):
         yield path.with_name(f"{stem}-{number}{dot}{suffixes}")
 
 
-_USUAL: Final = Path("quarantine.jsonl")
+_DEFAULT: Final = Path("quarantine.jsonl")
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class _Line(msgspec.Struct):
-    """A line of a quarantine file, as far as it is read back."""
+    """The fields of a quarantine line that are read back."""
 
     file: str
     line: int
@@ -46,20 +44,20 @@ class _Line(msgspec.Struct):
 
 
 _line: Final = msgspec.json.Decoder(_Line)
+# Source, number and fingerprint of a record: in other stores each session numbers its own.
 _Key = tuple[str, int, str]
-"""Source, number and fingerprint of a record: in other stores each session numbers its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What stands in the place of a record."""
+    """The replacement of a record."""
 
     raw: bytes | None
-    """The record as JSON; None if it is to be left out."""
+    """The record as JSON; None to leave it out."""
 
 
 def fingerprint(raw: bytes) -> str:
-    """Return what a quarantine line says of the record it is about, so that a changed file is noticed."""
+    """Return the digest that a quarantine line holds of its record, so that a changed file is noticed."""
     return blake2b(raw, digest_size=8).hexdigest()
 
 
@@ -70,7 +68,7 @@ class Fixes:
         paths: quarantine files.
 
     Raises:
-        UsageError: a file that is none, or a line that cannot be read; says which.
+        UsageError: a file that is none, or a line that cannot be read; names it.
     """
 
     def __init__(self, paths: tuple[str | Path, ...] = ()) -> None:
@@ -86,13 +84,13 @@ class Fixes:
         return bool(self._fixes)
 
     def at(self, file: str, line: int, of: str, *, lines: bool = True) -> Repaired | None:
-        """Return what stands in the place of a record; None where nothing does. It counts as used.
+        """Return the replacement of a record, and mark it as used; None without one.
 
         Args:
             file: the source.
-            line: its number there.
+            line: the record's number there.
             of: its fingerprint.
-            lines: False where numbers change: then the record is known by its content.
+            lines: False if numbers change: then the fingerprint alone identifies the record.
 
         Raises:
             UsageError: the file has changed since.
@@ -102,25 +100,25 @@ class Fixes:
             known = self._of_content.get((file, of), [])
             key = next((other for other in known if other not in self._used), key)
         if key in self._fixes:
-            self._used.add(key)  # a file that is given twice is repaired twice
+            self._used.add(key)  # not removed: a file that is given twice is repaired twice
             return self._fixes[key][0]
         if lines and (file, line) in self._at_line:
             _, where = self._fixes[self._at_line[file, line]]
             raise UsageError(
                 f"{where} repairs another record than the one at {one_line(file)}:{line}: that file has changed.",
-                hint=[("", "import without --fixes again, and repair what is then set aside")],
+                hint=[("", "import without --fixes again, and repair the new quarantine file")],
             )
         return None
 
     def require_used(self) -> None:
-        """Raise a UsageError if a repaired record has no place in what was read."""
+        """Raise a UsageError if the record of a fix was not read."""
         for key, (_, where) in self._fixes.items():
             if key in self._used:
                 continue
             file, line, _ = key
             raise UsageError(
                 f"{where} repairs {one_line(file)}:{line}, which was not read.",
-                hint=[("give", "the same files, by the same names, as the import that set it aside")],
+                hint=[("give", "the same files, by the same names, as the import that quarantined it")],
             )
 
     def _add(self, raw: bytes, where: str) -> None:
@@ -133,7 +131,7 @@ class Fixes:
             ) from None
         record = bytes(line.record)
         if line.held or not record:
-            return  # what only waited comes from its own file again; what cannot be read was not repaired
+            return  # held records come from their own file again; without a record nothing was repaired
         repaired = None if record == b"null" else record
         key = (line.file, line.line, line.of)
         if key not in self._fixes:
@@ -142,48 +140,55 @@ class Fixes:
         self._at_line[line.file, line.line] = key
 
 
-def write_quarantine(staged: Staged, path: Path | None, *, skip_bad: bool) -> Path:
-    """Write what was set aside into a file that was not there before, and return its path.
+def write_quarantine(staging: Staging, path: Path | None, *, skip_bad: bool) -> Path:
+    """Write the quarantined records into a new file and return its path.
 
     Args:
-        staged: all records.
-        path: where to, or to the next free name after it; None for ``quarantine.jsonl`` here. A file that holds
-            the same already stays as it is.
-        skip_bad: True if the records behind a bad one did not have to wait.
+        staging: all records.
+        path: the file, or the next free name after it; None for ``quarantine.jsonl`` here. A file that already
+            holds the same stays as it is.
+        skip_bad: True if records after a bad one are not held.
 
     Raises:
         OutputError: it cannot be written.
     """
-    chosen, same = _free_name(staged, path or _USUAL, skip_bad=skip_bad)
+    chosen, same = _free_name(staging, path or _DEFAULT, skip_bad=skip_bad)
     if not same:
         with new_file(chosen) as stream:
-            for line in _lines(staged, skip_bad=skip_bad):
+            for line in _lines(staging, skip_bad=skip_bad):
                 stream.write(line)
     return chosen
 
 
 def faults_json(faults: tuple[Fault, ...]) -> str:
-    """Return faults as they stand in a quarantine file."""
-    said = [{"rule": fault.rule, "path": fault.path, "says": fault.sentence, "found": fault.detail} for fault in faults]
-    return _encode(said).decode()
+    """Return faults as a quarantine file holds them."""
+    found = [
+        {"rule": fault.rule, "path": fault.path, "says": fault.sentence, "found": fault.detail} for fault in faults
+    ]
+    return _encode(found).decode()
 
 
-def require_place(staged: Staged, path: Path | None, *, skip_bad: bool) -> None:
-    """See before anything is sent that what is set aside can go into the file that was asked for.
+def faults_from_json(text: str) -> tuple[Fault, ...]:
+    """Return the faults that `faults_json` encoded, without their rewrites."""
+    return tuple(Fault(fault["rule"], fault["path"], fault["found"]) for fault in msgspec.json.decode(text))
+
+
+def require_place(staging: Staging, path: Path | None, *, skip_bad: bool) -> None:
+    """Check before the first write that the quarantine file can be written.
 
     Raises:
-        OutputError: it exists, and holds something else than would be written (as it does after the same import).
+        OutputError: it exists and differs from the file to write, which the same import would have written.
     """
-    if path is None or not path.exists() or next(_set_aside(staged, skip_bad=skip_bad), None) is None:
+    if path is None or not path.exists() or next(_quarantined(staging, skip_bad=skip_bad), None) is None:
         return
-    if _free_name(staged, path, skip_bad=skip_bad)[0] != path:
+    if _free_name(staging, path, skip_bad=skip_bad)[0] != path:
         check_output(path, overwrite=False)
 
 
-def _free_name(staged: Staged, wanted: Path, *, skip_bad: bool) -> tuple[Path, bool]:
-    """Return the first name that is free, or holds exactly what would be written."""
+def _free_name(staging: Staging, wanted: Path, *, skip_bad: bool) -> tuple[Path, bool]:
+    """Return the first free name, or the file that holds exactly these lines, and True for the latter."""
     digest = blake2b(digest_size=16)
-    for line in _lines(staged, skip_bad=skip_bad):
+    for line in _lines(staging, skip_bad=skip_bad):
         digest.update(line)
     for path in next_names(wanted):
         if not path.exists():
@@ -193,59 +198,58 @@ def _free_name(staged: Staged, wanted: Path, *, skip_bad: bool) -> tuple[Path, b
     raise AssertionError
 
 
-def count_set_aside(staged: Staged, *, skip_bad: bool) -> tuple[int, int]:
-    """Return how many messages are bad, and how many good ones wait for one."""
+def count_quarantined(staging: Staging, *, skip_bad: bool) -> tuple[int, int]:
+    """Return the number of bad messages, and of good ones held because of a bad one before them."""
     bad = held = 0
-    for found in _set_aside(staged, skip_bad=skip_bad):
-        bad += found.faults is not None
-        held += found.faults is None
+    for item in _quarantined(staging, skip_bad=skip_bad):
+        bad += item.faults is not None
+        held += item.faults is None
     return bad, held
 
 
-def _lines(staged: Staged, *, skip_bad: bool) -> Iterator[bytes]:
-    return (_line_of(found, staged) for found in _set_aside(staged, skip_bad=skip_bad))
+def _lines(staging: Staging, *, skip_bad: bool) -> Iterator[bytes]:
+    return (_line_of(item, staging.names) for item in _quarantined(staging, skip_bad=skip_bad))
 
 
-def _set_aside(staged: Staged, *, skip_bad: bool) -> Iterator[Found]:
-    yield from staged.found(None)
-    for session in staged.troubled():
+def _quarantined(staging: Staging, *, skip_bad: bool) -> Iterator[SourcedItem]:
+    yield from staging.sourced(None)
+    for session in staging.faulty_sessions():
         stopped = False
-        for found in staged.found(session):
-            stopped = stopped or found.faults is not None
-            if found.faults is not None or (stopped and not skip_bad):
-                yield found
+        for item in staging.sourced(session):
+            stopped = stopped or item.faults is not None
+            if item.faults is not None or (stopped and not skip_bad):
+                yield item
 
 
-def _line_of(found: Found, staged: Staged) -> bytes:
-    line: dict[str, Any] = {"file": found.source, "line": found.line, "of": found.of}
-    if found.session is not None:
-        line["session"] = found.session
-    if found.faults is None:
+def _line_of(item: SourcedItem, names: Names) -> bytes:
+    line: dict[str, Any] = {"file": item.source, "line": item.line, "of": item.of}
+    if item.session is not None:
+        line["session"] = item.session
+    if item.faults is None:
         line["held"] = True
     else:
-        line["faults"] = msgspec.Raw(found.faults.encode())
-    if found.digest is not None:
-        line["record"] = _as_in_its_source(found, staged.names)
+        line["faults"] = msgspec.Raw(item.faults.encode())
+    if item.digest is not None:
+        line["record"] = _in_source_form(item, names)
     else:
-        line.update(_shown(found.document))
+        line.update(_json_or_text(item.document))
     return _encode(line) + b"\n"
 
 
-def _as_in_its_source(found: Found, names: Names) -> dict[str, Any]:
-    """Return a document as the source would have it, so that it can be read in its old place."""
-    document = msgspec.json.decode(found.document)
+def _in_source_form(item: SourcedItem, names: Names) -> dict[str, Any]:
+    """Return a document with the source's field names and ids, so that it can replace the record there."""
+    document = msgspec.json.decode(item.document)
     session, message = document.pop(names.session_field), document.pop(names.message_field)
-    own = {"_id": found.id or None, "_creationTime": found.time}
+    own = {"_id": item.id or None, "_creationTime": item.time}
     return {
         **{name: value for name, value in own.items() if value is not None},
         **document,
-        found.message_field: message,
-        found.session_field: session if found.own_session is None else found.own_session,
+        item.message_field: message,
+        item.session_field: session if item.own_session is None else item.own_session,
     }
 
 
-def _shown(raw: bytes) -> dict[str, Any]:
-    """Return the record as JSON where it is that, else as text."""
+def _json_or_text(raw: bytes) -> dict[str, Any]:
     try:
         loads(raw)
         return {"record": msgspec.Raw(raw)}

@@ -1,17 +1,17 @@
-"""Sources read into the staging file: selected, repaired where somebody did, checked, placed in their session."""
+"""Reads sources into the staging database: select, repair, rewrite, check, and find each record's session."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from sync_tool.commands.import_.quarantine import Fixes, faults_json, fingerprint
-from sync_tool.commands.import_.staging import Incoming, Staged
+from sync_tool.commands.import_.staging import Incoming, Staging
 from sync_tool.commands.inputs import InputPart
 from sync_tool.commands.validate.report import Place, Tally
 from sync_tool.encoding.canonical import dumps, loads
@@ -31,11 +31,9 @@ from sync_tool.rows.reading import RowReader
 from sync_tool.rows.selection import row_filter, session_filter
 from sync_tool.text import one_line
 
-# Session ids changed on the way.
-
 
 class Renaming:
-    """Gives sessions the ids that they shall have in the target.
+    """New session ids for the target.
 
     Args:
         exact: ``OLD=NEW`` each; the first ``=`` divides unless OLD holds one, then write ``OLD==NEW``.
@@ -79,133 +77,140 @@ def _pattern(rule: str) -> tuple[re.Pattern[str], str]:
     return compiled, replacement
 
 
-# One record brought to what the target takes, or every reason why it cannot be.
-
+# Rewrites of messages that are good at most levels, with the rules that they break where rewriting is off.
 _RULES: Final = {rewrites.CHUNK: "type-chunk", rewrites.ROLE_TYPE: "type-language"}
-"""The rules for messages that are good at most levels and are rewritten all the same."""
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
-    """What is asked of every message."""
+class Requirements:
+    """Requirements that every message must meet."""
 
     level: Level
     language: Language
     names: Names
-    """How the target calls its fields."""
+    """The target's field names."""
     rewriting: bool = True
-    """False to refuse what would have to be rewritten."""
+    """False to refuse messages that need a rewrite."""
     validator: Validator = ANY
-    """What the target's own schema says of a document."""
+    """The target's own schema for a document."""
     renaming: Renaming | None = None
-    """What sessions are called in the target, where that differs."""
 
 
-class Brought(NamedTuple):
-    """A record looked at."""
+class Prepared(NamedTuple):
+    """A record after rewriting and checking."""
 
     document: bytes
-    """What to send, in canonical bytes; the record as it was found if it is faulty."""
+    """The document to send in canonical bytes; of a faulty record its own bytes."""
     faults: tuple[Fault, ...] = ()
     warnings: tuple[Fault, ...] = ()
     rewritten: tuple[str, ...] = ()
-    """The rewrites that were used."""
+    """The rewrites that were applied."""
 
 
-class Bringer:
-    """Brings the records of one source.
+class Preparer:
+    """Rewrites and checks the records of one source.
 
     Args:
-        demand: what is asked of them.
-        names: how the source calls its fields.
+        required: the requirements.
+        names: the source's field names.
     """
 
-    def __init__(self, demand: Demand, names: Names) -> None:
-        self._demand = demand
+    def __init__(self, required: Requirements, names: Names) -> None:
+        self._required = required
         self._names = names
-        self._check_many = Checker(demand.level, names, demand.language).check_many
-        self._recheck = Checker(demand.level, demand.names, demand.language).check
-        self._renamed = (names.session_field, names.message_field) != (
-            demand.names.session_field,
-            demand.names.message_field,
-        )
+        self._check_many = Checker(required.level, names, required.language).check_many
+        self._check_again = Checker(required.level, required.names, required.language).check
+        own, new = _field_names(names), _field_names(required.names)
+        self._renames_fields = own != new
+        self._unchanged = own == new and required.renaming is None and required.validator is ANY
 
-        self._as_it_is = not self._renamed and demand.renaming is None and demand.validator is ANY
+    def prepare(self, records: Sequence[Record]) -> Iterator[Prepared]:
+        """Yield each record rewritten where that cures it, checked against the level and the target's schema."""
+        prepared = self._prepare_raws([record.raw for record in records if record.raw])
+        for record in records:
+            found = next(prepared) if record.raw else Prepared(b"")
+            if record.fault is not None:
+                found = Prepared(record.raw, (record.fault, *found.faults))
+            yield found
 
-    def bring(self, raws: Sequence[bytes]) -> Iterator[Brought]:
-        """Check records, rewrite each where that cures it, and check it against the target's own schema."""
-        field = self._demand.names.message_field
+    def _prepare_raws(self, raws: Sequence[bytes]) -> Iterator[Prepared]:
+        field = self._required.names.message_field
         plain: Sequence[dict[str, Value] | None] = plain_texts(raws) or [None] * len(raws)
         for raw, verdict, value in zip(raws, self._check_many(raws), plain, strict=True):
-            if self._as_it_is and verdict is GOOD and value is not None and rewrites.is_todays(value[field]):
-                value.pop("_id", None)  # nearly all records: they go as they came
+            if self._unchanged and verdict is GOOD and value is not None and rewrites.is_todays(value[field]):
+                value.pop("_id", None)  # the fast path of nearly all records
                 value.pop("_creationTime", None)
-                yield Brought(dumps_plain(value))
+                yield Prepared(dumps_plain(value))
             else:
-                yield self._bring(raw, verdict, value)
+                yield self._prepare(raw, verdict, value)
 
-    def _bring(self, raw: bytes, verdict: Verdict, plain: dict[str, Value] | None) -> Brought:
+    def _prepare(self, raw: bytes, verdict: Verdict, plain: dict[str, Value] | None) -> Prepared:
         if any(fault.rewrite is None for fault in verdict.faults):
-            return Brought(raw, verdict.faults, verdict.warnings)
+            return Prepared(raw, verdict.faults, verdict.warnings)
         value = loads(raw) if plain is None else plain
-        taken = self._taken(value)
-        if taken:
-            return Brought(raw, taken, verdict.warnings)
-        self._rename_fields(value)
-        done = _in_todays_form(value, self._demand.names.message_field, self._demand.language)
-        if done and not self._demand.rewriting:
-            return Brought(raw, verdict.faults or self._refusals(done), verdict.warnings)
+        clashes = self._name_clashes(value)
+        if clashes:
+            return Prepared(raw, clashes, verdict.warnings)
+        self._rename(value)
+        done = _rewrite(value, self._required.names.message_field, self._required.language)
+        if done and not self._required.rewriting:
+            return Prepared(raw, verdict.faults or self._unwanted(done), verdict.warnings)
         document = dumps(value) if plain is None else dumps_plain(value)
         faults = verdict.faults
         if done or faults:
-            faults = self._recheck(document).faults
-        if not faults:
-            faults = self._schema_faults(value)
+            faults = self._check_again(document).faults
+        faults = faults or self._schema_faults(value)
         if faults:
-            return Brought(raw, faults, verdict.warnings)
-        return Brought(document, (), verdict.warnings, done)
+            return Prepared(raw, faults, verdict.warnings)
+        return Prepared(document, (), verdict.warnings, done)
 
-    def _taken(self, value: dict[str, Value]) -> tuple[Fault, ...]:
-        """Return a fault for each field of the user's own that would have to give way to a renamed one."""
-        if not self._renamed:
+    def _name_clashes(self, value: dict[str, Value]) -> tuple[Fault, ...]:
+        """Return a fault for each field of the user's own that has the name of a renamed one."""
+        if not self._renames_fields:
             return ()
-        own = {self._names.session_field, self._names.message_field}
-        theirs = (self._demand.names.session_field, self._demand.names.message_field)
-        taken = [name for name in theirs if name in value and name not in own]
-        return tuple(Fault("target-schema", step("$", name), "there it is the name of another field") for name in taken)
+        own = _field_names(self._names)
+        clashing = [name for name in _field_names(self._required.names) if name in value and name not in own]
+        return tuple(
+            Fault("target-schema", step("$", name), "there it is the name of another field") for name in clashing
+        )
 
-    def _rename_fields(self, value: dict[str, Value]) -> None:
+    def _rename(self, value: dict[str, Value]) -> None:
         value.pop("_id", None)
         value.pop("_creationTime", None)
-        if self._demand.renaming is not None:
+        if self._required.renaming is not None:
             field = self._names.session_field
-            value[field] = self._demand.renaming(value[field])
-        if self._renamed:
+            value[field] = self._required.renaming(value[field])
+        if self._renames_fields:
             session, message = value.pop(self._names.session_field), value.pop(self._names.message_field)
-            value[self._demand.names.session_field] = session
-            value[self._demand.names.message_field] = message
+            value[self._required.names.session_field] = session
+            value[self._required.names.message_field] = message
 
-    def _refusals(self, done: tuple[str, ...]) -> tuple[Fault, ...]:
+    def _unwanted(self, done: tuple[str, ...]) -> tuple[Fault, ...]:
         path = step("$", self._names.message_field)
         return tuple(Fault(_RULES.get(name, name), path, rewrite=name) for name in done)
 
     def _schema_faults(self, value: dict[str, Value]) -> tuple[Fault, ...]:
-        fault = self._demand.validator.check(value)
+        fault = self._required.validator.check(value)
         return () if fault is None else (Fault("target-schema", f"${fault[1]}", fault[0]),)
 
 
-def compared_digest(row: dict[str, Value], names: Names, language: Language) -> bytes:
-    """Return the digest by which a row of the target is compared with a message that would be sent.
+def _field_names(names: Names) -> tuple[str, str]:
+    return names.session_field, names.message_field
 
-    Both sides are compared in today's form, so that a message which an import would rewrite is the same in the
-    table that it came from.
+
+def compared_digest(row: dict[str, Value], names: Names, language: Language) -> bytes:
+    """Return the digest that compares a row of the target with a message to send.
+
+    Both sides are rewritten to today's form first: a message that an import would rewrite then equals itself in
+    the table that it came from.
     """
     document = {name: value for name, value in row.items() if name not in ("_id", "_creationTime")}
-    _in_todays_form(document, names.message_field, language)
+    _rewrite(document, names.message_field, language)
     return message_digest(dumps(document))
 
 
-def _in_todays_form(document: dict[str, Any], message_field: str, language: Language) -> tuple[str, ...]:
+def _rewrite(document: dict[str, Any], message_field: str, language: Language) -> tuple[str, ...]:
+    """Rewrite a document's message to today's form, and return the rewrites that it needed."""
     message = document.get(message_field)
     if not isinstance(message, dict):
         return ()
@@ -215,162 +220,193 @@ def _in_todays_form(document: dict[str, Any], message_field: str, language: Lang
     return done
 
 
-_A_STEP: Final = 1000
+_RECORDS_A_STEP: Final = 1000
+
+
+class _Candidate(NamedTuple):
+    """A record as it was read, or as somebody repaired it."""
+
+    record: Record
+    of: str
+    """Fingerprint of the bytes that were read."""
+    original: bytes | None = None
+    """Those bytes, if it was repaired."""
+    removed: bool = False
+
+
+class SourceReader:
+    """Reads one source after the other into the staging database.
+
+    Args:
+        staging: the database.
+        required: requirements for every message.
+        chosen: the selected messages.
+        fixes: repaired records; each replaces the record at its place.
+        tally: counts warnings.
+    """
+
+    def __init__(self, staging: Staging, required: Requirements, chosen: Selection, fixes: Fixes, tally: Tally) -> None:
+        self._staging = staging
+        self._required = required
+        self._chosen = replace(chosen, active_after=None)
+        self._fixes = fixes
+        self._tally = tally
+        self._sources = 0
+        self._last_met: str | None = None
+        self.rewritten: Counter[str] = Counter()
+        self.met: set[str] = set()
+        """The sessions of ``-s`` that the sources hold, also if none of their messages is selected."""
+
+    def read(self, part: InputPart, progress: Progress) -> None:
+        """Read a source to its end.
+
+        Raises:
+            Damaged: it cannot be read to its end; the records before the damage are staged.
+            UsageError: a repaired record belongs to a file that has changed.
+        """
+        source = self._sources
+        self._sources += 1
+        self._staging.add_source(source, part)
+        batch: list[Incoming] = []
+        try:
+            for record in _with_neighbours_session(self._records(part)):
+                batch.append(record)
+                if len(batch) == _RECORDS_A_STEP:
+                    self._staging.add(source, batch)
+                    progress.advance(len(batch), 0)
+                    batch.clear()
+        finally:
+            self._staging.add(source, batch)
+            progress.advance(len(batch), 0)
+
+    def _records(self, part: InputPart) -> Iterator[Incoming]:
+        read_rows = RowReader(part.names).rows
+        preparer = Preparer(self._required, part.names)
+        selects = self._selector(part)
+        session_field = part.names.session_field.encode()
+        for chunk in in_chunks(part.records()):
+            candidates = self._repaired(part, chunk)
+            rows = read_rows([candidate.record.raw for candidate in candidates])
+            found = [
+                (candidate, row, session)
+                for candidate, row in zip(candidates, rows, strict=True)
+                if selects(row, session := _session_of(candidate.record.raw, row, session_field))
+            ]
+            prepared = preparer.prepare([candidate.record for candidate, _, _ in found])
+            for (candidate, row, session), ready in zip(found, prepared, strict=True):
+                if (ready.warnings or ready.rewritten) and not candidate.removed:
+                    self._count(part, candidate.record, row, session, ready)
+                incoming = _incoming(candidate, row, session, ready)
+                if not candidate.removed or incoming.twin is not None:  # kept until its twins are found
+                    yield self._renamed(incoming)
+
+    def _selector(self, part: InputPart) -> Callable[[Row | None, str | None], bool]:
+        """Return the filter for the records of a source."""
+        if part.selected:  # it sends only selected records, and has refused unknown sessions
+            self.met.update(self._chosen.sessions)
+            return lambda _row, _session: True
+        keep, keep_session = row_filter(self._chosen), session_filter(self._chosen)
+
+        def selects(row: Row | None, session: str | None) -> bool:
+            self._meet(session)
+            if row is not None:
+                return keep(row)
+            return session is None or keep_session(session)  # a record of no known session is always reported
+
+        return selects
+
+    def _meet(self, session: str | None) -> None:
+        if session is None or session == self._last_met or not self._chosen.sessions:
+            return
+        self._last_met = session
+        self._staging.add_met(session)
+        if session in self._chosen.sessions:
+            self.met.add(session)
+
+    def _repaired(self, part: InputPart, records: Iterable[Record]) -> list[_Candidate]:
+        """Return records, or the repaired ones in their places."""
+        candidates = []
+        for record in records:
+            of = fingerprint(record.raw)
+            fix = self._fixes.at(part.title, record.line, of, lines=part.lines) if self._fixes else None
+            if fix is None:
+                candidates.append(_Candidate(record, of))
+            elif fix.raw is None:
+                candidates.append(_Candidate(record, of, record.raw, removed=True))
+            else:
+                candidates.append(_Candidate(Record(record.line, fix.raw, where=record.where), of, record.raw))
+        return candidates
+
+    def _renamed(self, record: Incoming) -> Incoming:
+        if self._required.renaming is not None and record.session is not None:
+            record.own_session = record.session
+            record.session = self._required.renaming(record.session)
+        return record
+
+    def _count(self, part: InputPart, record: Record, row: Row | None, session: str | None, ready: Prepared) -> None:
+        place = place_of(part.title, record.line if part.lines else None, row.id if row else "", session, record.where)
+        self._tally.add(place, Verdict((), ready.warnings))
+        self.rewritten.update(ready.rewritten)
+
+
+def place_of(title: str, line: int | None, document_id: str, session: str | None, where: str) -> Place:
+    """Return the place of a record as reports show it."""
+    return Place(title, line, one_line(document_id), None if session is None else one_line(session), where)
+
+
+def _incoming(candidate: _Candidate, row: Row | None, session: str | None, ready: Prepared) -> Incoming:
+    # A time outside of Convex's range is no time: the record stays where its file has it.
+    time = row.time if row is not None and 0 < row.time < END_OF_TIME else None
+    document_id = row.id if row else ""
+    digest = None if ready.faults or candidate.removed else message_digest(ready.document)
+    return Incoming(
+        session=session,
+        time=time,
+        id=document_id,
+        line=candidate.record.line,
+        where=candidate.record.where,
+        of=candidate.of,
+        document=None if candidate.removed else ready.document,
+        digest=digest,
+        faults=faults_json(ready.faults) if ready.faults else None,
+        twin=_twin_digest(candidate, time, digest) if document_id else None,
+        repaired=candidate.original is not None,
+    )
+
+
+def _twin_digest(candidate: _Candidate, time: float | None, digest: bytes | None) -> bytes:
+    """Return equal bytes for records that are one row, in whatever order their JSON has its keys."""
+    if digest is not None and candidate.original is None:
+        return digest + repr(time).encode()
+    raw = candidate.record.raw if candidate.original is None else candidate.original
+    try:
+        return message_digest(dumps(loads(raw)))
+    except (ValueError, RecursionError):
+        return message_digest(raw)
+
+
 _INSIDE: Final = rb'(?:[^"\\]|\\.)*'
+# Tokens of JSON that may be cut off: a key with the text after it, if it is text; other text; a bracket.
 _TOKENS: Final = re.compile(
     rb'"(?P<key>' + _INSIDE + rb')"\s*:\s*(?P<text>"' + _INSIDE + rb'")?|"' + _INSIDE + rb'(?:"|\\?\Z)|[{}\[\]]',
     re.DOTALL,
 )
-"""A key with the text that follows it, if text it is; other text, also one that was cut off; a bracket."""
 
 
-class Intake:
-    """Takes one source after the other into the staging file.
-
-    Args:
-        staged: the file.
-        demand: what is asked of every message.
-        chosen: which messages.
-        fixes: repaired records, each put in its old place.
-        tally: counts faults and warnings.
-    """
-
-    def __init__(self, staged: Staged, demand: Demand, chosen: Selection, fixes: Fixes, tally: Tally) -> None:
-        self._staged = staged
-        self._demand = demand
-        self._chosen = replace(chosen, active_after=None)
-        self._asked_for = frozenset(chosen.sessions)
-        self._fixes = fixes
-        self._tally = tally
-        self._sources = 0
-        self.rewritten: Counter[str] = Counter()
-        self.met: set[str] = set()
-        """The sessions that were met among those asked for by id, also where none of their messages is wanted."""
-
-    def take(self, part: InputPart, progress: Progress) -> None:
-        """Read a source to its end.
-
-        Raises:
-            Damaged: it cannot be read to its end.
-            UsageError: a repaired record is of a file that has changed.
-        """
-        source = self._sources
-        self._sources += 1
-        self._staged.begin(source, part.title, part.names)
-        step: list[Incoming] = []
-        try:
-            for record in _told_by_neighbours(self._records(part)):
-                step.append(record)
-                if len(step) == _A_STEP:
-                    self._staged.add(source, step)
-                    progress.advance(len(step), 0)
-                    step.clear()
-        finally:  # what came before the damage counts
-            self._staged.add(source, step)
-            progress.advance(len(step), 0)
-
-    def _records(self, part: InputPart) -> Iterator[Incoming]:
-        bringer = Bringer(self._demand, part.names)
-        look = _Look(part, self._chosen)
-        last: str | None = None
-        if part.selected:  # it has refused those that it does not have, and only gives what was asked for
-            self.met.update(self._chosen.sessions)
-        for chunk in in_chunks(part.records()):
-            looked_at: list[tuple[str, Record, Row | None, str | None]] = []
-            repaired = self._repaired(part, chunk)
-            rows = look.rows([record.raw for _, record in repaired])
-            for (of, record), row in zip(repaired, rows, strict=True):
-                session = look.session(record.raw, row)
-                if session is not None and session != last and self._chosen.sessions:
-                    self._meet(last := session)
-                if look.selects(row, session):
-                    looked_at.append((of, record, row, session))
-            good: list[str] = []
-            all_brought = bringer.bring([record.raw for _, record, _, _ in looked_at if record.raw])
-            for of, record, row, session in looked_at:
-                brought = next(all_brought) if record.raw else Brought(b"")
-                if record.fault is not None:
-                    brought = Brought(record.raw, (record.fault, *brought.faults))
-                if session is not None and not (brought.faults or brought.warnings or brought.rewritten):
-                    good.append(session)
-                else:
-                    self._count(part, record, row, session, brought)
-                yield self._placed(_incoming(record.line, of, row, session, brought))
-            self._tally.add_good(len(good), good)
-
-    def _repaired(self, part: InputPart, records: Iterable[Record]) -> list[tuple[str, Record]]:
-        """Return records, or what stands in their places, each with the fingerprint of what was found."""
-        if not self._fixes:
-            return [(fingerprint(record.raw), record) for record in records]
-        taken = []
-        for record in records:
-            of = fingerprint(record.raw)
-            repaired = self._fixes.at(part.title, record.line, of, lines=part.lines)
-            if repaired is None:
-                taken.append((of, record))
-            elif repaired.raw is not None:
-                taken.append((of, Record(record.line, repaired.raw, where=record.where)))
-        return taken
-
-    def _placed(self, record: Incoming) -> Incoming:
-        """Put a record into the session that it shall be in."""
-        if self._demand.renaming is not None and record.session is not None:
-            record.own_session = record.session
-            record.session = self._demand.renaming(record.session)
-        return record
-
-    def _meet(self, session: str) -> None:
-        self._staged.meet((session,))
-        if session in self._asked_for:
-            self.met.add(session)
-
-    def _count(self, part: InputPart, record: Record, row: Row | None, session: str | None, brought: Brought) -> None:
-        shown = None if session is None else one_line(session)
-        line = record.line if part.lines else None
-        place = Place(part.title, line, one_line(row.id) if row else "", shown, record.where)
-        self._tally.add(place, Verdict(brought.faults, brought.warnings))
-        if brought.rewritten:
-            self.rewritten.update(brought.rewritten)
-
-
-class _Look:
-    """What can be told of a record before it is checked."""
-
-    def __init__(self, part: InputPart, chosen: Selection) -> None:
-        self._selected = part.selected
-        self.rows = RowReader(part.names).rows
-        self._keep = row_filter(chosen)
-        self._keep_session = session_filter(chosen)
-        self._session_field = part.names.session_field.encode()
-
-    def session(self, raw: bytes, row: Row | None) -> str | None:
-        """Return the session id, also of a record that cannot be read where it can be seen there."""
-        if row is not None:
-            return row.session if isinstance(row.session, str) and _is_text(row.session) else None
-        found = _text_of_field(raw, self._session_field)
-        try:
-            text = None if found is None else msgspec.json.decode(found, type=str)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return None
-        return text if text is None or _is_text(text) else None
-
-    def selects(self, row: Row | None, session: str | None) -> bool:
-        """Tell whether the record is one of those asked for; one that does not tell its session always is."""
-        if self._selected or (row is None and session is None):
-            return True
-        return self._keep(row) if row is not None else self._keep_session(session)
-
-
-def _incoming(line: int, of: str, row: Row | None, session: str | None, brought: Brought) -> Incoming:
-    # A time that cannot be one says nothing: such a record stands where it stands in its file.
-    time = row.time if row is not None and 0 < row.time < END_OF_TIME else None
-    digest = None if brought.faults else message_digest(brought.document)
-    faults = faults_json(brought.faults) if brought.faults else None
-    return Incoming(session, time, row.id if row else "", line, of, brought.document, digest, faults)
+def _session_of(raw: bytes, row: Row | None, field: bytes) -> str | None:
+    """Return the session id of a record, also of broken JSON if it can be found there."""
+    if row is not None:
+        return row.session if isinstance(row.session, str) and _is_unicode(row.session) else None
+    found = _text_of_field(raw, field)
+    try:
+        text = None if found is None else msgspec.json.decode(found, type=str)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return text if text is None or _is_unicode(text) else None
 
 
 def _text_of_field(raw: bytes, field: bytes) -> bytes | None:
-    """Return the text in a field of the outermost object, quotes included, of a record that is no whole JSON."""
+    """Return the text in a field of the outermost object, quotes included, of broken JSON."""
     depth, found = 0, None
     for token in _TOKENS.finditer(raw):
         if token["key"] is None:
@@ -380,16 +416,16 @@ def _text_of_field(raw: bytes, field: bytes) -> bytes | None:
     return found
 
 
-def _told_by_neighbours(records: Iterable[Incoming]) -> Iterator[Incoming]:
-    """Give a record that does not tell its session that of its neighbours where both have the same.
+def _with_neighbours_session(records: Iterable[Incoming]) -> Iterator[Incoming]:
+    """Give a record of no known session that of its neighbours, if both have the same.
 
-    It lies within that session then, which must not go on without it.
+    It is part of that session then, which must not continue without it.
     """
     before: str | None = None
     waiting: list[Incoming] = []
     try:
         for record in records:
-            if record.session is None and len(waiting) < _A_STEP:
+            if record.session is None and len(waiting) < _RECORDS_A_STEP:
                 waiting.append(record)
                 continue
             for unknown in waiting:
@@ -405,7 +441,7 @@ def _told_by_neighbours(records: Iterable[Incoming]) -> Iterator[Incoming]:
     yield from waiting
 
 
-def _is_text(session: str) -> bool:
+def _is_unicode(session: str) -> bool:
     try:
         session.encode()
     except UnicodeEncodeError:

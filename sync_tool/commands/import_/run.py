@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final, Unpack
 
 from sync_tool.commands.arguments import make_selection, parse_size
-from sync_tool.commands.import_.journal import ImportJournal
-from sync_tool.commands.import_.keep_times import TimesKept
+from sync_tool.commands.import_.keep_times import KeepTimes
 from sync_tool.commands.import_.options_and_report import (
     Comparison,
     ConflictFound,
@@ -27,17 +26,24 @@ from sync_tool.commands.import_.planning import (
     Planner,
     Plans,
     SessionPlan,
+    SourceTotals,
     Status,
-    Taken,
     TargetTable,
     compare,
     make_plan,
 )
-from sync_tool.commands.import_.quarantine import Fixes, count_set_aside, require_place, write_quarantine
-from sync_tool.commands.import_.reading import Demand, Intake, Renaming
+from sync_tool.commands.import_.quarantine import (
+    Fixes,
+    count_quarantined,
+    faults_from_json,
+    require_place,
+    write_quarantine,
+)
+from sync_tool.commands.import_.reading import Renaming, Requirements, SourceReader, place_of
 from sync_tool.commands.import_.sending import Sender, Sent, replace_sessions
-from sync_tool.commands.import_.staging import Staged
+from sync_tool.commands.import_.staging import Staging
 from sync_tool.commands.inputs import InputOptions, InputPart, input_parts
+from sync_tool.commands.journals import ImportJournal
 from sync_tool.commands.metering import Meter, estimate_all, read_cap
 from sync_tool.commands.opening import Openable, each_openable, opened, opened_deployment
 from sync_tool.commands.validate.report import DamagedSource, Tally
@@ -45,6 +51,7 @@ from sync_tool.deployment.deployment import Deployment
 from sync_tool.encoding.validators import ANY, from_json
 from sync_tool.errors import Conflict, Damaged, Exit, NotSupported, UsageError
 from sync_tool.files.bytes import check_output
+from sync_tool.messages.check import Verdict
 from sync_tool.rows.model import Page
 from sync_tool.rows.ports import SILENT, Progress, Source
 from sync_tool.rows.selection import unknown_session
@@ -103,7 +110,7 @@ class _Import:
         self._chosen = make_selection(options)
         self._progress: Progress = options.get("progress") or SILENT
         self._skip_bad = options.get("skip_bad", False)
-        self._staged = stack.enter_context(closing(Staged(deployment.names)))
+        self._staging = stack.enter_context(closing(Staging(deployment.names)))
         self._plans = stack.enter_context(closing(Plans()))
         self._tally = Tally(_LISTED)
         self._rate = deployment.patience.bytes_per_second or (None if deployment.on_this_machine else DEFAULT_RATE)
@@ -111,7 +118,7 @@ class _Import:
         self._target = TargetTable(
             names=deployment.names,
             read=partial(deployment.pages, missing_ok=True),
-            door=deployment.writer(self._rate),
+            writer=deployment.writer(self._rate),
             journal=stack.enter_context(closing(ImportJournal(place))),
             rows=deployment.count(),
             workers=deployment.patience.writers,
@@ -134,15 +141,15 @@ class _Import:
         if not parts:
             raise UsageError("nothing to import.", hint=[("give", "files, folders, or - for standard input")])
         self._progress.begin(f"{self._deployment.title} · table {self._deployment.names.table}", None)
-        keeper = TimesKept(self._deployment, self._staged, self._progress) if self._options.get("keep_times") else None
+        keeper = KeepTimes(self._deployment, self._staging, self._progress) if self._options.get("keep_times") else None
         if keeper is not None:
             keeper.await_earlier()
             self._target = replace(self._target, rows=self._deployment.count())
         rewritten = self._take(parts)
         for found in self._planner(self._target).sessions():
             self._plans.add(self._planned(found))
-        taken = Taken(tuple(parts), self._staged, self._tally, rewritten)
-        plan = make_plan(taken, self._plans, self._deployment, self._rate)
+        totals = SourceTotals(tuple(parts), self._staging, self._tally, rewritten)
+        plan = make_plan(totals, self._plans, self._deployment, self._rate)
         quarantine = str(self._quarantine or "quarantine.jsonl")
         for line in plan_lines(plan, keep_times=keeper is not None, quarantine=quarantine):
             self._progress.note(line)
@@ -151,7 +158,7 @@ class _Import:
             keeper.require_times()
         if self._options.get("dry_run"):
             return self._report(plan, Sent(), None)
-        require_place(self._staged, self._quarantine, skip_bad=self._skip_bad)
+        require_place(self._staging, self._quarantine, skip_bad=self._skip_bad)
         self._agree(plan)
         return self._write(plan, keeper)
 
@@ -162,28 +169,33 @@ class _Import:
     def _take(self, parts: list[InputPart]) -> dict[str, int]:
         """Read everything into the staging file; return how many messages were rewritten, by rewrite."""
         fixes = Fixes(tuple(self._options.get("fixes", ())))
-        intake = Intake(self._staged, self._demand(), self._chosen, fixes, self._tally)
+        reader = SourceReader(self._staging, self._requirements(), self._chosen, fixes, self._tally)
         for part in parts:
             try:
-                intake.take(part, self._progress)
+                reader.read(part, self._progress)
             except Damaged as error:
                 self._tally.damaged.append(DamagedSource(part.title, error.message))
                 self._progress.note(f"damaged: {error.message}")
-        missing = sorted(set(self._chosen.sessions) - intake.met)
+        missing = sorted(set(self._chosen.sessions) - reader.met)
         if missing and not self._tally.damaged:
-            raise unknown_session(missing[0], self._staged.met())
+            raise unknown_session(missing[0], self._staging.met())
         fixes.require_used()
-        self._staged.arrange()
+        self._staging.arrange()
         if self._chosen.active_after is not None:
-            self._staged.keep_active(self._chosen.active_after)
-        return dict(sorted(intake.rewritten.items()))
+            self._staging.keep_active(self._chosen.active_after)
+        for item in self._staging.faulty():
+            line = item.line if item.lines else None
+            session = item.session if item.own_session is None else item.own_session
+            place = place_of(item.source, line, item.id, session, item.where)
+            self._tally.add(place, Verdict(faults_from_json(item.faults or "[]")))
+        return dict(sorted(reader.rewritten.items()))
 
-    def _demand(self) -> Demand:
+    def _requirements(self) -> Requirements:
         catalog = self._deployment.catalog
         declared = None if catalog is None else catalog.declared(self._deployment.names.table)
         document = (declared or {}).get("documentType")
         checks = catalog is not None and bool((catalog.schema or {}).get("schemaValidation", True)) and document
-        return Demand(
+        return Requirements(
             level=self._options.get("level", "langchain"),
             language=self._options.get("language", "js"),
             names=self._deployment.names,
@@ -193,7 +205,7 @@ class _Import:
         )
 
     def _planner(self, target: TargetTable) -> Planner:
-        return Planner(self._staged, target, self._options.get("language", "js"), skip_bad=self._skip_bad)
+        return Planner(self._staging, target, self._options.get("language", "js"), skip_bad=self._skip_bad)
 
     def _planned(self, plan: SessionPlan) -> SessionPlan:
         """Return the plan of a session as it will be carried out; one that a bad message stops is not replaced."""
@@ -223,11 +235,11 @@ class _Import:
         if not decide(plan):
             raise UsageError("not confirmed; nothing was written.")
 
-    def _write(self, plan: ImportPlan, keeper: TimesKept | None) -> ImportReport:
+    def _write(self, plan: ImportPlan, keeper: KeepTimes | None) -> ImportReport:
         if plan.send_rows:
             self._progress.begin(f"sending to {plan.target}", plan.send_rows)
         sender = Sender(
-            self._staged,
+            self._staging,
             self._target,
             self._options.get("language", "js"),
             self._deployment.patience.attempts,
@@ -252,11 +264,11 @@ class _Import:
 
     def _report(self, plan: ImportPlan, sent: Sent, saved: Path | None) -> ImportReport:
         dry_run = bool(self._options.get("dry_run"))
-        bad, held = count_set_aside(self._staged, skip_bad=self._skip_bad)
+        bad, held = count_quarantined(self._staging, skip_bad=self._skip_bad)
         quarantine = None
         if (bad or held) and not dry_run:
-            quarantine = write_quarantine(self._staged, self._quarantine, skip_bad=self._skip_bad)
-        conflicts = (*plan.conflicts, *(ConflictFound(session, why, at) for session, why, at in sent.left))
+            quarantine = write_quarantine(self._staging, self._quarantine, skip_bad=self._skip_bad)
+        conflicts = (*plan.conflicts, *(ConflictFound(session, why, at) for session, why, at in sent.skipped))
         skips = self._options.get("on_conflict") == "skip"
         return ImportReport(
             plan=plan,
@@ -274,7 +286,7 @@ class _Import:
             compared=self._compare() if self._options.get("compare") and not dry_run else None,
             seconds=time.monotonic() - self._clock,
             exit_code=int(
-                _exit_code(plan, aside=0 if dry_run else bad + held + len(sent.left if skips else conflicts))
+                _exit_code(plan, aside=0 if dry_run else bad + held + len(sent.skipped if skips else conflicts))
             ),
         )
 

@@ -1,4 +1,4 @@
-"""Planned sessions sent: small ones together, each by one worker, every answer taken into account before the next."""
+"""Sends planned sessions: several small ones in a call, one worker a session, each answer before the next call."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Final
 
 import stamina
 
-from sync_tool.commands.import_.journal import Known
 from sync_tool.commands.import_.planning import Plans, SessionPlan, Status, TargetTable
 from sync_tool.commands.import_.quarantine import faults_json, next_names
 from sync_tool.commands.import_.reading import compared_digest
-from sync_tool.commands.import_.staging import Item, Staged
+from sync_tool.commands.import_.staging import Item, Staging
+from sync_tool.commands.journals import KnownSession
 from sync_tool.deployment.functions import Appended, Batch, Moved
 from sync_tool.errors import FunctionFailed, Unreachable
 from sync_tool.files.bytes import new_file
@@ -26,23 +26,21 @@ from sync_tool.messages.rules import Fault, Language
 from sync_tool.rows.digests import HistoryDigest
 from sync_tool.rows.model import Names, Page, Row
 
-# What is missing of one session, while it is sent.
-
+# Rows that earlier calls can have added at most; more of them were added by somebody else.
 _MOST_ADDED: Final = 2000
-"""More rows than calls under way can have added: then somebody else did."""
 
 
-class Stretch:
-    """The messages of a session behind those that the target has.
+class PendingSession:
+    """The messages of a session that the target does not have yet.
 
     Args:
-        staged: the records.
+        staging: the records.
         plan: the session, compared.
-        skip_bad: True to pass over bad messages.
+        skip_bad: True to leave out bad messages.
     """
 
-    def __init__(self, staged: Staged, plan: SessionPlan, *, skip_bad: bool) -> None:
-        self._staged = staged
+    def __init__(self, staging: Staging, plan: SessionPlan, *, skip_bad: bool) -> None:
+        self._staging = staging
         self._skip_bad = skip_bad
         self._after = plan.after
         self.session = plan.session
@@ -50,20 +48,20 @@ class Stretch:
         self.untouched = True
         """True until something of it was written."""
         self.last = plan.last
-        """``_id`` of the last row that the target has; None where the session is empty there."""
+        """``_id`` of the last row in the target; None without rows."""
         self.there = plan.there
-        """How many of the messages the target has."""
+        """The number of messages that the target has."""
         self.missing = plan.good - plan.there
         self.bytes = plan.bytes
         self.digest = HistoryDigest(plan.digest)
 
     @property
-    def goes_on(self) -> bool:
+    def unfinished(self) -> bool:
         """True while messages are missing."""
         return self.missing > 0
 
     def next_items(self, rows: int, size: int, *, at_least_one: bool) -> list[Item]:
-        """Return the next messages, at most so many and of so many bytes."""
+        """Return the next messages, limited by number and bytes."""
         found: list[Item] = []
         for item in islice(self._good_ones(), min(rows, self.missing)):
             size -= len(item.document)
@@ -73,10 +71,10 @@ class Stretch:
         return found
 
     def written(self, items: list[Item], last: str) -> int:
-        """Go on behind messages that are in the target now; return their size.
+        """Count messages that are in the target now, and return their size.
 
         Args:
-            items: the messages, the next ones in order.
+            items: the next messages in order.
             last: ``_id`` of the last of them.
         """
         self.untouched = False
@@ -87,33 +85,35 @@ class Stretch:
         self.missing -= len(items)
         self.bytes -= size
         if items:
-            self._after = items[-1].place
+            self._after = items[-1].position
         self.last = last
         return size
 
     def refused(self, item: Item) -> None:
-        """The target does not take the next message: pass it over, or stop before it."""
+        """Skip a message that the target refuses, or stop before it."""
         self.missing -= 1
-        self._after = item.place
+        self._after = item.position
         if not self._skip_bad:
             self.stop()
 
     def stop(self) -> None:
-        """Leave what is missing."""
+        """Send nothing more."""
         self.missing = 0
 
-    def found_there(self, newest: Iterator[Row], names: Names, language: Language) -> tuple[list[Item], str] | None:
-        """Compare rows that were added in the target with what is missing.
+    def written_meanwhile(
+        self, newest: Iterator[Row], names: Names, language: Language
+    ) -> tuple[list[Item], str] | None:
+        """Compare the rows that were added to the target with the missing messages.
 
-        A call whose answer was lost may have been carried out, also later and also one larger than the last.
+        A call whose answer was lost may have been executed, even late and even one larger than the last.
 
         Args:
-            newest: the session's rows in the target from the last one back.
-            names: how their fields are called.
-            language: what today's form of a message is.
+            newest: the session's rows in the target, from the last one back.
+            names: their field names.
+            language: decides today's form of a message.
 
         Returns:
-            The messages that are there now with the ``_id`` of the last one; None if it holds something else.
+            The messages that are there now, with the ``_id`` of the last one; None if other rows were added.
         """
         added: list[Row] = []
         for row in newest:
@@ -135,52 +135,51 @@ class Stretch:
         return (items, added[-1].id) if same else None
 
     def _good_ones(self) -> Iterator[Item]:
-        items = self._staged.items(self.session, self._after)
+        items = self._staging.items(self.session, self._after)
         return (item for item in items if item.digest is not None and item.faults is None)
 
 
 MAX_ROWS: Final = 500
 MAX_BYTES: Final = 2 << 20
 _GOOD_CALLS_BEFORE_MORE: Final = 8
+# Groups that wait for each worker.
 _MANY_GROUPS: Final = 4
-"""Groups that wait for each worker."""
 
-Group = list[Stretch]
-"""Sessions that one worker sends, together as long as they fit into one call."""
+# Sessions that one worker sends, several in a call while they fit.
+Group = list[PendingSession]
+Call = list[tuple[PendingSession, list[Item]]]
 
 
 @dataclass(slots=True)
 class Sent:
-    """What was written, and what was not."""
+    """Counts of written messages, and the sessions that were skipped."""
 
     rows: int = 0
     bytes: int = 0
-    refused: int = 0
-    """Messages that the deployment refused."""
     sessions: Counter[Status] = field(default_factory=Counter)
-    """Sessions of which something was written, by what was planned; without those that had to be left."""
-    left: list[tuple[str, str, int]] = field(default_factory=list)
-    """Sessions that had to be left, why, and at which message."""
+    """Sessions with written messages by planned status, without the skipped ones."""
+    skipped: list[tuple[str, str, int]] = field(default_factory=list)
+    """Sessions that had to be skipped: id, reason, and the message at which it happened."""
 
 
 class Sender:
     """Sends into one table.
 
     Args:
-        staged: the records.
+        staging: the records.
         target: the table.
-        language: what today's form of a message is.
-        attempts: how often a call is repeated whose answer was lost.
-        skip_bad: True to go on with a session behind a message that the deployment refuses.
+        language: decides today's form of a message.
+        attempts: attempts of a call whose answer is lost.
+        skip_bad: True to continue a session after a message that the deployment refuses.
     """
 
     def __init__(
-        self, staged: Staged, target: TargetTable, language: Language, attempts: int, *, skip_bad: bool
+        self, staging: Staging, target: TargetTable, language: Language, attempts: int, *, skip_bad: bool
     ) -> None:
-        self._staged = staged
+        self._staging = staging
         self._target = target
         self._language = language
-        self._door = target.door
+        self._writer = target.writer
         self._attempts = attempts
         self._skip_bad = skip_bad
         self._lock = threading.Lock()
@@ -188,21 +187,21 @@ class Sender:
         self.sent = Sent()
 
     def send(self, plans: Iterable[SessionPlan], advance: Callable[[int, int], None]) -> None:
-        """Send what is missing of every session.
+        """Send the missing messages of every session.
 
         Args:
-            plans: the sessions, compared; those of which nothing is missing are passed over.
-            advance: is told of rows and bytes that were written.
+            plans: the plans of the sessions.
+            advance: called with rows and bytes that were written.
 
         Raises:
-            Unreachable: no usable answer; what was written stays, and calling it again goes on.
+            Unreachable: no usable answer; written messages stay, and another call continues.
             Refused: the key may not write.
         """
         workers = self._target.workers
         pool = ThreadPoolExecutor(workers)
         running: set[Future[None]] = set()
         try:
-            for group in _grouped(Stretch(self._staged, plan, skip_bad=self._skip_bad) for plan in plans):
+            for group in _grouped(PendingSession(self._staging, plan, skip_bad=self._skip_bad) for plan in plans):
                 running.add(pool.submit(self._send_group, group, advance))
                 if len(running) >= workers * _MANY_GROUPS:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -222,7 +221,7 @@ class Sender:
             try:
                 results = self._append(call)
             except FunctionFailed as error:
-                if self._is_told(error, group):
+                if self._refuses_session(error, group):
                     continue
                 limit, good = max(1, rows // 2), 0
                 if rows > 1:
@@ -230,104 +229,102 @@ class Sender:
                 self._refused(*call[0], error)
                 limit = MAX_ROWS if self._skip_bad else limit
             else:
-                self._take(call, results, advance)
+                self._record(call, results, advance)
                 good += 1
                 if good == _GOOD_CALLS_BEFORE_MORE:
                     limit, good = min(MAX_ROWS, limit * 2), 0
-            group = [stretch for stretch in group if stretch.goes_on]
+            group = [pending for pending in group if pending.unfinished]
 
-    def _append(self, call: list[tuple[Stretch, list[Item]]]) -> list[Appended | Moved]:
-        """Send one call; a lost answer makes it be sent again, which writes nothing twice."""
-        batches = [Batch(stretch.session, [item.document for item in items], stretch.last) for stretch, items in call]
-        for attempt in stamina.retry_context(on=self._goes_on_after, attempts=self._attempts, timeout=None):
+    def _append(self, call: Call) -> list[Appended | Moved]:
+        """Send one call, and repeat it after a lost answer, which writes nothing twice."""
+        batches = [Batch(pending.session, [item.document for item in items], pending.last) for pending, items in call]
+        for attempt in stamina.retry_context(on=self._repeats_after, attempts=self._attempts, timeout=None):
             with attempt:
-                return self._door.append(batches)
+                return self._writer.append(batches)
         raise AssertionError
 
-    def _goes_on_after(self, error: Exception) -> bool:
+    def _repeats_after(self, error: Exception) -> bool:
         return isinstance(error, Unreachable) and not self._stopped.is_set()
 
-    def _take(
+    def _record(
         self,
-        call: list[tuple[Stretch, list[Item]]],
+        call: Call,
         results: list[Appended | Moved],
         advance: Callable[[int, int], None],
     ) -> None:
-        notes = []
-        for (stretch, items), result in zip(call, results, strict=True):
+        entries = []
+        for (pending, items), result in zip(call, results, strict=True):
             if isinstance(result, Appended):
                 written, last = items, result.last
             else:
-                newest = self._door.newest(stretch.session)
-                found = stretch.found_there(newest, self._target.names, self._language)
+                newest = self._writer.newest(pending.session)
+                found = pending.written_meanwhile(newest, self._target.names, self._language)
                 if found is None:
-                    self._leave(stretch, "changed while it was imported")
+                    self._skip(pending, "changed while it was imported")
                     continue
                 written, last = found
-            first = stretch.untouched
-            size = stretch.written(written, last)
+            first = pending.untouched
+            size = pending.written(written, last)
             with self._lock:
-                self.sent.sessions[stretch.status] += first
+                self.sent.sessions[pending.status] += first
                 self.sent.rows += len(written)
                 self.sent.bytes += size
             advance(len(written), size)
-            notes.append((stretch.session, Known(stretch.there, stretch.digest.value, last)))
+            entries.append((pending.session, KnownSession(pending.there, pending.digest.value, last)))
         if self._target.journal is not None:
-            self._target.journal.note(notes)
+            self._target.journal.record(entries)
 
-    def _is_told(self, error: FunctionFailed, group: Group) -> bool:
-        """Tell whether the error says of one session that nothing can be appended to it; leave that session."""
+    def _refuses_session(self, error: FunctionFailed, group: Group) -> bool:
+        """Skip the session to which the error says that nothing can be appended; False if it names none."""
         if error.code != "tail_in_future" or not isinstance(error.data, dict):
             return False
-        stretch = next((one for one in group if one.session == error.data.get("sessionId")), None)
-        if stretch is None:
+        pending = next((one for one in group if one.session == error.data.get("sessionId")), None)
+        if pending is None:
             return False
-        self._leave(stretch, "its last row there is dated in the future: new ones would sort before it")
-        group.remove(stretch)
+        self._skip(pending, "its last row there is dated in the future: new ones would sort before it")
+        group.remove(pending)
         return True
 
-    def _refused(self, stretch: Stretch, items: list[Item], error: FunctionFailed) -> None:
-        """Set a message aside that the deployment does not take even alone."""
-        self._staged.blame(items[0].place, faults_json((Fault("refused", "$", error.message),)))
-        with self._lock:
-            self.sent.refused += 1
-        stretch.refused(items[0])
+    def _refused(self, pending: PendingSession, items: list[Item], error: FunctionFailed) -> None:
+        """Quarantine a message that the deployment refuses even alone."""
+        self._staging.mark_faulty(items[0].position, faults_json((Fault("refused", "$", error.message),)))
+        pending.refused(items[0])
 
-    def _leave(self, stretch: Stretch, why: str) -> None:
+    def _skip(self, pending: PendingSession, why: str) -> None:
         if self._target.journal is not None:
-            self._target.journal.forget(stretch.session)
+            self._target.journal.forget(pending.session)
         with self._lock:
-            self.sent.left.append((stretch.session, why, stretch.there + 1))
-            self.sent.sessions[stretch.status] -= not stretch.untouched
-        stretch.stop()
+            self.sent.skipped.append((pending.session, why, pending.there + 1))
+            self.sent.sessions[pending.status] -= not pending.untouched
+        pending.stop()
 
 
-def _grouped(stretches: Iterable[Stretch]) -> Iterator[Group]:
-    """Put small sessions together, as many as fit into one call."""
+def _grouped(sessions: Iterable[PendingSession]) -> Iterator[Group]:
+    """Group small sessions, as many as fit into one call."""
     group: Group = []
     rows = size = 0
-    for stretch in stretches:
-        if not stretch.goes_on:
+    for pending in sessions:
+        if not pending.unfinished:
             continue
-        if group and (rows + stretch.missing > MAX_ROWS or size + stretch.bytes > MAX_BYTES):
+        if group and (rows + pending.missing > MAX_ROWS or size + pending.bytes > MAX_BYTES):
             yield group
             group, rows, size = [], 0, 0
-        group.append(stretch)
-        rows += stretch.missing
-        size += stretch.bytes
+        group.append(pending)
+        rows += pending.missing
+        size += pending.bytes
     if group:
         yield group
 
 
-def _one_call(group: Group, limit: int) -> list[tuple[Stretch, list[Item]]]:
-    """Take from the sessions of a group what one call may hold, at least one message."""
-    call: list[tuple[Stretch, list[Item]]] = []
+def _one_call(group: Group, limit: int) -> Call:
+    """Return the next messages of a group that fit into one call, at least one."""
+    call: Call = []
     rows, size = limit, MAX_BYTES
-    for stretch in group:
-        items = stretch.next_items(rows, size, at_least_one=not call)
+    for pending in group:
+        items = pending.next_items(rows, size, at_least_one=not call)
         if not items:
             break
-        call.append((stretch, items))
+        call.append((pending, items))
         rows -= len(items)
         size -= sum(len(item.document) for item in items)
         if rows <= 0 or size <= 0:
@@ -340,14 +337,11 @@ def _raise_first(done: Iterable[Future[None]]) -> None:
         future.result()
 
 
-# Sessions of another history replaced: first all their rows are saved to a file, then they are erased.
-
-
 def replace_sessions(plans: Plans, target: TargetTable, path: Path | None) -> Path:
-    """Save the rows of the sessions that are to be replaced to a file, then erase them.
+    """Save the rows of all sessions to replace in a file, then erase them.
 
-    Rows that somebody adds meanwhile are not erased; their session is then left when it is to be written. Killed
-    in between and called again, what is left of a session is saved to another file and erased.
+    Rows that somebody adds meanwhile are not erased, and their session is skipped later. A call after a kill saves
+    the remaining rows to another file and erases them.
 
     Args:
         plans: all sessions.
@@ -359,15 +353,13 @@ def replace_sessions(plans: Plans, target: TargetTable, path: Path | None) -> Pa
 
     Raises:
         OutputError: the file cannot be written; nothing was erased.
-        Unreachable: no usable answer; what was saved stays saved.
+        Unreachable: no usable answer; the saved rows stay saved.
     """
-    # One name for all: a run that was killed while it saved leaves a part under it, which the next run takes over.
-    wanted = path or Path("replaced.jsonl")
-    # The same command that goes on after a kill has saved to that name already.
-    chosen = next(name for name in next_names(wanted) if not name.exists())
+    # The same command may have saved to the first name before it was killed.
+    chosen = next(name for name in next_names(path or Path("replaced.jsonl")) if not name.exists())
     with new_file(chosen) as stream:
         writer = JsonlWriter(stream)
-        last = [_save(target.door.rows(plan.session), writer) for plan in plans.of(Status.REPLACE)]
+        last = [_save(target.writer.rows(plan.session), writer) for plan in plans.of(Status.REPLACE)]
         writer.finish()
     for plan, last_id in zip(plans.of(Status.REPLACE), last, strict=True):
         _erase(plan, last_id, target)
@@ -375,7 +367,7 @@ def replace_sessions(plans: Plans, target: TargetTable, path: Path | None) -> Pa
 
 
 def _save(rows: Iterable[Row], writer: JsonlWriter) -> str | None:
-    """Write the rows of one session and return the ``_id`` of the last one; None if there are none any more."""
+    """Write the rows of one session and return the ``_id`` of the last one; None without rows."""
     last = None
     for row in rows:
         writer.write(Page([row], len(row.raw)))
@@ -387,4 +379,4 @@ def _erase(plan: SessionPlan, last: str | None, target: TargetTable) -> None:
     if target.journal is not None:
         target.journal.forget(plan.session)
     if last is not None:
-        target.door.erase(plan.session, last)
+        target.writer.erase(plan.session, last)

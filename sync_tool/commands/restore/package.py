@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO, Final, cast
 
 from sync_tool.encoding.ids import decode_id
-from sync_tool.errors import Exit, OutputError, UsageError
+from sync_tool.errors import Exit, UsageError
 from sync_tool.files.zip import ZipWriter
 from sync_tool.rows.model import Names, Page, Row, Selection
 from sync_tool.rows.ports import Progress, Source, run
+from sync_tool.rows.temporary import temporary_errors, temporary_file
 from sync_tool.text import plural
 
 _MAX_TIME: Final = float(2**53)
@@ -48,15 +48,9 @@ def packed(source: Source, selection: Selection, names: Names, progress: Progres
         UsageError: a row without ``_id`` or ``_creationTime``, or ids of different tables; says which row.
         OutputError: no room in the temporary folder.
     """
-    with ExitStack() as stack:
-        try:
-            file = cast("BinaryIO", stack.enter_context(tempfile.TemporaryFile()))
+    with temporary_file() as file:
+        with temporary_errors():
             package = _pack(source.pages(selection), names, file, progress)
-        except OSError as error:
-            raise OutputError(
-                f"cannot write into the temporary folder: {error.strerror or error}.",
-                hint=[("another", "TMPDIR=/folder/with/space")],
-            ) from None
         yield package
 
 

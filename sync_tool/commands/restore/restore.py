@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 from typing import Final, Unpack
 
 from sync_tool.commands.arguments import SelectionKeywords, make_selection
+from sync_tool.commands.journals import ConfirmedImport, RestoreJournal
 from sync_tool.commands.opening import Openable, opened, opened_deployment
 from sync_tool.commands.restore.package import Package, RestorePlan, RestoreReport, packed
 from sync_tool.commands.restore.snapshot_import import (
-    Begun,
     CancelledByInterrupt,
-    RestoreJournal,
     let_go,
     number_taken,
     refused_import,
@@ -137,7 +136,7 @@ class _Restore:
             if self._asked.dry_run:
                 return self._report(status, package, plan.deletes)
             self._agree(plan)
-            self._remember(Begun(import_id, package.digest, plan.deletes))
+            self._remember(ConfirmedImport(import_id, package.digest, plan.deletes))
             undo.pop_all()
         with self._cancelling(import_id):
             return self._report(self._ended(self._door.performed(import_id)), package, plan.deletes)
@@ -218,7 +217,7 @@ class _Restore:
                 hint=[("", "wait for its end, or cancel it in the dashboard; nothing was written")],
             )
 
-    def _begun_before(self, begun: Begun | None, package: Package) -> Begun | None:
+    def _begun_before(self, begun: ConfirmedImport | None, package: Package) -> ConfirmedImport | None:
         """Return the import of an earlier call that was cut off, if it was of the same rows and is to be joined.
 
         One that has ended counts only while the table holds as many rows as it wrote, and not where rows may be
@@ -233,7 +232,7 @@ class _Restore:
         self._progress.note(f"an earlier call began this import ({status.id}); waiting for its end")
         return begun
 
-    def _drop(self, begun: Begun | None) -> None:
+    def _drop(self, begun: ConfirmedImport | None) -> None:
         """Let go of what an earlier call left waiting for a confirmation that will not come."""
         if begun is None:
             return
@@ -243,7 +242,7 @@ class _Restore:
         if status is None or status.state != RUNNING:
             self._journal.clear()
 
-    def _remember(self, begun: Begun) -> None:
+    def _remember(self, begun: ConfirmedImport) -> None:
         try:
             self._journal.write(begun)
         except OutputError as error:
