@@ -238,7 +238,7 @@ def test_a_table_that_is_not_there_is_pointed_out(saved: Path, target: Sandbox) 
 def test_what_restore_is_not_for(saved: Path, target: Sandbox) -> None:
     """A deployment is no source and a file no target."""
     with cm.open(saved / "rows.jsonl") as file, cm.connect(target.url, key=target.key) as history:
-        with pytest.raises(cm.UsageError, match="not what another deployment does"):
+        with pytest.raises(cm.UsageError, match="not of another deployment"):
             cm.restore(history, history)
         with pytest.raises(cm.UsageError, match="into a deployment"):
             cm.restore(file, file)
