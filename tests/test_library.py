@@ -131,7 +131,7 @@ def test_doctor_names_what_is_wrong(environment: Path) -> None:
     (failed,) = [finding for finding in report.findings if finding.verdict == "fail"]
     assert failed.text.startswith("no table 'chats' in this deployment. tables: messages")
     assert report.exit_code == 2
-    with pytest.raises(cm.UsageError, match="not at files"):
+    with pytest.raises(cm.UsageError, match="not files"):
         cm.doctor(cm.open(SAMPLE))
 
 

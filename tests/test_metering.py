@@ -11,7 +11,7 @@ import pytest
 import sync_tool as cm
 from running import Sandbox
 from sync_tool.commands.arguments import parse_size
-from sync_tool.commands.metering import Estimate, Meter, read_cap
+from sync_tool.commands.metering import Cap, Estimate, Meter, read_cap
 from sync_tool.errors import UsageError
 from sync_tool.rows.model import Page
 
@@ -21,7 +21,7 @@ FREE = 200_000_000
 def test_the_free_plans_share_is_said_before_reading() -> None:
     """The text of user (b)'s error: how much, which share of the plan, how to go on, how to read less."""
     with pytest.raises(UsageError) as caught:
-        Meter(FREE, Estimate(184_212, 212_000_000))
+        Meter(Cap(FREE), Estimate(184_212, 212_000_000))
     assert caught.value.message == (
         "reading 212 MB is 21 % of the Free plan's 1 GB a month, and the app may stop answering when it is used up."
     )
@@ -35,10 +35,10 @@ def test_the_free_plans_share_is_said_before_reading() -> None:
 def test_the_size_advised_is_enough(count: int) -> None:
     """Whatever would be read, the --max-read that the error names lets it through."""
     with pytest.raises(UsageError) as caught:
-        Meter(0, Estimate(1, count))
+        Meter(Cap(0), Estimate(1, count))
     advised = parse_size(caught.value.hint.split()[3], "--max-read")
     assert advised is not None
-    Meter(advised, Estimate(1, count))
+    Meter(Cap(advised), Estimate(1, count))
 
 
 def test_what_is_read_counts_over_all_readings() -> None:
@@ -47,7 +47,7 @@ def test_what_is_read_counts_over_all_readings() -> None:
     def pages(sizes: list[int]) -> Iterator[Page]:
         yield from (Page([], size) for size in sizes)
 
-    meter = Meter(100, None)
+    meter = Meter(Cap(100), None)
     assert len(list(meter.watch(pages([40, 40])))) == 2
     with pytest.raises(UsageError, match="--max-read"):
         list(meter.watch(pages([10, 11])))
@@ -63,8 +63,10 @@ def test_only_a_cloud_plan_without_streaming_is_capped(sandbox: Sandbox, bare_sa
     """Self-hosted deployments and files are not capped; what was asked for always counts."""
     (tmp_path / "a.jsonl").write_text("")
     free = cm.connect(bare_sandbox.url, key=bare_sandbox.key)
-    assert read_cap(free, None) == FREE
-    assert read_cap(free, 5) == 5
+    cap = read_cap(free, None)
+    assert cap is not None
+    assert (cap.bytes, cap.lifted()) == (FREE, False)
+    assert read_cap(free, 5) == Cap(5)
     assert read_cap(cm.connect(sandbox.url, key=sandbox.key), None) is None
     assert read_cap(cm.open(tmp_path / "a.jsonl"), None) is None
 

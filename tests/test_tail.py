@@ -205,7 +205,7 @@ def test_silence_is_explained(tmp_path: Path) -> None:
                 next(rows)
             assert started.wait(_LONGEST)
             done.set()
-    assert any("still good" in line or "Still waiting" in line for line in said.lines)
+    assert any("still valid" in line or "Still waiting" in line for line in said.lines)
 
 
 def said_until(said: Said, word: str, then: Any) -> None:
@@ -235,7 +235,7 @@ def test_a_live_connection_that_delivers_nothing_is_noticed(deployment: Sandbox)
     upgrade = next(event.number for event in events if event.path.endswith("/sync"))
     texts, _, said = following(f"{upgrade}:stall")
     assert texts == ["2", "0", "1", "2"]
-    assert any("does not deliver" in line for line in said.lines)
+    assert any("misses messages" in line for line in said.lines)
 
 
 def test_the_live_connection_ends_with_the_tool(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ class Table(Follower):
     def __init__(self) -> None:
         super().__init__(cast("Any", None), "", Names(), "s")
         self.rows: list[Row] = []
-        self._door = cast("Any", self)
+        self._rows_reader = cast("Any", self)
 
     def pages(self, where: Any) -> Iterator[Page]:
         """Return the rows between two positions, as the door does."""

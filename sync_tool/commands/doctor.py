@@ -1,8 +1,9 @@
-"""``doctor``: can this deployment be reached and read, and how."""
+"""``doctor``: checks whether and how a deployment can be reached and read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -14,24 +15,24 @@ from sync_tool.errors import ConvexMsgsError, Exit, NoStreaming, Refused, only_t
 Verdict = Literal["ok", "--", "warn", "fail"]
 
 _VIEW: Final = "deployment:data:view"
+# Days between two reads of a stream that Convex recommends at most.
 _COMFORTABLE_DAYS: Final = 3
-"""Convex asks that a stream is continued this often."""
 
 _OPERATIONS: Final = {"ViewData": _VIEW, "view_data": _VIEW}
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     verdict: Verdict
-    """``ok``; ``--`` not there and not needed; ``warn``; ``fail``."""
+    """``ok``; ``--`` absent and not needed; ``warn``; ``fail``."""
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class DoctorReport:
-    """What ``doctor`` found; the object that ``--json`` prints."""
+    """Results of all checks; the object that ``--json`` prints."""
 
     deployment: str
     url: str
@@ -44,28 +45,32 @@ def doctor(place: Openable) -> DoctorReport:
     """Check everything that reading and writing need.
 
     Args:
-        place: a deployment: its address, or what `connect` returned (which has already tried URL and key).
+        place: a deployment: its address, or a source from `connect` (which has already checked URL and key).
 
     Raises:
         NotSupported: no deployment.
-        Unreachable: the deployment stopped answering.
+        Unreachable: no answer.
     """
-    with opened_deployment(place, "doctor looks at deployments, not at files.") as deployment:
+    with opened_deployment(place, "doctor checks deployments, not files.") as deployment:
         return _examined(deployment)
 
 
 def _examined(deployment: Deployment) -> DoctorReport:
-    findings = [_reach(deployment), _key(deployment)]
-    code = Exit.DONE
+    with ThreadPoolExecutor() as pool:  # these checks do not depend on each other
+        reach, key = pool.submit(_reach, deployment), pool.submit(_key, deployment)
+        table, readers = pool.submit(_checked_table, deployment), pool.submit(_readers, deployment)
+    about_table, code = table.result()
+    findings = (reach.result(), key.result(), *about_table, *readers.result())
+    return DoctorReport(deployment.title, deployment.client.url, findings, int(code))
+
+
+def _checked_table(deployment: Deployment) -> tuple[list[Check], Exit]:
     try:
         deployment.check_names()
-        findings += _table(deployment)
+        return list(_table(deployment)), Exit.DONE
     except ConvexMsgsError as error:
         advice = "; ".join(f"{label}: {text}" for label, text in error.hint_lines)
-        findings.append(Check("fail", f"{error.message} {advice}".rstrip()))
-        code = error.exit_code
-    findings += _ways(deployment)
-    return DoctorReport(deployment.title, deployment.client.url, tuple(findings), int(code))
+        return [Check("fail", f"{error.message} {advice}".rstrip())], error.exit_code
 
 
 def _reach(deployment: Deployment) -> Check:
@@ -99,7 +104,7 @@ def _table(deployment: Deployment) -> Iterator[Check]:
     counted = "" if rows is None else f", {rows:,} rows (statistics)"
     text = f"table {names.table}, index {names.index}{counted}"
     if deployment.catalog is None:
-        yield Check("warn", f"{text}; the key may not look at the schema")
+        yield Check("warn", f"{text}; the key may not read the schema")
         return
     level = schema_level(deployment.catalog, names)
     yield Check("ok", f"{text}, schema level {level}" if level != OTHER else f"{text}, a schema of your own")
@@ -111,47 +116,54 @@ def _table(deployment: Deployment) -> Iterator[Check]:
         )
 
 
-def _ways(deployment: Deployment) -> Iterator[Check]:
-    streams = _streaming(deployment)
-    yield streams
+def _readers(deployment: Deployment) -> list[Check]:
+    with ThreadPoolExecutor() as pool:
+        streaming, plan = pool.submit(_streaming, deployment), pool.submit(_plan, deployment)
+        system, functions = pool.submit(_system, deployment), pool.submit(_functions, deployment)
+    return [*streaming.result()[:1], system.result(), functions.result(), *streaming.result()[1:], *plan.result()]
+
+
+def _system(deployment: Deployment) -> Check:
     try:
         deployment.client.query_value("_system/cli/tables", {"paginationOpts": {"numItems": 1.0, "cursor": None}})
-        yield Check("ok", "read: system queries (nothing needs to be deployed)")
     except Refused as error:
         if not only_this_refused(error):
             raise
-        yield Check("--", f"read: system queries refused: {error.message}")
+        return Check("--", f"read: system queries refused: {error.message}")
+    return Check("ok", "read: system queries (nothing needs to be deployed)")
+
+
+def _functions(deployment: Deployment) -> Check:
     if deployment.has_functions:
-        yield Check("ok", "read: functions (convexMsgs is deployed)")
-    else:
-        yield Check("--", "read: functions not deployed; not needed for reading (to add them: convex-msgs init)")
-    if streams.verdict == "ok":
-        yield _retention(deployment)
+        return Check("ok", "read: functions (convexMsgs is deployed)")
+    return Check("--", "read: functions not deployed; not needed for reading (to add them: convex-msgs init)")
+
+
+def _plan(deployment: Deployment) -> list[Check]:
     if not deployment.identity.cloud:
-        return
+        return []
     if deployment.may_stream:
-        yield Check("ok", "plan: streaming export included; reading is not capped")
-    else:
-        yield Check("--", "plan: no streaming export; reading more than 200 MB needs --max-read")
+        return [Check("ok", "plan: streaming export included; reading is not capped")]
+    return [Check("--", "plan: no streaming export; reading more than 200 MB needs --max-read")]
 
 
-def _streaming(deployment: Deployment) -> Check:
+def _streaming(deployment: Deployment) -> list[Check]:
     try:
         deployment.stream.check()
     except Refused as error:
         if not (isinstance(error, NoStreaming) or only_this_refused(error)):
             raise
         needed = "".join(f"; needed: {text}" for label, text in error.hint_lines if label == "needed")
-        return Check("--", f"read: no streaming: {error.message.rstrip('.')}{needed}")
-    return Check("ok", "read: streaming (edits and deletions seen, one moment)")
+        return [Check("--", f"read: no streaming: {error.message.rstrip('.')}{needed}")]
+    return [Check("ok", "read: streaming (edits and deletions seen, one moment)"), _retention(deployment)]
 
 
 def _retention(deployment: Deployment) -> Check:
-    """Say for how long a saved position stays good, which sets how often to sync."""
+    """Check for how long a cursor stays valid, which decides how often to sync."""
     days = deployment.stream.kept_days()
     setting = "" if deployment.identity.cloud else " (DOCUMENT_RETENTION_DELAY)"
     if days is None:
-        text = f"how long changes are kept here is not told{setting}"
+        text = f"this backend does not tell how long it keeps changes{setting}"
         return Check("--", f"{text}: sync at least daily, else a full pass may follow")
     if days >= _COMFORTABLE_DAYS:
         return Check("ok", f"changes are kept at least {days} days here{setting}")

@@ -1,4 +1,4 @@
-"""``init``: one new file of functions in a Convex project; everything else is only said."""
+"""``init``: writes one new file of functions into a Convex project, and prints the schema lines."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _WRITING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class InitReport:
-    """What ``init`` did; the object that ``--json`` prints."""
+    """Outcome; the object that ``--json`` prints."""
 
     path: str
     written: bool
-    """False if the file was already there as it should be."""
+    """False if the same file existed already."""
     schema: str
-    """The lines that belong into the schema, where they are not there yet. They are never written."""
+    """Lines to add to the schema if it lacks them. They are never written."""
 
 
 def init(project: str | Path = ".", *, read_only: bool = False, names: Names | None = None) -> InitReport:
@@ -46,7 +46,7 @@ def init(project: str | Path = ".", *, read_only: bool = False, names: Names | N
 
     Raises:
         UsageError: there is no Convex project, or its functions lie outside it.
-        OutputError: a file of that name is there that this tool did not write, or it cannot be written.
+        OutputError: a file of that name exists that this tool did not write, or it cannot be written.
     """
     folder = _functions_folder(Path(project))
     path = folder / _FILE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -30,17 +30,31 @@ class Estimate:
         return f"about {_rounded(self.rows):,} rows, {size(self.bytes)}"
 
 
-def read_cap(source: Source, asked: int | None) -> int | None:
-    """Return how many bytes may be read: what was asked, else 200 MB on a cloud plan without streaming."""
-    if asked is not None:
-        return asked
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """Limit of the bytes to read."""
+
+    bytes: int
+    lifted: Callable[[], bool] = _never
+    """Returns whether it does not apply after all; called only before the limit would stop a read."""
+
+
+def read_cap(source: Source, given: int | None) -> Cap | None:
+    """Return the limit of bytes to read: the given one, else 200 MB on a cloud plan without streaming."""
+    if given is not None:
+        return Cap(given)
     if not source.live:
         return None
     from sync_tool.deployment.deployment import Deployment
 
     deployment = source.capability(Deployment)
-    capped = deployment is not None and deployment.identity.cloud and not deployment.may_stream
-    return _FREE_READ if capped else None
+    if deployment is None or not deployment.identity.cloud:
+        return None
+    return Cap(_FREE_READ, lambda: deployment.may_stream)
 
 
 def estimate_all(source: Source) -> Estimate | None:
@@ -64,11 +78,11 @@ class Meter:
         UsageError: the estimate is more than the cap.
     """
 
-    def __init__(self, cap: int | None, estimate: Estimate | None) -> None:
+    def __init__(self, cap: Cap | None, estimate: Estimate | None) -> None:
         self._cap = cap
         self._read = 0
-        if cap is not None and estimate is not None and estimate.bytes > cap:
-            raise _too_much(estimate.bytes, cap, "nothing was read but one page.")
+        if estimate is not None:
+            self._check(estimate.bytes, "nothing was read but one page.")
 
     def watch(self, pages: Iterator[Page]) -> Iterator[Page]:
         """Pass pages on until they are more than the cap.
@@ -78,9 +92,16 @@ class Meter:
         """
         for page in pages:
             self._read += page.bytes
-            if self._cap is not None and self._read > self._cap:
-                raise _too_much(self._read, self._cap, f"stopped after {size(self._read)}.")
+            self._check(self._read, f"stopped after {size(self._read)}.")
             yield page
+
+    def _check(self, read: int, done: str) -> None:
+        if self._cap is None or read <= self._cap.bytes:
+            return
+        if self._cap.lifted():
+            self._cap = None
+            return
+        raise _too_much(read, self._cap.bytes, done)
 
 
 def _too_much(count: int, cap: int, done: str) -> UsageError:

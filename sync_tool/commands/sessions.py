@@ -1,4 +1,4 @@
-"""``sessions``: which sessions there are."""
+"""``sessions``: lists sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``tail``: follows a session live."""
+"""``tail``: follows one session live."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def tail(
 ) -> Iterator[Row]:
     """Yield the messages of a session as they come, each once, in the order in which they become visible.
 
-    Never ends by itself. Survives a restart of the deployment.
+    Does not end by itself, and reconnects after a restart of the deployment.
 
     Args:
         place: a deployment that has `convexMsgs.ts`: its address, or what `connect` returned.
         session: its id.
-        last: begin with so many of those that are there already.
-        wait: the session need not exist yet.
+        last: existing messages to begin with.
+        wait: the session does not need to exist yet.
         silence: seconds without a message after which key and functions are checked over HTTP.
-        progress: who is told when the deployment cannot be reached, or the live connection fails.
+        progress: receives notes on an unreachable deployment or a failed live connection.
 
     Raises:
         UsageError: no such session.
         NotSupported: no deployment.
-        Refused: the functions are not deployed, or the key was refused, also later on.
+        Refused: the functions are not deployed, or the key is refused, at the start or later.
         Unreachable: no answer at the start.
     """
     if last < 0 or silence <= 0:

@@ -16,9 +16,8 @@ from sync_tool.encoding.canonical import loads
 from sync_tool.encoding.values import encode
 from sync_tool.errors import FunctionFailed, Refused, Unreachable
 
-# A call of a function as it travels over HTTP, and what its answer means. Wire shapes: get-convex/convex-backend,
-# ``crates/local_backend/src/public_api.rs``. A function that fails answers HTTP 200 with ``status: "error"``; npm
-# clients also know 560.
+# Wire format of calls: get-convex/convex-backend, ``crates/local_backend/src/public_api.rs``. A function that fails
+# answers HTTP 200 with ``status: "error"``; npm clients also know 560.
 
 _FORMAT = "convex_encoded_json"
 
@@ -33,46 +32,42 @@ class Call:
     args: dict[str, Any]
     """Convex values (see `sync_tool.encoding.values`)."""
     encoded: bool = False
-    """True if `args` are ``convex_encoded_json`` already; they may then hold ``msgspec.Raw``."""
+    """True if `args` are ``convex_encoded_json``; they may then hold ``msgspec.Raw``."""
 
     @property
     def endpoint(self) -> str:
-        """The path that it is posted to."""
+        """Path of the request."""
         return f"/api/{self.kind}"
 
     @property
     def body(self) -> bytes:
-        """The JSON that is posted."""
+        """JSON of the request."""
         args = self.args if self.encoded else encode(self.args)
         return msgspec.json.encode({"path": self.path, "args": args, "format": _FORMAT})
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a function returned."""
+    """Result of a function."""
 
     json: msgspec.Raw
     """Its value as ``convex_encoded_json``."""
     url: str
-    """Who said so, for messages."""
+    """URL of the deployment, for messages."""
     unsure: bool = False
-    """True if an earlier attempt of the same call may have been done too."""
+    """True if an earlier attempt of the same call may have been executed."""
 
     def read(self, decoder: msgspec.json.Decoder[T]) -> T:
         """Decode the value's JSON.
 
         Raises:
-            Unreachable: it is not what a deployment sends.
+            Unreachable: it has another form.
         """
         return decoded(self.json, decoder, self.url)
 
     @property
     def value(self) -> Any:
-        """The value as a Convex value.
-
-        Raises:
-            Unreachable: it is not what a deployment sends.
-        """
+        """The value as a Convex value; raises `Unreachable` if it is none."""
         return _value(self.json, self.url)
 
 
@@ -87,12 +82,12 @@ _envelope = msgspec.json.Decoder(_Envelope)
 
 
 def result_of(answer: Answer, url: str) -> Result:
-    """Return what the function returned.
+    """Return the result of a call.
 
     Raises:
         FunctionFailed: the function ran and failed, or there is no such function.
         Refused: the deployment refused the call.
-        Unreachable: that is not how a deployment answers.
+        Unreachable: it is no answer of a deployment.
     """
     if answer.status not in (200, 560):
         raise refusal(answer, url)
@@ -107,7 +102,7 @@ def decoded(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T], url: st
     """Decode JSON of a deployment.
 
     Raises:
-        Unreachable: it is none, or of another shape.
+        Unreachable: it is not JSON, or has another form.
     """
     try:
         return decoder.decode(body)
@@ -116,7 +111,7 @@ def decoded(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T], url: st
 
 
 def refusal(answer: Answer, url: str) -> Refused:
-    """Return the error of an answer with a status that is no success."""
+    """Return the error of an answer without success."""
     words = f"{answer.code}: {answer.message}" if answer.code else f"HTTP {answer.status}"
     hint = [("check", f"is {url} really a Convex deployment?")] if answer.status == 404 else []
     return Refused(f"the deployment refused the request: {words}", code=answer.code, hint=hint)
@@ -135,7 +130,7 @@ def _strange(body: bytes | msgspec.Raw, url: str) -> Unreachable:
 
 
 def _first_line(message: str, data: Any) -> str:
-    """Return what the function said, without request id and stack; ConvexError data speaks for itself."""
+    """Return the message in the data of a ConvexError, else the first line without request id and stack."""
     words = data.get("message") if isinstance(data, dict) else None
     if isinstance(words, str):
         return words
@@ -152,7 +147,7 @@ _json = msgspec.json.Decoder()
 
 
 class Client:
-    """Calls queries and mutations with the right to call internal ones."""
+    """Calls queries and mutations, internal ones too, and the endpoints of a deployment."""
 
     def __init__(self, url: str, key: str, patience: Patience | None = None) -> None:
         self.http = Http(url, f"Convex {key}", patience)
@@ -166,8 +161,8 @@ class Client:
         """Call a function.
 
         Args:
-            call: which, and with what.
-            once: True if doing it twice would do harm: then it is repeated only if it certainly was not done.
+            call: function and arguments.
+            once: True if a repetition would do harm; then it is repeated only if it certainly was not executed.
 
         Raises:
             FunctionFailed: the function ran and failed, or there is no such function.
@@ -201,36 +196,36 @@ class Client:
         Args:
             path: such as ``convexMsgs:erase``.
             args: Convex values.
-            repeatable: True if a second call does no harm; else it is repeated only if it certainly did not commit.
+            repeatable: True if a second call does no harm; else as `once` of `call`.
         """
         return self.call(Call("mutation", path, args), once=not repeatable).value
 
     def post(self, path: str, body: dict[str, Any], *, writes: bool = False) -> Any:
-        """POST to an endpoint that is no function, and return the JSON that it answers.
+        """POST to an endpoint that is no function, and return the JSON of the answer.
 
         Args:
             path: such as ``/api/import/start_upload``.
             body: JSON.
-            writes: True if a repetition would do it twice.
+            writes: True if a repetition would write twice.
 
         Raises:
-            Refused: the deployment said no.
-            Unreachable: no usable answer; with `writes` it is open whether it was done.
+            Refused: the deployment refused.
+            Unreachable: no usable answer; a write may or may not be done.
         """
         return self._json_of(self.http.post(path, msgspec.json.encode(body), writes=writes))
 
     def post_bytes(self, path: str, data: bytes) -> Any:
-        """The same with bytes, and never done twice."""
+        """POST bytes as a write."""
         return self._json_of(self.http.post(path, data, writes=True, media_type="application/octet-stream"))
 
-    def tell(self, path: str, body: dict[str, Any]) -> None:
-        """POST what may be said twice and is answered with nothing.
+    def post_empty(self, path: str, body: dict[str, Any]) -> None:
+        """POST a request that is safe to repeat and has an empty answer.
 
         Raises:
-            Refused: the deployment said no.
+            Refused: the deployment refused.
             Unreachable: no usable answer.
         """
-        answer = self.http.tell(path, msgspec.json.encode(body))
+        answer = self.http.post_empty(path, msgspec.json.encode(body))
         if answer.status != 200:
             raise refusal(answer, self.url)
 
@@ -240,7 +235,7 @@ class Client:
         return decoded(answer.body, _json, self.url)
 
     def get(self, path: str, *, text: bool = False) -> Any:
-        """GET a resource, JSON or plain `text`; None where the deployment does not know the path."""
+        """GET a resource, JSON or plain `text`; None if the deployment does not know the path."""
         answer = self.http.get(path, text=text)
         if answer.status == 404:
             return None
@@ -255,13 +250,11 @@ class Client:
         self.http.close()
 
 
-# What stays the same about a deployment whatever its address, and its clock.
-
 _NS_A_MS = 1_000_000
 
 
 def instance_name(client: Client, otherwise: str) -> str:
-    """Return the name a deployment was given when it was made; `otherwise` where it does not say.
+    """Return the instance name of a deployment; `otherwise` if it does not return one.
 
     Source: get-convex/convex-backend, ``crates/local_backend/src/router.rs`` (``GET /instance_name``).
     """
@@ -270,7 +263,7 @@ def instance_name(client: Client, otherwise: str) -> str:
 
 
 def newest_moment(client: Client) -> float:
-    """Return the deployment's newest readable moment, ms since 1970: all that was committed before can be read.
+    """Return the time, ms since 1970, up to which all commits are readable.
 
     Source: ``crates/local_backend/src/public_api.rs`` (``POST /api/query_ts``): base64 of 8 bytes, little-endian, ns.
 
@@ -281,5 +274,5 @@ def newest_moment(client: Client) -> float:
     try:
         data = base64.b64decode(answer["ts"], validate=True)
     except (KeyError, TypeError, binascii.Error):
-        raise Unreachable(f"{client.url} does not say its time as a Convex deployment does.") from None
+        raise Unreachable(f"the time of {client.url} is not in the form of a Convex deployment.") from None
     return int.from_bytes(data, "little") / _NS_A_MS

@@ -29,12 +29,10 @@ from sync_tool.rows.model import Names, Page, Position, Selection, SessionInfo
 from sync_tool.rows.ports import Source
 from sync_tool.rows.selection import session_filter, sessions_of
 
-# Who a deployment is: its URL, type and name, and what its plan allows.
-
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What ``deployment_info`` and the key say."""
+    """Type and name of a deployment, from ``deployment_info`` and the key."""
 
     type: str
     """``prod``, ``dev``, ``preview``, ``custom`` or ``self-hosted``."""
@@ -43,7 +41,7 @@ class Identity:
 
     @property
     def title(self) -> str:
-        """How a person calls it, such as ``prod tall-forest-123``."""
+        """A name for people, such as ``prod tall-forest-123``."""
         return f"{self.type} {self.name}"
 
     @property
@@ -53,27 +51,27 @@ class Identity:
 
 
 def find_url(target: Target, patience: Patience) -> str:
-    """Return the deployment's URL; where only the key is known, ask Convex as the official CLI does.
+    """Return the deployment's URL; if only the key is known, ask Convex as the official CLI does.
 
-    A custom domain or a region cannot be told from the key. Without an answer the common form is used.
+    The key contains neither a custom domain nor a region. Without an answer the common form is used.
     """
     if target.url:
         return target.url
-    asked = Http(target.provisioning_host, f"Bearer {target.key.secret}", Patience(patience.connect, 10.0, 1))
+    http = Http(target.provisioning_host, f"Bearer {target.key.secret}", Patience(patience.connect, 10.0, 1))
     try:
-        answer = asked.post("/api/deployment/url_for_key", json.dumps({"deployKey": target.key.secret}).encode())
+        answer = http.post("/api/deployment/url_for_key", json.dumps({"deployKey": target.key.secret}).encode())
         url = json.loads(answer.body)
         if answer.status == 200 and isinstance(url, str):
             return clean_url(url)
     except (ConvexMsgsError, ValueError, RecursionError):
         pass
     finally:
-        asked.close()
+        http.close()
     return f"https://{target.key.name}.convex.cloud"
 
 
 def identify(client: Client, key: Key) -> Identity:
-    """Ask the deployment who it is; this is also the first use of the key.
+    """Return the identity of a deployment; this is also the first use of the key.
 
     Raises:
         Refused: the key is wrong.
@@ -95,7 +93,7 @@ def identify(client: Client, key: Key) -> Identity:
 
 
 def _refuse_other_instance(client: Client, key: Key) -> None:
-    """Explain a refused key where the deployment says that it goes by another name."""
+    """Explain a refused key if the deployment has another name."""
     try:
         name = client.get("/instance_name", text=True)
     except ConvexMsgsError:
@@ -108,7 +106,7 @@ def _refuse_other_instance(client: Client, key: Key) -> None:
 
 
 def may_stream(client: Client) -> bool:
-    """Tell whether the deployment's plan includes streaming export (Pro; always on self-hosted)."""
+    """Return whether the deployment's plan includes streaming export (Pro; always on self-hosted)."""
     try:
         answer = client.http.get("/api/test_streaming_export_connection")
     except ConvexMsgsError:

@@ -108,7 +108,7 @@ class FunctionsReader:
         return cut(where, [point for n, point in enumerate(points) if n == 0 or point.key() != points[n - 1].key()])
 
     def neighbours(self, session: str) -> list[str]:
-        """Return ids of sessions near `session` in the index, and of the first ones of all."""
+        """Return ids of sessions near `session` in the index, and of the first sessions."""
         near: list[str] = []
         for after in ({}, {"after": session[: len(session) // 2]}):
             answer = self._client.query(
@@ -151,7 +151,7 @@ class FunctionsReader:
 
 
 def _bounds(where: KeyRange) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Return the exclusive lower and upper position of a range."""
+    """Return the lower and the upper position of a range, both exclusive."""
     if where.session is not None:
         low = None if where.after is None else _position(where.session, where.after)
         high = None if where.before is None else _position(where.session, where.before)

@@ -258,7 +258,7 @@ class Http:
         """
         return self._request("POST", path, body, read_again, into=into)
 
-    def tell(self, path: str, body: bytes) -> Answer:
+    def post_empty(self, path: str, body: bytes) -> Answer:
         """POST JSON that is safe to repeat; the answer may be empty."""
         return self._request("POST", path, body, status_again)
 

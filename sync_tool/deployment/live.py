@@ -1,8 +1,8 @@
-"""A session as it grows: each message once, in the order in which it became visible.
+"""New messages of a session, each once, in the order in which they become visible.
 
-What is subscribed to is the few newest rows. A row among them that was not there before is new, wherever it
-stands: creation order is not the order in which transactions commit. Where half of them are new, there may be more
-behind them, which are read by key. So only a row that becomes visible ten rows too late is missed.
+The subscription returns the few newest rows. A row that was not among them before is new, at any place: transactions
+do not commit in creation order. If half of the rows are new, older new rows may exist, which are read by key. So only
+a row that becomes visible ten rows too late is missed.
 """
 
 from __future__ import annotations
@@ -27,20 +27,19 @@ from sync_tool.rows.model import Names, Position, Row
 from sync_tool.rows.ports import Progress
 from sync_tool.rows.reading import RowReader
 
-# The result of one query as it changes: the official client's subscription, kept from hanging in silence. The client
-# has no timeout, tries again for ever without a word, and cannot receive more than 16 MiB. It runs in a process of
-# its own (`sync_tool.deployment.subscriber`), and whoever waits here decides how long.
+# The official client has no timeout, retries forever without a message, and cannot receive more than 16 MiB. So it runs
+# in a process of its own (`sync_tool.deployment.subscriber`), and the caller decides how long to wait.
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The query failed, or the client gave up; nothing more will come."""
+    """The query failed, or the client gave up; no result follows."""
 
     why: str
 
 
 class Subscription:
-    """One subscription. The newest result only is kept: those that nobody took in time are passed over.
+    """Subscription to the result of one query. Only the newest result is kept; older ones are skipped.
 
     Args:
         url: of the deployment.
@@ -60,16 +59,16 @@ class Subscription:
             start_new_session=True,  # Ctrl-C is for us; we end it
             text=True,
         )
-        asked = {"url": url, "key": key, "path": path, "args": encode(args)}
-        self._send(json.dumps(asked) + "\n")
+        request = {"url": url, "key": key, "path": path, "args": encode(args)}
+        self._send(json.dumps(request) + "\n")
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
     def next(self, seconds: float) -> Any:
-        """Wait for a result that was not taken yet.
+        """Wait for the next result.
 
         Returns:
-            Its ``convex_encoded_json``; `Failed` if there will be none; None if that many seconds brought none.
+            ``convex_encoded_json``; `Failed` if no result follows; None after that many seconds without one.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._newest is not None, seconds)
@@ -77,7 +76,7 @@ class Subscription:
             return newest
 
     def close(self) -> None:
-        """End the subscription; does not wait for the deployment."""
+        """End the subscription, without waiting for the deployment."""
         self._process.kill()
         self._process.wait()
         self._thread.join()
@@ -103,16 +102,16 @@ class Subscription:
             self._changed.notify()
 
 
+# Rows of the subscription; each new message sends all of them.
 WINDOW: Final = 20
-"""Rows that are subscribed to; each new message sends all of them."""
 
 
 class Follower:
     """Follows one session.
 
     Args:
-        client: of a deployment that has our functions.
-        key: the key that the client uses, for the subscription.
+        client: of a deployment with ``convexMsgs``.
+        key: for the subscription.
         names: how table, index and fields are called.
         session: its id.
     """
@@ -121,37 +120,37 @@ class Follower:
         self._client = client
         self._key = key
         self._session = session
-        self._door = FunctionsReader(client, names, WINDOW)
+        self._rows_reader = FunctionsReader(client, names, WINDOW)
         self._reader = RowReader(names)
         self._args: dict[str, Any] = {
             "table": names.table, "index": names.index, "sessionField": names.session_field,
             "sessionId": session, "order": "desc", "limit": float(WINDOW),
         }  # fmt: skip
         self._seen: set[str] = set()
-        """Ids of the rows in the window that was looked at last."""
+        """Ids of the rows in the last window."""
         self._floor: Position | None = None
-        """Rows up to here are old, seen or not; None if nothing is."""
+        """Rows up to here are old, seen or not; None if no row is."""
 
     def begin(self, last: int) -> list[Row]:
-        """Return the `last` newest rows, oldest first; only what comes after this call is new."""
-        pages = self._door.pages(KeyRange(session=self._session, newest_first=True))
+        """Return the `last` newest rows, oldest first; all later rows are new."""
+        pages = self._rows_reader.pages(KeyRange(session=self._session, newest_first=True))
         newest = list(islice((row for page in pages for row in page.rows), max(last, WINDOW)))
         self._remember(newest[:WINDOW], complete=len(newest) < WINDOW)
         return newest[:last][::-1]
 
     def follow(self, silence: float, progress: Progress) -> Iterator[Row]:
-        """Yield new rows for as long as somebody wants them.
+        """Yield new rows without end.
 
-        After `silence` seconds without a word the same query is made over HTTP. That shows whether key and functions
-        are still good, and whether the live connection withholds something.
+        After `silence` seconds without a result the same query is sent over HTTP. That shows whether key and functions
+        are still valid, and whether the live connection misses rows.
 
         Raises:
-            Refused: the deployment refuses the key, or the functions are gone.
+            Refused: the deployment refuses the key, or the functions no longer exist.
         """
         while True:
             with closing(self._subscription()) as subscription:
                 yield from self._until_broken(subscription, silence, progress)
-            progress.note("the live connection does not deliver what is there; making a new one.")
+            progress.note("the live connection misses messages; opening a new one.")
 
     def _until_broken(self, subscription: Subscription, silence: float, progress: Progress) -> Iterator[Row]:
         broken = False
@@ -172,14 +171,14 @@ class Follower:
             yield from missed
             if broken or missed:
                 return
-            progress.detail(f"nothing new for {silence:.0f} s; key and functions are still good.")
+            progress.detail(f"nothing new for {silence:.0f} s; key and functions are still valid.")
 
     def _new(self, newest_first: list[Row], complete: bool) -> Iterator[Row]:
-        """Yield what is new in the window, and what may have passed between it and the one before."""
+        """Yield the new rows of a window, and those between it and the window before."""
         rows = newest_first[::-1]
         if sum(map(self._is_new, rows)) >= WINDOW // 2 and not complete:
             gap = KeyRange(session=self._session, resume=self._floor, until=rows[0].position)
-            for page in self._door.pages(gap):
+            for page in self._rows_reader.pages(gap):
                 yield from filter(self._is_new, page.rows)
         yield from filter(self._is_new, rows)
         self._remember(newest_first, complete)
@@ -192,7 +191,7 @@ class Follower:
         if not newest_first:
             return
         oldest = newest_first[-1].position
-        if not complete:  # what rises into the window when rows are erased is not new
+        if not complete:  # erased rows let older ones rise into the window
             self._floor = max(oldest, self._floor or oldest, key=Position.key)
 
     def _rows(self, documents: list[Any]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Which rows one read asks for, and how a selection becomes such reads."""
+"""Ranges of an index, and the ranges of a selection."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sync_tool.rows.model import Position, Selection
 _GLOB_LETTERS: Final = "*?["
 
 
+# Sorts before every creation time; those are above 0.
 BEFORE_ALL_TIMES: Final = -1.0
-"""Sorts before every creation time; those are above 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,11 @@ class KeyRange:
     first: str | None = None
     stop: str | None = None
     resume: Position | None = None
-    """Only rows that stand after this position."""
+    """Only rows after this position."""
     until: Position | None = None
-    """Only rows that stand before this position."""
+    """Only rows before this position."""
     newest_first: bool = False
-    """Within one session: from its end."""
+    """Within one session: in reverse order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class TimeRange:
 
 
 def key_ranges(selection: Selection) -> list[KeyRange]:
-    """Return the reads, in session order, that together hold everything selected by session id."""
+    """Return the ranges, in session order, that hold everything selected by session id."""
     if selection.sessions:
         ids = sorted(set(selection.sessions), key=sort_key)
         return [KeyRange(session=session, after=selection.after, before=selection.before) for session in ids]
@@ -73,7 +73,7 @@ def _after_prefix(prefix: str) -> str | None:
     """
     for position in range(len(prefix) - 1, -1, -1):
         following = ord(prefix[position]) + 1
-        if following == 0xD800:  # surrogates are no characters
+        if following == 0xD800:  # surrogates are not characters
             following = 0xE000
         if following <= 0x10FFFF:
             return prefix[:position] + chr(following)
@@ -81,12 +81,12 @@ def _after_prefix(prefix: str) -> str | None:
 
 
 def cut(where: KeyRange, points: Iterable[Position]) -> list[KeyRange]:
-    """Cut a range of sessions at positions that are in order; those that do not lie inside it are passed over."""
-    pieces = []
+    """Split a range of sessions at sorted positions; those outside the range are skipped."""
+    chunks = []
     for point in [point for point in points if _inside(point, where)]:
-        pieces.append(replace(where, until=point))
+        chunks.append(replace(where, until=point))
         where = replace(where, resume=point)
-    return [*pieces, where]
+    return [*chunks, where]
 
 
 def _inside(point: Position, where: KeyRange) -> bool:
@@ -99,7 +99,7 @@ def _inside(point: Position, where: KeyRange) -> bool:
 
 
 def resumed(ranges: Iterable[KeyRange], resume: Position | None) -> list[KeyRange]:
-    """Return what is left of ranges in order when everything up to a position has been read."""
+    """Return the ranges without everything up to a position."""
     if resume is None:
         return list(ranges)
     done = sort_key(resume.session)

@@ -1,4 +1,4 @@
-"""Which deployment, and with which key: flags, environment, env files, and the key itself.
+"""Choice of the deployment and its key, from flags, environment, env files, and the key itself.
 
 The rules are those of the official CLI (``npm-packages/convex/src/cli/lib/deploymentSelection.ts``), and stricter in
 two respects: a URL that contradicts the key is refused, and a key goes only with an address from the same place.
@@ -23,8 +23,8 @@ from dotenv import dotenv_values
 from sync_tool.deployment.loopback import is_loopback
 from sync_tool.errors import UsageError
 
-# What a deploy or admin key says about itself. Forms: get-convex/convex-backend, ``npm-
-# packages/docs/docs/cli/deploy-key-types.mdx`` and ``crates/common/src/types/admin_key.rs``.
+# Formats of deploy and admin keys: get-convex/convex-backend,
+# ``npm-packages/docs/docs/cli/deploy-key-types.mdx`` and ``crates/common/src/types/admin_key.rs``.
 
 _CLOUD_TYPES: Final = ("prod", "dev", "preview", "custom")
 _JWT = re.compile(r"^eyJ[\w-]+\.[\w-]+\.[\w-]*$")
@@ -45,7 +45,7 @@ class Key:
 
     @property
     def label(self) -> str:
-        """The part that may be shown: everything before the secret."""
+        """The key without its secret, for messages."""
         return f"{self.type}:{self.name}" if self.type else self.name
 
 
@@ -54,10 +54,10 @@ def parse_key(text: str, origin: str) -> Key:
 
     Args:
         text: the key, with or without white space around it.
-        origin: where it came from, for messages, such as ``CONVEX_DEPLOY_KEY``.
+        origin: its place, for messages, such as ``CONVEX_DEPLOY_KEY``.
 
     Raises:
-        UsageError: it is some other kind of token, and which.
+        UsageError: it is another kind of token; the message names it.
     """
     text = text.strip()
     placeholder = _PLACEHOLDER.match(text)
@@ -104,7 +104,7 @@ _COMMAND: Final = "--key-command"
 _IMPLICIT: Final = (_ENVIRONMENT, ".env.local", ".env")
 _log = logging.getLogger(__name__)
 _USERS_OWN: Final = (_ENVIRONMENT, _ARGUMENT, _COMMAND)
-"""Places that only the user fills; every other place is a file, which may have come with a folder."""
+"""Places that only the user fills; every other place is a file, perhaps of a cloned folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +116,10 @@ class Target:
     """Base URL without a trailing slash; None if only the key says where (ask `provisioning_host`)."""
     provisioning_host: str = "https://api.convex.dev"
     origin: str = field(default="", compare=False)
-    """Where the key was found, unless the user named the place: an env file, an argument, a command."""
+    """Place of the key, unless the user named it: an env file, an argument, a command."""
 
     def announce(self) -> None:
-        """Log where a key goes that nobody named on the command line; before the first request that carries it."""
+        """Log the destination of a key that was not named on the command line, before the first request with it."""
         if self.origin:
             _log.info("the key from %s goes to %s", self.origin, self.url or f"Convex, for {self.key.label}")
 
@@ -145,7 +145,7 @@ class Settings:
     """Variables of the environment and of env files, by the place where they were found."""
 
     places: Mapping[str, Mapping[str, str]] = field(repr=False)
-    """Place after place, the first that has a variable wins; without empty variables."""
+    """Variables by place, without empty ones; the first place that has a variable wins."""
     looked_in: tuple[str, ...] = ()
     directory: Path = field(default_factory=Path.cwd)
 
@@ -196,7 +196,7 @@ def load_settings(env_file: str | Path | None = None, directory: Path | None = N
 
 
 def find_target(settings: Settings, url: str | None = None, key_command: str | None = None) -> Target:
-    """Decide which deployment is meant.
+    """Choose the deployment.
 
     Args:
         settings: the variables, from `load_settings`.
@@ -243,7 +243,7 @@ def _find_key(settings: Settings, key_command: str | None) -> Variable | None:
 
 
 def _find_url(settings: Settings, key: Variable) -> str:
-    """Return the URL of a self-hosted or local deployment, whose key does not say where it is."""
+    """Return the URL of a self-hosted or local deployment, whose key does not contain it."""
     own = settings.find(_URL_VARIABLES, _beside(key))
     if own is None:
         other = settings.find(_URL_VARIABLES)
@@ -254,14 +254,14 @@ def _find_url(settings: Settings, key: Variable) -> str:
             hint=[("set", f"{_SELF_HOSTED_URL}, or give --url https://…")],
         )
     url = clean_url(own.value)
-    chosen = settings.find([_SELF_HOSTED_URL])  # it beats what stands in a later place
+    chosen = settings.find([_SELF_HOSTED_URL])  # it beats variables of later places
     if chosen and settings.precedes(chosen.place, own.place) and clean_url(chosen.value) != url:
         raise _from_elsewhere(key, chosen)
     return url
 
 
 def _find_provisioning_host(settings: Settings, key: Variable) -> str:
-    """Return who is asked for the address of a cloud deployment; the request carries the key."""
+    """Return the host that knows the URL of a cloud deployment; the request to it carries the key."""
     host = settings.find([_PROVISION_HOST], {_ENVIRONMENT, *_beside(key)})
     if host is None:
         other = settings.find([_PROVISION_HOST])
@@ -339,7 +339,7 @@ def _refuse_contradiction(key: Key, url: str, origin: str) -> None:
 
 
 def _local_deployment(settings: Settings) -> Target | None:
-    """Return the deployment that `npx convex dev` runs on this machine, if that is the one selected."""
+    """Return the deployment that `npx convex dev` runs on this machine, if it is selected."""
     deployment = settings.find(["CONVEX_DEPLOYMENT"])
     selected = deployment.value if deployment else ""
     kind, _, name = selected.partition("#")[0].strip().partition(":")

@@ -1,4 +1,4 @@
-"""The door `snapshot`: whole tables with ids and times, through the deployment's own snapshot import.
+"""Writer of whole tables with ids and times, through the deployment's snapshot import.
 
 Endpoints, states and their meaning: get-convex/convex-backend, ``crates/local_backend/src/snapshot_import.rs``,
 ``crates/model/src/snapshot_imports``, ``npm-packages/convex/src/cli/lib/convexImport.ts``.
@@ -25,18 +25,18 @@ COMPLETED: Final = "completed"
 FAILED: Final = "failed"
 
 _STATUS: Final = "_system/cli/queryImport"
+# Smallest part that S3 accepts, where the cloud keeps uploads.
 _PART_BYTES: Final = 5 << 20
-"""S3, where the cloud keeps uploads, takes no smaller part but the last."""
 _MOST_PARTS: Final = 9_999
 _UPLOADS: Final = 4
-_TIMES_SAID: Final = 4
+_ATTEMPTS: Final = 4
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class TablePlan:
-    """What an import will do to one table, as the deployment counted it."""
+    """Effect of an import on one table, as the deployment counted it."""
 
     table: str
     rows: int
@@ -46,19 +46,19 @@ class TablePlan:
 
 @dataclass(frozen=True, slots=True)
 class ImportStatus:
-    """How far an import is."""
+    """State of an import."""
 
     id: str
     state: str
     """``uploaded``, ``waiting_for_confirmation``, ``in_progress``, ``completed`` or ``failed``."""
     error: str
-    """Why it failed, in the deployment's words."""
+    """Message of the deployment, if it failed."""
     rows: int
-    """Rows written, where it is completed."""
+    """Rows written, if it is completed."""
     created: float
     """Milliseconds since 1970."""
     tables: tuple[TablePlan, ...]
-    """Known once the upload was parsed."""
+    """Empty until the upload is parsed."""
 
     @property
     def under_way(self) -> bool:
@@ -71,7 +71,7 @@ class SnapshotWriter:
 
     Args:
         client: of the deployment.
-        note: who is told that an upload begins again.
+        note: receives a line when an upload restarts.
     """
 
     def __init__(self, client: Client, note: Callable[[str], None]) -> None:
@@ -79,15 +79,14 @@ class SnapshotWriter:
         self._note = note
 
     def upload(self, file: BinaryIO, size: int, mode: Mode) -> str:
-        """Send a zip and return the id of the import that it is now; nothing changes before `performed`.
+        """Send a zip and return the id of its import; nothing changes before `performed`.
 
-        The parts go one after the other. Where it is open whether one arrived, all are sent again under a
-        new token: a deployment that keeps uploads on its own disk appends whatever comes, so a part sent twice
-        would be there twice.
+        The parts are sent one after the other. If one may or may not have arrived, all are sent again under a new
+        token: a deployment that keeps uploads on its own disk would append a repeated part.
 
         Raises:
-            Refused: the deployment said no.
-            Unreachable: no usable answer, also to the last attempt.
+            Refused: the deployment refused.
+            Unreachable: no usable answer after retries.
         """
         for attempt in range(1, _UPLOADS + 1):
             try:
@@ -95,11 +94,11 @@ class SnapshotWriter:
             except Unreachable as error:
                 if attempt == _UPLOADS:
                     raise
-                self._note(f"the upload begins again: {error.message}")
+                self._note(f"restarting the upload: {error.message}")
         raise AssertionError
 
     def status(self, import_id: str) -> ImportStatus | None:
-        """Return how far an import is; None if there is none of this id."""
+        """Return the state of an import; None if the id is unknown."""
         document = self._client.query_value(_STATUS, {"importId": import_id})
         return None if document is None else _status(document)
 
@@ -108,11 +107,11 @@ class SnapshotWriter:
         return [_status(document) for document in self._client.query_value(f"{_STATUS}:list", {})]
 
     def settled(self, import_id: str) -> ImportStatus:
-        """Wait until the deployment has nothing to do for an import, and return how far that is.
+        """Wait until the deployment stops working on an import, and return its state.
 
         Raises:
             Refused: there is no such import.
-            Unreachable: no answer; the import goes on all the same.
+            Unreachable: no answer; the import continues.
         """
         pause = _FIRST_PAUSE
         while True:
@@ -125,17 +124,17 @@ class SnapshotWriter:
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
     def performed(self, import_id: str) -> ImportStatus:
-        """Let an import that waits for it begin, wait for its end, and return it.
+        """Confirm a waiting import, wait for its end, and return its state.
 
-        The answer to the request to begin is empty, also where something on the way has made it up; so it is
-        said again while the import still waits. Saying it twice does nothing more.
+        The answer to a confirmation is empty, so one of a proxy looks the same. It is repeated while the import still
+        waits; a second confirmation has no effect.
 
         Raises:
-            Refused: the deployment said no.
-            Unreachable: no answer; the import may go on all the same.
+            Refused: the deployment refused.
+            Unreachable: no answer; the import may continue.
         """
-        for _ in range(_TIMES_SAID):
-            self._client.tell("/api/perform_import", {"importId": import_id})
+        for _ in range(_ATTEMPTS):
+            self._client.post_empty("/api/perform_import", {"importId": import_id})
             status = self.settled(import_id)
             if status.state != WAITING:
                 return status
@@ -147,10 +146,10 @@ class SnapshotWriter:
         Raises:
             Unreachable: no answer, or no effect.
         """
-        for _ in range(_TIMES_SAID):
-            # Refused where it has ended, also by an earlier request whose answer was lost.
+        for _ in range(_ATTEMPTS):
+            # Refused if it has ended, also by an earlier request whose answer was lost.
             with suppress(Refused):
-                self._client.tell("/api/cancel_import", {"importId": import_id})
+                self._client.post_empty("/api/cancel_import", {"importId": import_id})
             status = self.status(import_id)
             if status is None or status.state in (COMPLETED, FAILED):
                 return status is None or status.state == FAILED

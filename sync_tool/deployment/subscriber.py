@@ -1,10 +1,10 @@
 """The official client's subscription in a process of its own: ``python -m sync_tool.deployment.subscriber``.
 
-Takes one line of JSON, ``{"url", "key", "path", "args"}``, on standard input, and answers with a line of JSON for
-each result: ``{"value": …}``, at the end ``{"failed": why}``. Ends with the process that started it.
+Reads one line of JSON, ``{"url", "key", "path", "args"}``, from standard input, and writes a line of JSON for each
+result: ``{"value": …}``, at the end ``{"failed": why}``. Ends with the process that started it.
 
-Why a process: while the client (PyPI ``convex``) connects, it holds Python's lock, so that nothing else of the
-program runs, Ctrl-C included; and it prints what functions log on standard output.
+Reason for a process: while the client (PyPI ``convex``) connects, it holds the GIL, so that nothing else of the program
+runs, Ctrl-C included; and it prints logs of functions on standard output.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _SECONDS_BETWEEN_LOOKS: Final = 2.0
 
 
 def subscribe_main() -> None:
-    """Subscribe, and pass on what comes."""
-    asked = json.loads(sys.stdin.readline())
+    """Subscribe, and write every result."""
+    request = json.loads(sys.stdin.readline())
     _end_with_parent()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)  # what the client prints is no answer
-    asyncio.run(_receive(answers, **asked))
+    os.dup2(2, 1)  # keeps logs out of the results
+    asyncio.run(_receive(answers, **request))
 
 
 async def _receive(answers: TextIO, url: str, key: str, path: str, args: Any) -> None:
@@ -38,7 +38,7 @@ async def _receive(answers: TextIO, url: str, key: str, path: str, args: Any) ->
     while True:
         following = asyncio.ensure_future(anext(subscription))
         await asyncio.wait({following})
-        error = following.exception()  # the client raises bare Exceptions, which nobody should catch
+        error = following.exception()  # the client raises bare Exceptions
         if error is not None:
             answers.write(json.dumps({"failed": str(error)}) + "\n")
             return
@@ -46,7 +46,7 @@ async def _receive(answers: TextIO, url: str, key: str, path: str, args: Any) ->
 
 
 def _end_with_parent() -> None:
-    """Look from time to time whether the parent is still there; the client lets signals through, but no threads."""
+    """Check from time to time that the parent runs; while the client connects, signals work but threads do not."""
     parent = os.getppid()
 
     def look(*_: object) -> None:

@@ -34,7 +34,7 @@ _UNDEFINED: Final = (
     "__CONVEX_PLACEHOLDER_undefined_I23atX0jcndVbFgXoQZffsih7eAqktCyFjgUuAeNBtfr3ySOljPSPSEOPFgprkdBO3zXNiGEJxmJ5ZFPc5C"
     "5qKesG80QRPvlJe8vgSxAt9feLTwxTg4PHfVwUaTEJU67FDwldWmTxp1guMPwxQ2jOuhEryTBf3mQ"
 )
-"""What these queries take for a field that is not there (``lib/values.ts``)."""
+"""Placeholder of these queries for a missing field (``lib/values.ts``)."""
 
 _NEIGHBOURS: Final = 32
 _MOST_PROBES: Final = 32
@@ -44,7 +44,7 @@ Bound = tuple[str, Value]
 
 
 class DocumentsAnswer(msgspec.Struct):
-    """What the query returns."""
+    """Result of the query."""
 
     page: list[msgspec.Raw]
     is_done: bool = msgspec.field(name="isDone")
@@ -166,9 +166,9 @@ def documents_call(
     Args:
         place: table and index.
         clauses: the range of the index.
-        cursor: where the page before ended.
-        newest_first: read from the range's end.
-        rows: at most so many.
+        cursor: of the page before.
+        newest_first: in reverse order.
+        rows: most rows of the page.
     """
     table, index = place
     expression: Clause = {
@@ -185,11 +185,11 @@ def documents_call(
 
 
 def read_documents(result: Result) -> DocumentsAnswer:
-    """Return the page that such a call returned.
+    """Return the page of a `documents_call`.
 
     Raises:
         FunctionFailed: the range was refused.
-        Unreachable: that is no page.
+        Unreachable: the result is no page.
     """
     answer = result.read(_page)
     _raise_page_error(answer)

@@ -32,7 +32,7 @@ class Connection:
     Args:
         url: base URL; without it the key or the environment says where.
         key: a deploy or admin key; without it the environment or `env_file` holds it.
-        env_file: a file of ``NAME=value`` lines that alone is looked at.
+        env_file: a file of ``NAME=value`` lines, the only place to look in.
         key_command: a shell command that prints the key.
         patience: timeouts and attempts.
 
@@ -141,11 +141,11 @@ class ConvexChatMessageHistory(BaseChatMessageHistory):
     An object is for one conversation at a time: not for several threads, nor for two operations at once.
 
     Args:
-        session_id: which session; any text.
+        session_id: id of the session; any text.
         url: base URL of the deployment; without it the key or the environment says where.
         key: a deploy or admin key; without it the environment or `env_file` holds it.
-        env_file: a file of ``NAME=value`` lines that alone is looked at.
-        connection: in the place of these three, a connection that several histories share.
+        env_file: a file of ``NAME=value`` lines, the only place to look in.
+        connection: a shared connection, instead of these three.
         names: `NameOptions`, for names other than LangChain's.
 
     Raises:
@@ -167,9 +167,7 @@ class ConvexChatMessageHistory(BaseChatMessageHistory):
         self.session_id = _checked(session_id)
         self.names = _names(names)
         if connection is not None and (url, key, env_file) != (None, None, None):
-            raise UsageError(
-                "a shared connection knows its deployment: it stands in the place of url, key and env_file."
-            )
+            raise UsageError("a shared connection has its deployment: give it instead of url, key and env_file.")
         self._own = connection is None
         self.connection = connection or Connection(url, key=key, env_file=env_file)
         self._state = State(session_id, self.names, self.connection.shared)
@@ -195,10 +193,10 @@ class ConvexChatMessageHistory(BaseChatMessageHistory):
         raise AttributeError("messages are changed with add_messages() and clear()")
 
     def iter_messages(self, last: int | None = None) -> Iterator[BaseMessage]:
-        """Yield messages, oldest first, a page at a time in memory.
+        """Yield messages, oldest first, with one page in memory.
 
         Args:
-            last: only so many, the newest ones; that many are in memory at once.
+            last: number of the newest messages to yield, which are all held in memory.
         """
         if last is None:
             row: Row | None = None
@@ -243,7 +241,7 @@ class ConvexChatMessageHistory(BaseChatMessageHistory):
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Append messages: all or none, in one transaction, and once, however often an answer is lost.
 
-        If no usable answer came at all, the same call on the same object finds out whether they were stored.
+        After `Unreachable` the same call on the same object finds out whether they are stored.
 
         Args:
             messages: at most 8,192, and 12 MiB of them.
@@ -264,9 +262,9 @@ class ConvexChatMessageHistory(BaseChatMessageHistory):
             await self._async_session.append(documents)
 
     def clear(self) -> None:
-        """Erase the session, however long it is, up to the message that is its last one now.
+        """Erase the session up to its present last message.
 
-        Each call to the deployment erases a part, oldest first: stopped in between, the newest messages are left.
+        Each call to the deployment erases a part, oldest first. An interrupted `clear` leaves the newest messages.
         """
         self._session.clear()
 
