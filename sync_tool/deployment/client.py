@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from sync_tool.deployment.answers import Answer
+from sync_tool.deployment.answers import Answer, read_again, status_again, text_again, write_again
 from sync_tool.deployment.http import Http
 from sync_tool.deployment.rates import Patience
 from sync_tool.encoding.canonical import loads
@@ -169,35 +169,18 @@ class Client:
             Refused: the key was refused.
             Unreachable: no usable answer after retries.
         """
-        return result_of(self.http.post(call.endpoint, call.body, writes=once), self.url)
+        return result_of(self.http.request(call.endpoint, call.body, write_again if once else read_again), self.url)
 
     def query(self, path: str, args: dict[str, Any], decoder: msgspec.json.Decoder[T]) -> T:
-        """Run a query and decode its result's ``convex_encoded_json`` with `decoder`.
-
-        Args:
-            path: such as ``convexMsgs:page`` or ``_system/cli/tables``.
-            args: Convex values (see `sync_tool.encoding.values`).
-            decoder: of the result alone.
-
-        Raises:
-            FunctionFailed: the function ran and failed, or there is no such function.
-            Refused: the key was refused.
-            Unreachable: no usable answer after retries.
-        """
+        """Run a query and decode its result's ``convex_encoded_json``; raises as `call`."""
         return self.call(Call("query", path, args)).read(decoder)
 
     def query_value(self, path: str, args: dict[str, Any]) -> Any:
-        """Run a query and return its result as a Convex value."""
+        """Run a query and return its result as a Convex value; raises as `call`."""
         return self.call(Call("query", path, args)).value
 
     def mutation_value(self, path: str, args: dict[str, Any], *, repeatable: bool = False) -> Any:
-        """Run a mutation and return its result as a Convex value.
-
-        Args:
-            path: such as ``convexMsgs:erase``.
-            args: Convex values.
-            repeatable: True if a second call does no harm; else as `once` of `call`.
-        """
+        """Run a mutation, `repeatable` if a second call does no harm; raises as `call`."""
         return self.call(Call("mutation", path, args), once=not repeatable).value
 
     def post(self, path: str, body: dict[str, Any], *, writes: bool = False) -> Any:
@@ -212,38 +195,30 @@ class Client:
             Refused: the deployment refused.
             Unreachable: no usable answer; a write may or may not be done.
         """
-        return self._json_of(self.http.post(path, msgspec.json.encode(body), writes=writes))
+        answer = self.http.request(path, msgspec.json.encode(body), write_again if writes else read_again)
+        return decoded(self._success(answer).body, _json, self.url)
 
     def post_bytes(self, path: str, data: bytes) -> Any:
-        """POST bytes as a write."""
-        return self._json_of(self.http.post(path, data, writes=True, media_type="application/octet-stream"))
+        """POST bytes as a write; raises as `post`."""
+        answer = self.http.request(path, data, write_again, media_type="application/octet-stream")
+        return decoded(self._success(answer).body, _json, self.url)
 
     def post_empty(self, path: str, body: dict[str, Any]) -> None:
-        """POST a request that is safe to repeat and has an empty answer.
-
-        Raises:
-            Refused: the deployment refused.
-            Unreachable: no usable answer.
-        """
-        answer = self.http.post_empty(path, msgspec.json.encode(body))
-        if answer.status != 200:
-            raise refusal(answer, self.url)
-
-    def _json_of(self, answer: Answer) -> Any:
-        if answer.status != 200:
-            raise refusal(answer, self.url)
-        return decoded(answer.body, _json, self.url)
+        """POST a request that is safe to repeat and has an empty answer; raises as `post`."""
+        self._success(self.http.request(path, msgspec.json.encode(body), status_again))
 
     def get(self, path: str, *, text: bool = False) -> Any:
         """GET a resource, JSON or plain `text`; None if the deployment does not know the path."""
-        answer = self.http.get(path, text=text)
+        answer = self.http.request(path, again=text_again if text else read_again)
         if answer.status == 404:
             return None
+        body = self._success(answer).body
+        return body.decode("utf-8", "replace").strip() if text else decoded(body, _json, self.url)
+
+    def _success(self, answer: Answer) -> Answer:
         if answer.status != 200:
             raise refusal(answer, self.url)
-        if text:
-            return answer.body.decode("utf-8", "replace").strip()
-        return decoded(answer.body, _json, self.url)
+        return answer
 
     def close(self) -> None:
         """Close all connections."""

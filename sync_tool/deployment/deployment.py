@@ -59,7 +59,7 @@ def find_url(target: Target, patience: Patience) -> str:
         return target.url
     http = Http(target.provisioning_host, f"Bearer {target.key.secret}", Patience(patience.connect, 10.0, 1))
     try:
-        answer = http.post("/api/deployment/url_for_key", json.dumps({"deployKey": target.key.secret}).encode())
+        answer = http.request("/api/deployment/url_for_key", json.dumps({"deployKey": target.key.secret}).encode())
         url = json.loads(answer.body)
         if answer.status == 200 and isinstance(url, str):
             return clean_url(url)
@@ -108,7 +108,7 @@ def _refuse_other_instance(client: Client, key: Key) -> None:
 def may_stream(client: Client) -> bool:
     """Return whether the deployment's plan includes streaming export (Pro; always on self-hosted)."""
     try:
-        answer = client.http.get("/api/test_streaming_export_connection")
+        answer = client.http.request("/api/test_streaming_export_connection")
     except ConvexMsgsError:
         return False
     return answer.status == 200 and answer.body.strip() == b"null"

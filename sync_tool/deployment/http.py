@@ -26,8 +26,6 @@ from sync_tool.deployment.answers import (
     proxy_login,
     read_again,
     read_answer,
-    status_again,
-    text_again,
     unreachable,
     wait_for,
     write_again,
@@ -225,56 +223,34 @@ class Http:
         timeout = Timeout(connect=self._patience.connect, read=self._patience.read)
         self._pool = make_pool(url, timeout, self._patience.readers)
 
-    def get(self, path: str, *, text: bool = False) -> Answer:
-        """GET `path` and return the answer, JSON or plain `text`, with retries."""
-        return self._request("GET", path, None, text_again if text else read_again)
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.clear()
 
-    def post(self, path: str, body: bytes, *, writes: bool = False, media_type: str | None = None) -> Answer:
-        """POST JSON, or bytes of another media type, and return the answer, which is JSON.
+    def request(
+        self,
+        path: str,
+        body: bytes | None = None,
+        again: Again = read_again,
+        *,
+        media_type: str | None = None,
+        into: BinaryIO | None = None,
+    ) -> Answer:
+        """POST a body, or GET without one, and return the answer.
 
         Args:
             path: such as ``/api/query``.
-            body: the JSON text.
-            writes: True for a write, which is repeated only if it certainly was not executed.
-
-        Raises:
-            Unreachable: no usable answer after all attempts.
-            Refused: the key was refused.
-        """
-        return self._request("POST", path, body, write_again if writes else read_again, media_type)
-
-    def post_into(self, path: str, body: bytes, into: BinaryIO) -> Answer:
-        """POST JSON that only reads, and write a success of any size into a file.
-
-        Args:
-            path: such as ``/api/v1/data/sync``.
-            body: the JSON text.
-            into: a file to read and write, for the body alone.
+            body: JSON, or bytes of another media type.
+            again: rule of retries; the default is for answers in JSON and requests that are safe to repeat.
+            media_type: of the body, if it is not JSON.
+            into: a file for the body of a success, which is then not held in memory.
 
         Raises:
             OutputError: no space left for the file.
             Unreachable: no usable answer after all attempts.
             Refused: the key was refused.
         """
-        return self._request("POST", path, body, read_again, into=into)
-
-    def post_empty(self, path: str, body: bytes) -> Answer:
-        """POST JSON that is safe to repeat; the answer may be empty."""
-        return self._request("POST", path, body, status_again)
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._pool.clear()
-
-    def _request(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None,
-        again: Again,
-        media_type: str | None = None,
-        into: BinaryIO | None = None,
-    ) -> Answer:
+        method = "GET" if body is None else "POST"
         headers = self._headers if media_type is None else {**self._headers, "Content-Type": media_type}
         ask = _Ask(method, path, body, headers, again, into)
         retries = Retries(self._patience, self.url)

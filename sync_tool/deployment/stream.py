@@ -281,7 +281,7 @@ class StreamReader:
             Unreachable: no usable answer after retries.
         """
         body = {"cursor": "none", "selection": self._selection}
-        answer = self._client.http.post(_PATH, msgspec.json.encode(body))  # checked last of all
+        answer = self._client.http.request(_PATH, msgspec.json.encode(body))  # checked last of all
         if answer.code != INVALID_CURSOR:
             raise self._refusal(answer)
 
@@ -310,13 +310,13 @@ class StreamReader:
     def _cursor_at(self, ts: int) -> Answer:
         """Request a cursor for a time, nanoseconds since 1970."""
         body = msgspec.json.encode({"cursor": ts, "selection": self._selection})
-        return self._client.http.post("/api/data_sync_cursor_from_deltas", body)
+        return self._client.http.request("/api/data_sync_cursor_from_deltas", body)
 
     def _page(self, cursor: str | None) -> ChangePage:
         body = {"selection": self._selection} if cursor is None else {"selection": self._selection, "cursor": cursor}
         with ExitStack() as stack:
             file = cast("BinaryIO", stack.enter_context(SpooledTemporaryFile(_IN_MEMORY)))
-            answer = self._client.http.post_into(_PATH, msgspec.json.encode(body), file)
+            answer = self._client.http.request(_PATH, msgspec.json.encode(body), into=file)
             if answer.status != 200:
                 raise self._refusal(answer)
             try:
