@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from running import ROOT, Done, Sandbox, clean_environment, convex_msgs, running_sandbox
-from sync_tool.cli.options import _ids_from
+from sync_tool.cli.options import ids_from
 from sync_tool.errors import Locked, OutputError
 from sync_tool.files.bytes import new_file
 from sync_tool.text import harmless_json
@@ -414,7 +414,7 @@ def test_an_error_while_connecting_stays_out_of_the_data(tmp_path: Path, sandbox
 def test_ids_in_a_file_are_cut_at_line_ends_only(tmp_path: Path) -> None:
     """A byte order mark and CR LF go; every other odd character belongs to the id."""
     (tmp_path / "ids").write_bytes("\ufeffa\u2028b\r\nc\x85d\x0c\n\n".encode())
-    assert _ids_from(str(tmp_path / "ids")) == ["a\u2028b", "c\x85d\x0c"]
+    assert ids_from(str(tmp_path / "ids")) == ["a\u2028b", "c\x85d\x0c"]
 
 
 def test_json_on_a_terminal_is_harmless() -> None:

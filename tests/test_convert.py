@@ -270,7 +270,7 @@ def test_the_command_merges_and_partitions(tmp_path: Path) -> None:
     assert run(tmp_path, str(SAMPLE), "-o", "a.zip", "--match", "cust-*").code == 0
     done = run(tmp_path, "a.zip", str(SAMPLE), "--partition-by", "month", "-o", "history/")
     assert "2,407 messages -> history/ (8 files, " in done.err
-    assert "649 rows stood there again, equal in _id and content, and counted once." in done.err
+    assert "649 rows repeated with equal _id and content, counted once." in done.err
     done = run(tmp_path, "history", "-o", "b.jsonl")
     assert (tmp_path / "b.jsonl").read_bytes() == SAMPLE.read_bytes()
 

@@ -17,7 +17,7 @@ from faults.plan import Plan
 from faults.proxying import running_proxy
 from importing import NOON, Target, history, lines, message, new_session, row, write
 from running import Sandbox, convex_msgs, running_sandbox
-from sync_tool.commands.import_.options_and_report import OnConflict
+from sync_tool.commands.options import OnConflict
 from sync_tool.messages.rules import LEVELS
 
 pytestmark = pytest.mark.usefixtures("own_folder")

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sync_tool.cli.help import Command
-from sync_tool.cli.options import AS_OF, PROCESSES, manners, names, output_options, selection, training
+from sync_tool.cli.options import general, names, options, output
 from sync_tool.cli.report import Shared
+from sync_tool.commands.options import ConvertOptions
 from sync_tool.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from sync_tool.commands.convert import ConvertReport
-    from sync_tool.commands.export.folder import PartitionBy
-    from sync_tool.rows.model import Names
 
 
 @click.command(
@@ -31,60 +30,32 @@ if TYPE_CHECKING:
     ),
     exits=(Exit.DAMAGED, Exit.LOCKED, Exit.PIPE_CLOSED),
 )
-@manners
+@general
 @click.argument("inputs", nargs=-1, required=True, metavar="IN…")
-@output_options
-@AS_OF
-@PROCESSES
-@selection
-@training
+@output
+@options(ConvertOptions)
 @names
 @click.pass_obj
-def command(
-    shared: Shared,
-    inputs: tuple[str, ...],
-    output: str | None,
-    kind: str | None,
-    partition_by: PartitionBy | None,
-    overwrite: bool,
-    as_of: str | None,
-    processes: int | None,
-    selection: dict[str, Any],
-    training: dict[str, Any],
-    names: Names,
-) -> None:
-    """Write messages of files into another format: one session, a selection, or all.
+def convert_command(shared: Shared, /, inputs: tuple[str, ...], output: str | None, **options: Any) -> None:
+    """Write messages of files in another format: one session, a selection, or all.
 
     IN is a JSONL, Parquet or zip file (also one of `npx convex export`), a folder that `export` wrote,
     an archive that `sync` keeps, another store (redis://…, env:NAME), or - for JSONL on standard input.
-    Several become one history in session order: rows with the same _id and content count once; with the
-    same _id and other content nothing is written. Files in no order are sorted in the temporary folder, and
-    the room that takes is said before.
+    Several inputs become one history in session order. Rows with the same _id and content count once; the same
+    _id with other content is an error, and nothing is written. Unordered files are sorted in the temporary
+    folder, and the space this needs is printed first.
     """
     from sync_tool.commands.convert import convert
     from sync_tool.commands.export.export import STDOUT
-    from sync_tool.commands.opening import open_source
 
     to_stdout = output in (None, STDOUT)
-    if to_stdout and sys.stdout.isatty() and (not selection["sessions"] or kind in ("parquet", "zip")):
+    if to_stdout and sys.stdout.isatty() and (not options["sessions"] or options["format"] in ("parquet", "zip")):
         raise UsageError("that does not belong on a terminal.", hint=[("give", "-o FILE, or -s ID for one session")])
-    opened = [click.get_current_context().with_resource(open_source(name, as_of=as_of)) for name in inputs if as_of]
-    report = convert(
-        opened or inputs,
-        output or STDOUT,
-        format=kind,
-        partition_by=partition_by,
-        overwrite=overwrite,
-        names=names,
-        progress=shared,
-        processes=processes,
-        **selection,
-        **training,
-    )
-    shared.finish(report, _said(report, None if to_stdout else output))
+    report = convert(inputs, output or STDOUT, progress=shared, **options)
+    shared.finish(report, _summary(report, None if to_stdout else output))
 
 
-def _said(report: ConvertReport, output: str | None) -> str:
+def _summary(report: ConvertReport, output: str | None) -> str:
     from sync_tool.commands.export.training import conversations_of
     from sync_tool.text import duration, plural, size
 
@@ -100,7 +71,7 @@ def _said(report: ConvertReport, output: str | None) -> str:
     if report.training is not None:
         lines = [f"{conversations_of(report.training)} -> {output or there}", *report.training.lines()]
     if report.repeated:
-        lines.append(f"{plural(report.repeated, 'row')} stood there again, equal in _id and content, and counted once.")
+        lines.append(f"{plural(report.repeated, 'row')} repeated with equal _id and content, counted once.")
     if report.rows == 0:
         lines.append("no message was selected.")
     return "\n".join(lines)

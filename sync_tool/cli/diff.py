@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from sync_tool.cli.help import Command
-from sync_tool.cli.options import AS_OF, manners, names, selection
+from sync_tool.cli.options import general, names, options
 from sync_tool.cli.report import Shared
+from sync_tool.commands.options import DiffOptions
 from sync_tool.errors import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sync_tool.commands.diff.diff import DiffReport, SessionReport
-    from sync_tool.rows.model import Names
 
 _WIDEST: Final = 60
 
@@ -30,53 +30,23 @@ _WIDEST: Final = 60
     ),
     exits=(Exit.DIFFERS, Exit.UNREACHABLE, Exit.REFUSED, Exit.DAMAGED, Exit.NO_ARCHIVE),
 )
-@manners
+@general
 @click.argument("here", metavar="A")
 @click.argument("there", metavar="B")
-@click.option(
-    "--only",
-    type=click.Choice(["only-here", "only-there", "extended", "reordered", "changed"]),
-    multiple=True,
-    help="List, and let the exit code say, only this (repeatable).",
-)
-@click.option(
-    "--by",
-    type=click.Choice(["rows", "history"]),
-    help="rows: ids and times count; history: content in order. Default: rows if both have the same ids.",
-)
-@click.option("--messages", is_flag=True, help="Under each session the first messages that differ.")
-@AS_OF
-@click.option("--there-as-of", metavar="RUN|DATE", help="The same for B.")
-@selection
+@click.option("--messages", is_flag=True, help="Under each session list the first messages that differ.")
+@options(DiffOptions)
 @names
 @click.pass_obj
-def command(
-    shared: Shared,
-    here: str,
-    there: str,
-    only: tuple[str, ...],
-    by: Any,
-    messages: bool,
-    as_of: str | None,
-    there_as_of: str | None,
-    selection: dict[str, Any],
-    names: Names,
-) -> int:
-    """Do A and B hold the same? By session, then by message.
+def diff_command(shared: Shared, /, here: str, there: str, messages: bool, **options: Any) -> int:
+    """Compare A and B by session, then by message.
 
     A and B are archives, files, folders of `export`, or deployments: @FILE (an env file), a URL, live (of
     the environment), env:NAME. Exit code 0 if they are the same, 4 if not.
     """
     from sync_tool.commands.diff.diff import diff
-    from sync_tool.commands.opening import open_source
 
     shared.watch_retries()
-    wanted: Any = tuple(name.replace("-", "_") for name in only)
-    with (
-        open_source(here, as_of=as_of, names=names) as left,
-        open_source(there, as_of=there_as_of, names=names) as right,
-    ):
-        report = diff(left, right, only=wanted, by=by, progress=shared, **selection)
+    report = diff(here, there, progress=shared, **options)
     shared.close()
     if shared.as_json:
         shared.json(report)
@@ -91,7 +61,7 @@ def command(
 def _lines(found: SessionReport, *, messages: bool) -> Iterator[str]:
     from sync_tool.text import shortened
 
-    yield f"{shortened(found.session, _WIDEST) or repr('')}  {_said(found)}"
+    yield f"{shortened(found.session, _WIDEST) or repr('')}  {_difference(found)}"
     for message in found.messages if messages else ():
         if message.here is not None:
             yield f"  - {message.n}  {message.here}"
@@ -99,7 +69,7 @@ def _lines(found: SessionReport, *, messages: bool) -> Iterator[str]:
             yield f"  + {message.n}  {message.there}"
 
 
-def _said(found: SessionReport) -> str:
+def _difference(found: SessionReport) -> str:
     from sync_tool.text import plural
 
     more = abs(found.here - found.there)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from sync_tool.cli.help import Command
-from sync_tool.cli.options import connection, manners
+from sync_tool.cli.options import Connect, connection, general
 from sync_tool.cli.report import Shared
 from sync_tool.errors import Exit
 
 if TYPE_CHECKING:
-    from sync_tool.commands.history import History
+    from sync_tool.rows.model import Names
 
 
 @click.command(
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     ),
     exits=(Exit.UNREACHABLE, Exit.REFUSED),
 )
-@manners
-@connection
+@general
+@connection()
 @click.pass_obj
-def command(shared: Shared, history: History) -> int:
-    """Look at URL, key and rights, table, index and schema, and at the ways to read.
+def doctor_command(shared: Shared, connect: Connect, names: Names) -> int:
+    """Check URL, key and rights, table, index, schema and the readers.
 
-    The key decides which deployment: it is looked for in CONVEX_DEPLOY_KEY and
-    CONVEX_SELF_HOSTED_ADMIN_KEY (with CONVEX_SELF_HOSTED_URL), in the environment, then in ./.env.local,
-    then in ./.env; with --env-file in that file alone. A key of Convex cloud names its deployment:
+    The key decides which deployment. It is taken from CONVEX_DEPLOY_KEY or
+    CONVEX_SELF_HOSTED_ADMIN_KEY (with CONVEX_SELF_HOSTED_URL), in the environment, then ./.env.local,
+    then ./.env; with --env-file from that file alone. A key of Convex cloud names its deployment:
 
     \b
     npx convex deployment token create convex-msgs --prod --save-env .env.msgs
@@ -40,7 +40,7 @@ def command(shared: Shared, history: History) -> int:
     """  # \b is click's mark for a block that keeps its lines
     from sync_tool.commands.doctor import doctor
 
-    report = doctor(history)
+    report = doctor(connect())
     if shared.as_json:
         shared.json(report)
         return report.exit_code

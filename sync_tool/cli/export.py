@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sync_tool.cli.help import Command
-from sync_tool.cli.options import AS_OF, PROCESSES, connection_when_asked, manners, output_options, selection, training
+from sync_tool.cli.options import Connect, connection, general, options, output
 from sync_tool.cli.report import Shared, is_terminal
+from sync_tool.commands.options import ExportOptions
 from sync_tool.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sync_tool.commands.export.export import ExportReport
-    from sync_tool.commands.export.folder import PartitionBy
-    from sync_tool.commands.history import History
     from sync_tool.rows.model import Names
 
 
@@ -34,41 +31,30 @@ if TYPE_CHECKING:
     ),
     exits=(Exit.UNREACHABLE, Exit.REFUSED, Exit.LOCKED, Exit.PIPE_CLOSED),
 )
-@manners
+@general
 @click.argument("address", required=False)
-@output_options
-@click.option(
-    "--max-read", metavar="SIZE", envvar="CONVEX_MSGS_MAX_READ", help="Read at most this much, such as 250MB."
-)
-@AS_OF
-@PROCESSES
-@selection
-@training
-@connection_when_asked
+@output
+@options(ExportOptions)
+@connection()
 @click.pass_obj
-def command(
+def export_command(
     shared: Shared,
+    /,
     address: str | None,
     output: str | None,
-    kind: str | None,
-    partition_by: PartitionBy | None,
-    overwrite: bool,
-    max_read: str | None,
     as_of: str | None,
-    processes: int | None,
-    selection: dict[str, Any],
-    training: dict[str, Any],
-    connect: Callable[[], History],
+    connect: Connect,
     names: Names,
+    **options: Any,
 ) -> None:
-    """Write messages into a file or a folder: one session, a selection, or all.
+    """Write messages to a file or a folder: one session, a selection, or all.
 
-    They come from the deployment that the key names, or from ADDRESS: an archive, a file, @FILE (an env file),
+    The source is the deployment that the key names, or ADDRESS: an archive, a file, @FILE (an env file),
     a URL, another store (redis://…), env:NAME.
 
-    A file appears only when it is complete; a folder keeps its finished parts, and the same command goes
-    on. Reading is page by page: writes that happen meanwhile may be in or not (`sync`, or `npx convex export`,
-    give one moment). Before a large read its size is estimated; on a cloud plan without streaming export more
+    A file appears only when it is complete. A folder keeps its finished parts, and the same command resumes.
+    Pages are read one after another, so rows written meanwhile may be missing (`sync`, or `npx convex export`,
+    give one moment). Before a large read the size is estimated; on a cloud plan without streaming export more
     than 200 MB needs --max-read.
     """
     from sync_tool.commands.export.export import STDOUT, export
@@ -77,7 +63,7 @@ def command(
     from sync_tool.text import duration, plural
 
     to_stdout = output in (None, STDOUT)
-    if to_stdout and is_terminal(sys.stdout) and not selection["sessions"]:
+    if to_stdout and is_terminal(sys.stdout) and not options["sessions"]:
         raise UsageError(
             "a whole history does not belong on a terminal.",
             hint=[("give", "-o FILE, or -s ID for one session")],
@@ -86,18 +72,7 @@ def command(
         raise UsageError("--as-of is for archives.", hint=[("give", "the archive: export ARCHIVE --as-of …")])
     context = click.get_current_context()
     history = context.with_resource(open_source(address, as_of=as_of, names=names)) if address else connect()
-    report = export(
-        history,
-        output or STDOUT,
-        format=kind,
-        partition_by=partition_by,
-        overwrite=overwrite,
-        max_read=max_read,
-        progress=shared,
-        processes=processes,
-        **selection,
-        **training,
-    )
+    report = export(history, output or STDOUT, progress=shared, **options)
     there = "stdout" if to_stdout else f"{output} ({_size(report)})"
     what = plural(report.rows, "message")
     if report.sessions is not None:
@@ -125,7 +100,7 @@ def _size(report: ExportReport) -> str:
 
 
 def _megabytes(count: int) -> str:
-    """Say what was read in the unit that plans are sold in, unless it is next to nothing."""
+    """Return a size in megabytes, the unit of Convex's plans, unless it is tiny."""
     from sync_tool.text import size
 
     return f"{count / 1e6:.1f} MB" if count >= 100_000 else size(count)

@@ -85,10 +85,10 @@ class Command(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {"Options": []}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record:
+            if record and isinstance(parameter, click.Option):
                 sections.setdefault(getattr(parameter, "section", "Options"), []).append(record)
-        sections["Manners"] = [*sections.pop("Manners", []), *sections["Options"][-1:]]
-        sections["Options"] = sections["Options"][:-1]  # --help itself is good manners
+        sections["General"] = [*sections.pop("General", []), *sections["Options"][-1:]]
+        sections["Options"] = sections["Options"][:-1]  # without --help
         for title, records in sections.items():
             if records:
                 with formatter.section(title):
@@ -116,8 +116,8 @@ class Group(click.Group):
         if cmd_name not in self.list_commands(ctx):
             return None
         module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
-        command = importlib.import_module(f"sync_tool.cli.{module}").command
-        return command if isinstance(command, click.Command) else None
+        command: click.Command = getattr(importlib.import_module(f"sync_tool.cli.{module}"), f"{cmd_name}_command")
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -2,116 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from sync_tool.cli.help import Command
-from sync_tool.cli.options import AS_OF, connection_when_asked, manners, selection
+from sync_tool.cli.options import Connect, connection, general, options
 from sync_tool.cli.report import Shared, confirm, on_terminal
+from sync_tool.commands.options import ImportOptions
 from sync_tool.errors import Conflict, Exit
 
 if TYPE_CHECKING:
-    from sync_tool.commands.history import History
     from sync_tool.commands.import_.options_and_report import Comparison, ImportPlan, ImportReport
     from sync_tool.rows.model import Names
 
-# What the commands that write messages into a deployment share: their options, their question, their last lines.
+# Shared with `migrate`: the target, the question, the last lines.
 
-GOES_ON: Final = "stopped safely: nothing doubled, nothing half a batch. The same command goes on."
-F = TypeVar("F", bound=Callable[..., Any])
+WHEN_STOPPED: Final = "stopped safely: nothing doubled, nothing half a batch. Run the same command to resume."
 
-_OPTIONS: Final = (
-    click.option(
-        "--to",
-        metavar="ADDRESS",
-        help="The deployment: @FILE (an env file), a URL, live (of the environment), env:NAME. Default: live.",
-    ),
-    click.option("--dry-run", is_flag=True, help="Read and compare, show the plan, write nothing."),
-    click.option("-y", "--yes", is_flag=True, help="Do not ask before a production deployment is written to."),
-    click.option(
-        "--on-conflict",
-        type=click.Choice(["error", "skip", "replace"]),
-        default="error",
-        show_default=True,
-        help="Sessions that have another history there: leave them (exit 3), leave them (exit 0), or replace "
-        "them: their rows are saved to a file and erased first. Needs --yes, is not atomic.",
-    ),
-    click.option(
-        "--save-replaced",
-        metavar="FILE",
-        help="The file for rows that are replaced. Default: replaced.jsonl, or the next free name.",
-    ),
-    click.option(
-        "--level",
-        type=click.Choice(["documented", "langchain", "loadable"]),
-        default="langchain",
-        show_default=True,
-        help="What every message must be.",
-    ),
-    click.option(
-        "--language",
-        type=click.Choice(["js", "python"]),
-        default="js",
-        show_default=True,
-        help="Who shall read them: messages with a free role are called generic or chat.",
-    ),
-    click.option(
-        "--rename",
-        metavar="OLD=NEW",
-        multiple=True,
-        help="Call a session otherwise there (repeatable). OLD==NEW where OLD holds a =.",
-    ),
-    click.option(
-        "--rename-regex",
-        metavar="PATTERN=NEW",
-        multiple=True,
-        help="The same for many: what PATTERN matches in an id becomes NEW; \\1 is its first group (repeatable).",
-    ),
-    click.option("--no-rewrite", is_flag=True, help="Set aside what would be brought to today's form."),
-    click.option(
-        "--fixes",
-        metavar="FILE",
-        multiple=True,
-        help="A quarantine file whose records were repaired; each takes its old place (repeatable).",
-    ),
-    click.option("--skip-bad", is_flag=True, help="Do not stop a session at a bad message: go on without it."),
-    click.option(
-        "--quarantine",
-        metavar="FILE",
-        help="The file for what is set aside. Default: quarantine.jsonl, or the next free name.",
-    ),
-    click.option(
-        "--keep-times",
-        is_flag=True,
-        help="Keep every _creationTime: one atomic import into an empty table, by a key that may import.",
-    ),
-    click.option("--compare", is_flag=True, help="Read both sides again at the end and compare them."),
-    click.option(
-        "--max-unpacked",
-        metavar="SIZE",
-        help="Most that may come out of a compressed file. Default: 4 GiB or 200 times.",
-    ),
+
+to: Final = click.option(
+    "--to",
+    metavar="ADDRESS",
+    help="Target deployment: @FILE (an env file), a URL, live (of the environment), env:NAME. Default: live.",
 )
 
 
-def import_options(function: F) -> F:
-    """Add the options; the function gets those that a job takes under the job's own names."""
-
-    @wraps(function)
-    def wrapper(*args: Any, no_rewrite: bool, **kwargs: Any) -> Any:
-        return function(*args, rewrite=not no_rewrite, **kwargs)
-
-    decorated: Any = wrapper
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    return decorated  # type: ignore[no-any-return]
-
-
 def ask(plan: ImportPlan) -> bool:
-    """Ask whether to go on."""
+    """Ask for confirmation of a plan."""
     from sync_tool.text import plural
 
     replaced = f", replace {plural(plan.replace, 'session')}" if plan.replace else ""
@@ -119,7 +37,7 @@ def ask(plan: ImportPlan) -> bool:
     return confirm(f"{plan.target}: append {messages} to {sessions}{replaced}?")
 
 
-def said(report: ImportReport) -> str:
+def summary(report: ImportReport) -> str:
     """Return the last lines for people."""
     lines = []
     if report.dry_run:
@@ -131,10 +49,10 @@ def said(report: ImportReport) -> str:
 
 
 def trouble(report: ImportReport) -> str:
-    """Return the one line about what did not go in; empty if everything did."""
+    """Return the one line about messages that were not written; empty if all were."""
     if report.exit_code == Exit.DONE:
         return ""
-    lines = [*_set_aside(report)[:1], *(f"damaged: {damaged.reason}" for damaged in report.plan.damaged)]
+    lines = [*_quarantined(report)[:1], *(f"damaged: {damaged.reason}" for damaged in report.plan.damaged)]
     lines += [_conflicts(report)] if report.conflicts else []
     return "; ".join(lines) + f" [exit {report.exit_code}]"
 
@@ -154,7 +72,7 @@ def _done(report: ImportReport) -> list[str]:
     lines = ["; ".join([", ".join(counts), written] if counts and report.plan.send_rows else counts or [written])]
     if report.saved:
         lines.append(f"replaced rows are saved in {report.saved}")
-    lines += _set_aside(report)
+    lines += _quarantined(report)
     lines += [f"damaged: {damaged.reason}" for damaged in report.plan.damaged]
     if report.conflicts and (report.compared is None or len(report.conflicts) > report.plan.conflict):
         lines.append(_conflicts(report))
@@ -163,7 +81,7 @@ def _done(report: ImportReport) -> list[str]:
     return lines
 
 
-def _set_aside(report: ImportReport) -> list[str]:
+def _quarantined(report: ImportReport) -> list[str]:
     from sync_tool.text import plural
 
     if not report.quarantine:
@@ -206,7 +124,7 @@ def _compared(comparison: Comparison, left: int) -> str:
 @click.command(
     "import",
     cls=Command,
-    short_help="Bring messages into a deployment: only what it does not have.",
+    short_help="Write messages into a deployment: only those it lacks.",
     examples=(
         "convex-msgs import messages.jsonl --to @.env.msgs --dry-run     the plan, nothing is written",
         "convex-msgs import messages.jsonl --to @.env.msgs               what the deployment does not have",
@@ -216,34 +134,32 @@ def _compared(comparison: Comparison, left: int) -> str:
     exits=(Exit.SET_ASIDE, Exit.UNREACHABLE, Exit.REFUSED, Exit.DAMAGED),
 )
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
-@AS_OF
-@import_options
-@manners
-@selection
-@connection_when_asked
+@to
+@options(ImportOptions)
+@general
+@connection()
 @click.pass_obj
-def command(
+def import_command(
     shared: Shared,
     /,
     sources: tuple[str, ...],
     to: str | None,
-    selection: dict[str, Any],
-    connect: Callable[[str | None], History],
+    connect: Connect,
     names: Names,
     **options: Any,
 ) -> int:
-    """Bring messages of files, folders or - (standard input) into a deployment: only what it does not have.
+    """Write messages of files, folders or - (standard input) into a deployment: only those it lacks.
 
-    Every session keeps its order. Run again, it sends nothing twice; killed and run again, it goes on. A bad
-    message stops its session: what is before it goes in, the rest waits and is written to a quarantine file.
+    Every session keeps its order. Run the same command to resume; nothing is sent twice. A bad message stops its
+    session: earlier messages go in, it and the later ones are written to a quarantine file.
     """
     from sync_tool.commands.import_.run import import_
 
-    shared.when_stopped = GOES_ON
+    shared.when_stopped = WHEN_STOPPED
     decide = ask if on_terminal(shared) else None
     try:
-        report = import_(sources, connect(to), names=names, decide=decide, progress=shared, **options, **selection)
+        report = import_(sources, connect(to), names=names, decide=decide, progress=shared, **options)
     except Conflict as conflict:
         report = conflict.report
-    shared.finish(report, said(report), trouble=trouble(report))
+    shared.finish(report, summary(report), trouble=trouble(report))
     return int(report.exit_code)

@@ -17,7 +17,7 @@ import click
 
 from sync_tool._version import __version__
 from sync_tool.cli.help import Group
-from sync_tool.cli.options import manners
+from sync_tool.cli.options import general
 from sync_tool.cli.report import Shared
 from sync_tool.errors import ConvexMsgsError, Exit, OutputError, PipeClosed, UsageError
 
@@ -55,7 +55,7 @@ class _Terminated(BaseException):
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="convex-msgs")
-@manners
+@general
 def cli() -> None:
     """LangChain chat history in Convex: out, in, across and safely stored, by session.
 

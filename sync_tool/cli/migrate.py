@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sync_tool.cli.help import Command
-from sync_tool.cli.import_ import GOES_ON, ask, import_options, said, trouble
-from sync_tool.cli.options import connection_when_asked, manners, selection
+from sync_tool.cli.import_ import WHEN_STOPPED, ask, summary, to, trouble
+from sync_tool.cli.options import Connect, connection, general, options
 from sync_tool.cli.report import Shared, on_terminal
+from sync_tool.commands.options import MigrateOptions
 from sync_tool.errors import Conflict, Exit
 
 if TYPE_CHECKING:
-    from sync_tool.commands.history import History
     from sync_tool.rows.model import Names
 
 
 @click.command(
     "migrate",
     cls=Command,
-    short_help="Bring messages of another deployment or store into a deployment.",
+    short_help="Write messages of another deployment or store into a deployment.",
     examples=(
         "convex-msgs migrate --from @.env.dev --to @.env.prod --dry-run      the plan, nothing is written",
         "convex-msgs migrate --from @.env.dev --to @.env.prod                what the other one does not have",
@@ -39,36 +38,33 @@ if TYPE_CHECKING:
     help="A deployment (@FILE, a URL, live), a store (redis://…, postgresql://…, sqlite:///…, mongodb://…, "
     "dynamodb://…, a JSON file of LangChain's), or env:NAME, a variable that holds one.",
 )
-@import_options
-@click.option("--max-read", metavar="SIZE", envvar="CONVEX_MSGS_MAX_READ", help="Read at most this much of the source.")
-@manners
-@selection
-@connection_when_asked
+@to
+@options(MigrateOptions)
+@general
+@connection()
 @click.pass_obj
-def command(
+def migrate_command(
     shared: Shared,
     /,
     source: str,
     to: str | None,
-    selection: dict[str, Any],
-    connect: Callable[..., History],
+    connect: Connect,
     names: Names,
     **options: Any,
 ) -> int:
-    """Bring the messages of a deployment, or of another store of LangChain's, into a deployment.
+    """Write the messages of a deployment, or of another LangChain store, into a deployment.
 
     The same as `import` with another source: the same plan, conflicts, quarantine and safety. At the end both
     sides are read again and compared.
     """
     from sync_tool.commands.import_.run import migrate
 
-    shared.when_stopped = GOES_ON
+    shared.when_stopped = WHEN_STOPPED
     decide = ask if on_terminal(shared) else None
-    options["compare"] = True
     try:
-        told = connect(source, source=True)
-        report = migrate(told, connect(to), names=names, decide=decide, progress=shared, **options, **selection)
+        read = connect(source, source=True)
+        report = migrate(read, connect(to), names=names, decide=decide, progress=shared, **options)
     except Conflict as conflict:
         report = conflict.report
-    shared.finish(report, said(report), trouble=trouble(report))
+    shared.finish(report, summary(report), trouble=trouble(report))
     return int(report.exit_code)

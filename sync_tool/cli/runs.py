@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from sync_tool.cli.help import Command
-from sync_tool.cli.options import manners
+from sync_tool.cli.options import general
 from sync_tool.cli.report import Shared
 from sync_tool.errors import Exit
 
@@ -26,14 +26,14 @@ _TITLES: Final = ("RUN", "ROWS", "NEW", "CHANGED", "DELETED", "WHOLE?", "RESTORE
     examples=("convex-msgs runs backup/", "convex-msgs runs backup/ --json | jq '.runs[-1]'"),
     exits=(Exit.DAMAGED, Exit.NO_ARCHIVE),
 )
-@manners
+@general
 @click.argument("archive")
 @click.pass_obj
-def command(shared: Shared, archive: str) -> None:
-    """List the runs of an archive: what each recorded, whether its files are there, and when it was last restored.
+def runs_command(shared: Shared, archive: str) -> None:
+    """List the runs of an archive: counts, presence of files, and the date of the last test restore.
 
-    A run's name is the time it began (UTC), and goes behind --as-of. WHOLE? looks at the sizes of the files;
-    `verify` looks into them. RESTORED? is the day of the last `verify --restore` of that run.
+    The name of a run is its start time (UTC), which --as-of takes. WHOLE? checks the sizes of the files;
+    `verify` reads them. RESTORED? is the day of the last `verify --restore` of that run.
     """
     from sync_tool.commands.runs import runs
 

@@ -133,7 +133,7 @@ _OPERATIONS = (
 )
 @click.option("--with-parent", is_flag=True, hidden=True, help="Stop when standard input is closed.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every request to stderr.")
-def command(**settings: Any) -> None:
+def sandbox_command(**settings: Any) -> None:
     """Run a Convex deployment on this machine, for trying, testing and proving restores.
 
     It keeps its data in SQLite, listens on 127.0.0.1 only, and speaks Convex's HTTP API and WebSocket

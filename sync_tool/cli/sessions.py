@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sync_tool.cli.help import Command
-from sync_tool.cli.options import connection, manners, selection
+from sync_tool.cli.options import Connect, connection, general, options
 from sync_tool.cli.report import Shared
+from sync_tool.commands.options import SessionsOptions
 from sync_tool.errors import Exit
 
 if TYPE_CHECKING:
-    from sync_tool.commands.history import History
+    from sync_tool.rows.model import Names
 
 
 @click.command(
@@ -26,18 +27,11 @@ if TYPE_CHECKING:
     ),
     exits=(Exit.UNREACHABLE, Exit.REFUSED),
 )
-@manners
-@click.option(
-    "--recent",
-    metavar="N",
-    type=click.IntRange(min=1),
-    help="Only the N with the newest messages, newest first.",
-)
-@click.option("--count", is_flag=True, help="Count messages too: reads every one of them.")
-@selection
-@connection
+@general
+@options(SessionsOptions)
+@connection()
 @click.pass_obj
-def command(shared: Shared, history: History, recent: int | None, count: bool, selection: dict[str, Any]) -> None:
+def sessions_command(shared: Shared, /, connect: Connect, names: Names, **options: Any) -> None:
     """List sessions: id, first and last message.
 
     Without convexMsgs deployed the list comes from reading the whole index; --recent reads only the
@@ -46,7 +40,7 @@ def command(shared: Shared, history: History, recent: int | None, count: bool, s
     from sync_tool.commands.history import session_text
     from sync_tool.commands.sessions import list_sessions
 
-    found = list_sessions(history, shared, recent=recent, count=count, **selection)
+    found = list_sessions(connect(), shared, **options)
     shared.close()
     if shared.as_json:
         shared.json({"sessions": [{**asdict(info), "session": session_text(info.session)} for info in found]})

@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from sync_tool.cli.help import Command
-from sync_tool.cli.options import connection, manners
+from sync_tool.cli.options import Connect, connection, general
 from sync_tool.cli.report import Shared, is_terminal
 from sync_tool.errors import Exit, PipeClosed
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from sync_tool.commands.history import History
-    from sync_tool.rows.model import Row
+    from sync_tool.rows.model import Names, Row
 
 
 @click.command(
@@ -32,39 +31,46 @@ if TYPE_CHECKING:
     cls=Command,
     short_help="Follow a session live, each message once.",
     examples=(
-        "convex-msgs tail -s cust-42              what is said from now on",
+        "convex-msgs tail -s cust-42              new messages from now on",
         "convex-msgs tail -s cust-42 -n 10        the last ten messages first",
         "convex-msgs tail -s cust-42 -f jsonl | jq -r .message.data.content",
     ),
     exits=(Exit.UNREACHABLE, Exit.REFUSED, Exit.PIPE_CLOSED),
 )
-@manners
-@click.option("-s", "--session", metavar="ID", required=True, help="The session.")
+@general
+@click.option("-s", "--session", metavar="ID", required=True, help="Session to follow.")
 @click.option(
-    "-n", "--last", metavar="N", type=click.IntRange(min=0), default=0, show_default=True, help="Begin with the last N."
+    "-n",
+    "--last",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Begin with the last N messages.",
 )
-@click.option("--wait", is_flag=True, help="The session need not exist yet.")
+@click.option("--wait", is_flag=True, help="Wait for a session that does not exist yet.")
 @click.option(
     "-f",
     "--format",
     "kind",
     type=click.Choice(["lines", "jsonl"]),
-    help="Lines to read, or rows.  [default: lines on a terminal, else jsonl]",
+    help="Lines for people, or rows as JSONL.  [default: lines on a terminal, else jsonl]",
 )
-@connection
+@connection()
 @click.pass_obj
-def command(shared: Shared, history: History, session: str, last: int, wait: bool, kind: str | None) -> None:
+def tail_command(
+    shared: Shared, connect: Connect, names: Names, session: str, last: int, wait: bool, kind: str | None
+) -> None:
     """Follow a session live: each message once, in the order in which it became visible.
 
-    It needs convexMsgs in the deployment (see init). After 60 seconds of silence key and functions are
-    checked; when the deployment cannot be reached, that is said, and waiting goes on. Ctrl-C ends it.
-    Times are local.
+    Needs convexMsgs in the deployment (see init). After 60 seconds of silence key and functions are checked. An
+    unreachable deployment is reported, and tail keeps waiting. Ctrl-C ends it. Times are local.
     """
     from sync_tool.commands.tail import tail
 
     kind = kind or ("lines" if is_terminal(sys.stdout) else "jsonl")
     shared.json_on_stderr = True
-    rows = cast("Generator[Row]", tail(history, session, last=last, wait=wait, progress=shared))
+    rows = cast("Generator[Row]", tail(connect(), session, last=last, wait=wait, progress=shared))
     with ending_with_reader(), closing(rows):
         for row in rows:
             if kind == "jsonl":
@@ -75,7 +81,7 @@ def command(shared: Shared, history: History, session: str, last: int, wait: boo
 
 
 def _line(row: Row) -> str:
-    """Return a message to read: time, who, what; further lines of it are indented."""
+    """Return a message for people: time, role, text; further lines are indented."""
     from sync_tool.text import one_line
 
     time = f"{row.created_at.astimezone():%Y-%m-%d %H:%M:%S}" if row.created_at else "undated"
@@ -88,12 +94,9 @@ def _line(row: Row) -> str:
     return f"{time}  {one_line(row.type or 'unknown')}  {text}".rstrip()
 
 
-# Whoever reads standard output through a pipe, and that he may leave while there is nothing to write.
-
-
 @contextmanager
 def ending_with_reader() -> Iterator[None]:
-    """Let a block that waits for something end when the reader of standard output goes away, not a write later.
+    """End a waiting block as soon as the reader of standard output goes away, not at the next write.
 
     Raises:
         PipeClosed: the reader went away.

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from sync_tool.cli.help import Command
-from sync_tool.cli.options import AS_OF, PROCESSES, connection_when_asked, manners, selection
+from sync_tool.cli.options import Connect, connection, general, options
 from sync_tool.cli.report import Shared
+from sync_tool.commands.options import ValidateOptions
 from sync_tool.errors import Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from sync_tool.commands.history import History
     from sync_tool.commands.validate.report import Place, RuleCount, ValidationReport
-    from sync_tool.messages.rules import Language, Level
+    from sync_tool.messages.rules import Level
     from sync_tool.rows.model import Names
 
 _ID_COLUMNS: Final = 40
@@ -25,7 +25,7 @@ _ID_COLUMNS: Final = 40
 @click.command(
     "validate",
     cls=Command,
-    short_help="Check messages, and say of every bad one why.",
+    short_help="Check messages and list every fault.",
     examples=(
         "convex-msgs validate history.jsonl                          every fault with file, line and path",
         "convex-msgs validate a.jsonl.zst b.parquet --level loadable  can LangChain read all of it back?",
@@ -34,75 +34,20 @@ _ID_COLUMNS: Final = 40
     ),
     exits=(Exit.SET_ASIDE, Exit.UNREACHABLE, Exit.REFUSED, Exit.DAMAGED),
 )
-@manners
+@general
 @click.argument("files", nargs=-1, metavar="[FILE]...")
-@click.option(
-    "--level",
-    type=click.Choice(["documented", "langchain", "loadable"]),
-    default="langchain",
-    show_default=True,
-    help="The four documented fields; all that LangChain writes; in addition what it can read back.",
-)
-@click.option(
-    "--language",
-    type=click.Choice(["js", "python"]),
-    default="js",
-    show_default=True,
-    help="Who shall read the messages, at the level loadable.",
-)
-@click.option(
-    "--max-errors",
-    metavar="N",
-    type=click.IntRange(min=0),
-    default=100,
-    show_default=True,
-    help="List at most N bad records; all are counted.",
-)
-@click.option(
-    "--max-unpacked", metavar="SIZE", help="Most that may come out of a compressed file. Default: 4 GiB or 200 times."
-)
-@click.option(
-    "--max-read", metavar="SIZE", envvar="CONVEX_MSGS_MAX_READ", help="Read at most this much of a deployment."
-)
-@AS_OF
-@PROCESSES
-@selection
-@connection_when_asked
+@options(ValidateOptions)
+@connection()
 @click.pass_obj
-def command(
-    shared: Shared,
-    files: tuple[str, ...],
-    level: Level,
-    language: Language,
-    max_errors: int,
-    max_unpacked: str | None,
-    max_read: str | None,
-    as_of: str | None,
-    processes: int | None,
-    selection: dict[str, Any],
-    connect: Callable[[], History],
-    names: Names,
-) -> int:
-    """Check messages: files, folders of `export`, archives, - for standard input, or without any the deployment.
+def validate_command(shared: Shared, /, files: tuple[str, ...], connect: Connect, names: Names, **options: Any) -> int:
+    """Check messages of files, folders of `export`, archives, or - for standard input; without any, a deployment.
 
     Every fault is listed with file, line, JSON path and rule, and the levels at which it would pass; then
     faults and warnings are counted by rule. Nothing is changed. Exit code 3 if a record is bad.
     """
     from sync_tool.commands.validate.validate import validate
 
-    report = validate(
-        *(files or (connect(),)),
-        level=level,
-        language=language,
-        names=names,
-        max_errors=max_errors,
-        max_unpacked=max_unpacked,
-        max_read=max_read,
-        as_of=as_of,
-        processes=processes,
-        progress=shared,
-        **selection,
-    )
+    report = validate(*(files or (connect(),)), names=names, progress=shared, **options)
     shared.close()
     if shared.as_json:
         shared.json(report)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sync_tool.cli.help import Command
-from sync_tool.cli.options import AS_OF, manners
+from sync_tool.cli.options import general, options
 from sync_tool.cli.report import Shared
+from sync_tool.commands.options import VerifyOptions
 from sync_tool.errors import Exit
 
 if TYPE_CHECKING:
@@ -29,21 +30,18 @@ if TYPE_CHECKING:
     ),
     exits=(Exit.DIFFERS, Exit.UNREACHABLE, Exit.REFUSED, Exit.DAMAGED, Exit.NO_ARCHIVE),
 )
-@manners
+@general
 @click.argument("archive")
-@click.option("--quick", is_flag=True, help="Look at names, sizes and the small files, not into the parts.")
-@click.option("--subset", metavar="N/M", help="Look into every M-th part only, beginning with the N-th.")
-@click.option("--max-age", metavar="SPAN", help="Exit 4 if the newest run is older, such as 26h.")
-@click.option("--restore", is_flag=True, help="Restore into a sandbox of its own, read back, compare, keep the date.")
+@options(VerifyOptions)
+@click.option("--restore", is_flag=True, help="Restore into a local sandbox, read back, compare, record the date.")
 @click.option("--restore-to", metavar="ADDRESS", help="The same with a deployment whose table is empty.")
-@AS_OF
 @click.pass_obj
-def command(shared: Shared, /, archive: str, restore: bool, restore_to: str | None, **options: Any) -> int:
-    """Is an archive whole, and does it restore?
+def verify_command(shared: Shared, /, archive: str, restore: bool, restore_to: str | None, **options: Any) -> int:
+    """Check that an archive is whole and, with --restore, that it restores.
 
-    Every file is compared with the sha256 that is kept of it, the runs with one another, and the rows with
-    the counts and digests of their run. What is damaged is named, and what is still good. Exit code 7 if
-    anything is damaged; 4 if the newest run is too old, or a restore came out different.
+    Every file is checked against its recorded sha256, the runs against one another, and the rows against the
+    counts and digests of their run. Damaged files are named, and the last good run. Exit code 7 if anything is
+    damaged; 4 if the newest run is too old, or a restore came out different.
     """
     from sync_tool.commands.verify import verify
 

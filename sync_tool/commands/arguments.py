@@ -1,14 +1,13 @@
-"""Selections as people and programs write them."""
+"""Times, spans, sizes and lists as people and programs write them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
-from typing import Final, TypedDict
+from typing import Final
 
 from sync_tool.errors import UsageError
-from sync_tool.rows.model import Selection
 
 When = str | float | date | None
 """A time: ISO text, a span back from now such as ``7d``, a datetime or date, or ms since 1970."""
@@ -21,36 +20,6 @@ _SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(k|m|g|t)?(i?)b?$", re.IGNORECASE)
 
 Span = str | float | timedelta
 """A stretch of time: text such as ``10m`` or ``7d``, seconds, or a timedelta."""
-
-
-class SelectionKeywords(TypedDict, total=False):
-    """The keywords that every job takes to select messages."""
-
-    sessions: str | Iterable[str]
-    match: str | Iterable[str]
-    exclude: str | Iterable[str]
-    after: When
-    before: When
-    active_after: When
-
-
-def make_selection(keywords: SelectionKeywords) -> Selection:
-    """Return the selection that keywords stand for.
-
-    Raises:
-        UsageError: a time that cannot be read, or an empty window.
-    """
-    selection = Selection(
-        sessions=_each(keywords.get("sessions", ())),
-        match=_each(keywords.get("match", ())),
-        exclude=_each(keywords.get("exclude", ())),
-        after=parse_when(keywords.get("after"), "--after"),
-        before=parse_when(keywords.get("before"), "--before"),
-        active_after=parse_when(keywords.get("active_after"), "--active-after"),
-    )
-    if selection.after is not None and selection.before is not None and selection.after >= selection.before:
-        raise UsageError("--after is not earlier than --before: no message can be in between.")
-    return selection
 
 
 def parse_when(when: When, name: str) -> float | None:
@@ -104,8 +73,12 @@ def parse_size(text: str | float | None, name: str) -> int | None:
     return int(size)
 
 
-def _each(given: str | Iterable[str]) -> tuple[str, ...]:
-    """Return several texts as a tuple; a single one is one, not its letters."""
+def texts_of(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Return one or several texts as a tuple; a single one is not taken for its letters.
+
+    Raises:
+        UsageError: a text that is not valid Unicode.
+    """
     texts = (given,) if isinstance(given, str) else tuple(given)
     for text in texts:
         try:

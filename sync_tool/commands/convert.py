@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Unpack
 
-from sync_tool.commands.arguments import make_selection
-from sync_tool.commands.export.export import STDOUT, ExportKeywords, FileReport, export
-from sync_tool.commands.export.folder import PartitionBy, is_folder
-from sync_tool.commands.export.training import TrainingReport, split_training
+from sync_tool.commands.export.export import STDOUT, FileReport, target_of, write_target
+from sync_tool.commands.export.training import TrainingReport, training_of
 from sync_tool.commands.opening import STDIN, Openable, each_openable, kind_of, opened
+from sync_tool.commands.options import ConvertKeywords, ConvertOptions
 from sync_tool.errors import NotSupported, UsageError
 from sync_tool.files.merged import Merged, NotAsTrusted
-from sync_tool.rows.model import Names
-from sync_tool.rows.ports import Progress
+from sync_tool.keywords import strict_keywords
 from sync_tool.rows.stored import StoredRows
 
 
@@ -38,16 +35,9 @@ class ConvertReport:
     """As in `ExportReport`."""
 
 
+@strict_keywords(ConvertOptions)
 def convert(
-    inputs: Openable | Iterable[Openable],
-    output: str | Path,
-    *,
-    format: str | None = None,  # noqa: A002  # the flag's name
-    partition_by: PartitionBy | None = None,
-    overwrite: bool = False,
-    names: Names | None = None,
-    progress: Progress | None = None,
-    **keywords: Unpack[ExportKeywords],
+    inputs: Openable | Iterable[Openable], output: str | Path, **keywords: Unpack[ConvertKeywords]
 ) -> ConvertReport:
     """Write the messages of files into one file of another format, or into the files of a folder.
 
@@ -58,42 +48,29 @@ def convert(
             wrote, or of an archive; another store of LangChain's (``redis://…``, ``env:NAME``); ``-`` for JSONL on
             standard input; what `open` returned for any of these.
         output: as in `export`.
-        format: as in `export`.
-        partition_by: as in `export`.
-        overwrite: replace an existing file or export. An input is never replaced.
-        names: table (of a zip) and field names other than LangChain's; Parquet and folders know theirs.
-        progress: who is told how far it is.
-        keywords: as in `export`.
+        keywords: `ConvertOptions`. An input is never replaced.
 
     Raises:
         UsageError: an input that cannot be read, an unknown session, an unusable output.
         Damaged: a broken input, or two rows with the same ``_id`` and other content; says where.
     """
+    options = ConvertOptions(**keywords)
+    training = training_of(options)
     given = each_openable(inputs)
     if not given:
         raise UsageError("no input was given.")
     if [str(name) for name in given].count(STDIN) > 1:
         raise UsageError("standard input can be read only once.")
     _refuse_output_among(given, output)
-    _, selection = split_training(keywords, format)
-    whole_file = str(output) != STDOUT and not is_folder(output, partition_by) and make_selection(selection).everything
+    target = target_of(output, options)
     with ExitStack() as stack:
-        merged = Merged([_rows_of(one, names, stack) for one in given], trusting=whole_file)
-        write = partial(
-            export,
-            merged,
-            output,
-            format=format,
-            partition_by=partition_by,
-            overwrite=overwrite,
-            progress=progress,
-            **keywords,
-        )
+        merged = Merged([_rows_of(one, options, stack) for one in given])
+        merged.trusting = not target.folder and target.path is not None and options.selection().everything
         try:
-            report = write()
+            report = write_target(merged, target, options, training)
         except NotAsTrusted:  # the file that was begun is gone
             merged.trusting = False
-            report = write()
+            report = write_target(merged, target, options, training)
     return ConvertReport(
         inputs=tuple(str(one) if isinstance(one, str | Path) else one.title for one in given),
         rows=report.rows,
@@ -106,12 +83,12 @@ def convert(
     )
 
 
-def _rows_of(place: Openable, names: Names | None, stack: ExitStack) -> StoredRows:
+def _rows_of(place: Openable, options: ConvertOptions, stack: ExitStack) -> StoredRows:
     refusal = "convert reads files, archives and stores, not deployments."
     advice = [("use", "export, which reads deployments")]
     if isinstance(place, str | Path) and kind_of(place) == "deployment":
         raise NotSupported(refusal, hint=advice)
-    rows = stack.enter_context(opened(place, names=names)).capability(StoredRows)
+    rows = stack.enter_context(opened(place, as_of=options.as_of, names=options.names)).capability(StoredRows)
     if rows is None:
         raise NotSupported(refusal, hint=advice)
     return rows

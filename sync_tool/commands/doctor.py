@@ -11,6 +11,7 @@ from sync_tool.commands.opening import Openable, opened_deployment
 from sync_tool.deployment.catalog import DOCUMENTED, OTHER, schema_level
 from sync_tool.deployment.deployment import Deployment
 from sync_tool.errors import ConvexMsgsError, Exit, NoStreaming, Refused, only_this_refused
+from sync_tool.keywords import strict_keywords
 
 Verdict = Literal["ok", "--", "warn", "fail"]
 
@@ -41,6 +42,7 @@ class DoctorReport:
     """0, or the code of the first failure."""
 
 
+@strict_keywords()
 def doctor(place: Openable) -> DoctorReport:
     """Check everything that reading and writing need.
 

@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
-from sync_tool.commands.arguments import SelectionKeywords, make_selection
+from sync_tool.commands.options import SelectionKeywords, SelectionOptions
 from sync_tool.encoding.order import MISSING
 from sync_tool.encoding.values import encode
 from sync_tool.errors import UsageError
+from sync_tool.keywords import strict_keywords
 from sync_tool.rows.model import Names, Page, Position, Row, Selection, SessionInfo
 from sync_tool.rows.ports import Kind, Source
 from sync_tool.text import moment, one_line, padded, shortened
@@ -72,6 +73,7 @@ class History(Source):
         """True if it is known to hold only a selection of a table."""
         return self._source.partial
 
+    @strict_keywords(SelectionOptions)
     def sessions(
         self, recent: int | None = None, *, count: bool = False, **selection: Unpack[SelectionKeywords]
     ) -> Sessions:
@@ -86,19 +88,19 @@ class History(Source):
             if count or selection:
                 raise UsageError("the newest sessions of all are listed; that does not go with a selection or count.")
             return Sessions(self.recent_sessions(recent), recent=True)
-        return Sessions(self.list_sessions(make_selection(selection), count=count))
+        return Sessions(self.list_sessions(SelectionOptions(**selection).selection(), count=count))
 
-    def messages(self, session: str | None = None, **selection: Unpack[SelectionKeywords]) -> Messages:
+    @strict_keywords(SelectionOptions)
+    def messages(self, one: str | None = None, /, **selection: Unpack[SelectionKeywords]) -> Messages:
         """Return messages in session order; nothing is read before they are looked at.
 
         Args:
-            session: only this session.
-            selection: ``after`` and ``before`` (ISO text, ``7d``, a datetime, or ms since 1970), and the other
-                keywords of a selection: sessions, match, exclude, active_after.
+            one: only this session; the same as ``session=``.
+            selection: `SelectionOptions`, such as ``after`` and ``before``.
         """
-        if session is not None:
-            selection["sessions"] = [session]
-        return Messages(self._source, make_selection(selection))
+        if one is not None:
+            selection["session"] = one
+        return Messages(self._source, SelectionOptions(**selection).selection())
 
     def pages(
         self, selection: Selection, resume: Position | None = None, *, missing_ok: bool = False

@@ -13,6 +13,7 @@ from sync_tool.assets import asset
 from sync_tool.errors import OutputError, UsageError
 from sync_tool.files.bytes import new_file
 from sync_tool.files.private import open_regular
+from sync_tool.keywords import strict_keywords
 from sync_tool.rows.model import Names
 
 _FILE: Final = "convexMsgs.ts"
@@ -36,6 +37,7 @@ class InitReport:
     """Lines to add to the schema if it lacks them. They are never written."""
 
 
+@strict_keywords()
 def init(project: str | Path = ".", *, read_only: bool = False, names: Names | None = None) -> InitReport:
     """Write ``convexMsgs.ts`` into the functions folder of a Convex project.
 

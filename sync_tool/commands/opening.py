@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from sync_tool.archive.layout import is_archive
 from sync_tool.commands.history import History
 from sync_tool.errors import NotSupported, UsageError
+from sync_tool.keywords import strict_keywords
 from sync_tool.rows.model import Names
 from sync_tool.rows.ports import Source
 from sync_tool.stores.addresses import spell_out
@@ -26,6 +27,7 @@ STDIN: Final = "-"
 _LIVE: Final = "live"
 
 
+@strict_keywords()
 def connect(
     url: str | None = None,
     *,
@@ -61,6 +63,7 @@ def connect(
     return History(Deployment(find_target(settings, url, key_command), names, via=via, patience=patience))
 
 
+@strict_keywords()
 def open_source(
     address: str | Path,
     *,

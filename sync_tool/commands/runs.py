@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sync_tool.archive.layout import Layout, unreadable
 from sync_tool.archive.sealed_files import Run, proof_files, read_chain, read_proof
+from sync_tool.keywords import strict_keywords
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class RunsReport:
     runs: tuple[RunInfo, ...]
 
 
+@strict_keywords()
 def runs(archive: str | Path) -> RunsReport:
     """List the complete runs of an archive.
 

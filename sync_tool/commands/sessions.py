@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from sync_tool.commands.arguments import SelectionKeywords, make_selection
 from sync_tool.commands.history import History, Sessions
+from sync_tool.commands.options import SelectionKeywords, SelectionOptions
 from sync_tool.deployment.deployment import Deployment
 from sync_tool.errors import UsageError
 from sync_tool.rows.model import Selection
@@ -25,7 +25,7 @@ def list_sessions(
     Raises:
         UsageError: `recent` together with a selection, or an unknown session.
     """
-    if recent is not None and (count or make_selection(selection) != Selection()):
+    if recent is not None and (count or SelectionOptions(**selection).selection() != Selection()):
         raise UsageError("--recent lists the newest sessions of all; it does not go with a selection or --count.")
     title = f"{history.title} · table {history.names.table}"
     deployment = history.capability(Deployment)

@@ -9,6 +9,7 @@ from sync_tool.commands.opening import Openable, opened_deployment
 from sync_tool.deployment.deployment import Deployment
 from sync_tool.deployment.functions import MODULE
 from sync_tool.errors import Refused, UsageError
+from sync_tool.keywords import strict_keywords
 from sync_tool.rows.model import Row
 from sync_tool.rows.ports import SILENT, Progress
 from sync_tool.text import one_line
@@ -16,6 +17,7 @@ from sync_tool.text import one_line
 SILENCE = 60.0
 
 
+@strict_keywords()
 def tail(
     place: Openable,
     session: str,

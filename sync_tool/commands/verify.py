@@ -9,18 +9,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Unpack
 
 from sync_tool.archive.checking import Check, Findings, Share
 from sync_tool.archive.layout import Layout, is_archive
 from sync_tool.archive.reader import ArchiveRows
 from sync_tool.archive.sealed_files import Proof, Run
-from sync_tool.commands.arguments import Span, parse_span
+from sync_tool.commands.arguments import parse_span
 from sync_tool.commands.diff.diff import DiffReport, diff
 from sync_tool.commands.history import History
 from sync_tool.commands.opening import connect, open_source
+from sync_tool.commands.options import VerifyKeywords, VerifyOptions
 from sync_tool.commands.restore.restore import TableNotEmpty, restore
 from sync_tool.errors import Exit, NoArchive, OutputError, UsageError
+from sync_tool.keywords import strict_keywords
 from sync_tool.rows.model import Names
 from sync_tool.rows.ports import SILENT, Progress
 
@@ -149,27 +151,15 @@ class VerifyReport:
     """0; 4 if it is too old, no run is complete, or a restore came out different; 7 if something is damaged."""
 
 
-def verify(
-    archive: str | Path,
-    *,
-    quick: bool = False,
-    subset: str | None = None,
-    max_age: Span | None = None,
-    as_of: str | datetime | None = None,
-    restore: bool | str = False,
-    progress: Progress | None = None,
-) -> VerifyReport:
+@strict_keywords(VerifyOptions)
+def verify(archive: str | Path, *, restore: bool | str = False, **keywords: Unpack[VerifyKeywords]) -> VerifyReport:
     """Look at every file of an archive, and where asked for restore it and compare.
 
     Args:
         archive: its folder.
-        quick: do not look into the parts.
-        subset: look into every n-th part only: ``1/7`` to ``7/7`` on the days of a week make a whole.
-        max_age: how old the newest run may be.
-        as_of: which run to restore; the newest without it.
         restore: restore into a sandbox of its own, or into an empty table of the deployment of this address; read
             back, compare, and note the date.
-        progress: who is told how far it is.
+        keywords: `VerifyOptions`.
 
     Raises:
         NoArchive: there is none.
@@ -178,9 +168,10 @@ def verify(
         Unreachable: it gave no answer.
     """
     started = time.monotonic()
-    progress = progress or SILENT
-    oldest = None if max_age is None else parse_span(max_age, "--max-age")
-    share = _share(subset)
+    options = VerifyOptions(**keywords)
+    progress = options.progress or SILENT
+    oldest = None if options.max_age is None else parse_span(options.max_age, "--max-age")
+    share, quick = _share(options.subset), options.quick
     layout = Layout(Path(archive).expanduser())
     if not is_archive(layout.root) and not layout.run_names():
         raise NoArchive(f"no archive at {layout.root}.")
@@ -188,7 +179,7 @@ def verify(
     found = Check(layout, quick=quick, share=share, step=lambda part: progress.advance(part.records, part.bytes)).run()
     age = None if not found.chain else _age(found.chain[-1][0])
     too_old = oldest is not None and (age is None or age > oldest)
-    run = _meant(layout, found, as_of)
+    run = _meant(layout, found, options.as_of)
     restored = None
     if not found.damaged and run is not None and restore:
         proven = _restored(layout, run.run, None if restore is True else restore, progress)

@@ -19,6 +19,7 @@ from sync_tool.deployment.rates import DEFAULT_ROWS, Patience
 from sync_tool.deployment.settings import Settings, find_target, load_settings
 from sync_tool.encoding.canonical import dumps
 from sync_tool.errors import UsageError
+from sync_tool.keywords import strict_keywords
 from sync_tool.langchain.messages import document_of, message_of
 from sync_tool.langchain.session import AsyncSession, Session, Shared, State
 from sync_tool.rows.model import Names, Row
@@ -153,6 +154,7 @@ class ConvexChatMessageHistory(BaseChatMessageHistory):
             no text.
     """
 
+    @strict_keywords(NameOptions)
     def __init__(
         self,
         session_id: str,
@@ -310,10 +312,6 @@ def _checked(session_id: Any) -> str:
 
 
 def _names(given: NameOptions) -> Names:
-    unknown = sorted(given.keys() - NameOptions.__optional_keys__)
-    if unknown:
-        known = ", ".join(NameOptions.__annotations__)
-        raise TypeError(f"ConvexChatMessageHistory has no option {unknown[0]!r}; there are {known}.")
     usual = Names()
     return Names(
         given.get("table", usual.table),

@@ -8,13 +8,13 @@ from hashlib import blake2b
 from itertools import chain, groupby, islice
 from typing import Final, Literal
 
+from sync_tool.commands.options import By
 from sync_tool.encoding.canonical import canonical, dumps
 from sync_tool.encoding.order import sort_key
 from sync_tool.messages.rewrites import rewrite
 from sync_tool.rows.digests import BYTES, DigestSum, content_of
 from sync_tool.rows.model import Names, Page, Row
 
-By = Literal["rows", "history"]
 Status = Literal["same", "only_here", "only_there", "extended", "reordered", "changed"]
 MessageStatus = Literal["only_here", "only_there", "changed"]
 

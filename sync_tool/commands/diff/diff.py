@@ -6,21 +6,19 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal, Unpack
+from typing import Final, Unpack, get_args
 
-from sync_tool.commands.arguments import SelectionKeywords, make_selection
-from sync_tool.commands.diff.compare import By, MessageDifference, SessionComparison, compare_histories
+from sync_tool.commands.diff.compare import MessageDifference, SessionComparison, compare_histories
 from sync_tool.commands.history import session_text
 from sync_tool.commands.opening import Openable, opened
+from sync_tool.commands.options import By, Difference, DiffKeywords, DiffOptions
 from sync_tool.errors import Exit, UsageError
+from sync_tool.keywords import strict_keywords
 from sync_tool.rows.model import Page, Row, Selection
 from sync_tool.rows.ports import SILENT, Progress, Source
 from sync_tool.text import shortened
 
-Difference = Literal["only_here", "only_there", "extended", "reordered", "changed"]
-DIFFERENCES: Final = ("only_here", "only_there", "extended", "reordered", "changed")
-LISTED: Final = 1000
-"""How many sessions a report lists unless told otherwise; all are counted."""
+DIFFERENCES: Final = get_args(Difference)
 _WIDEST: Final = 60
 
 
@@ -81,50 +79,33 @@ class DiffReport:
     """0; 4 if any session differs in a way that was asked for."""
 
 
-def diff(
-    here: Openable,
-    there: Openable,
-    *,
-    only: Iterable[Difference] = (),
-    by: By | None = None,
-    listed: int = LISTED,
-    progress: Progress | None = None,
-    **selection: Unpack[SelectionKeywords],
-) -> DiffReport:
+@strict_keywords(DiffOptions)
+def diff(here: Openable, there: Openable, **keywords: Unpack[DiffKeywords]) -> DiffReport:
     """Compare two histories session by session, then message by message.
 
     Args:
         here: an address, a path, or what `connect` or `open` returned.
         there: the same.
-        only: list, and let decide, only these differences; all without it.
-        by: ``rows`` or ``history``; without it what fits (`sync_tool.commands.diff.compare.compare`).
-        listed: how many sessions to list at most; all are counted.
-        progress: who is told how far it is.
-        selection: which messages.
+        keywords: `DiffOptions`.
 
     Raises:
-        UsageError: `only` or `by` is unknown, or neither side holds a session that was asked for.
+        UsageError: neither side holds a selected session; an unknown option or address.
         Damaged: a file or an archive is.
         Refused: a deployment refused.
         Unreachable: a deployment gave no answer.
     """
-    wanted = tuple(only) or DIFFERENCES
-    if by not in (None, "rows", "history") or not set(wanted) <= set(DIFFERENCES):
-        raise UsageError("that cannot be asked for.", hint=[("only", ", ".join(DIFFERENCES)), ("by", "rows, history")])
-    chosen = make_selection(selection)
-    with opened(here) as left, opened(there) as right:
-        return _compared(left, right, chosen, wanted, by, listed, progress or SILENT)
+    options = DiffOptions(**keywords)
+    chosen = options.selection()
+    with (
+        opened(here, as_of=options.as_of, names=options.names) as left,
+        opened(there, as_of=options.there_as_of, names=options.names) as right,
+    ):
+        return _compared(left, right, chosen, options)
 
 
-def _compared(
-    left: Source,
-    right: Source,
-    chosen: Selection,
-    wanted: tuple[Difference, ...],
-    by: By | None,
-    listed: int,
-    progress: Progress,
-) -> DiffReport:
+def _compared(left: Source, right: Source, chosen: Selection, options: DiffOptions) -> DiffReport:
+    wanted = tuple(options.only) or DIFFERENCES
+    progress = options.progress or SILENT
     started = time.monotonic()
     progress.begin(f"{left.title} and {right.title}", left.count())
     counts: Counter[str] = Counter()
@@ -132,17 +113,17 @@ def _compared(
     rows_here = rows_there = 0
     # A session that is only on one side is a difference, no mistake of the user's.
     pages = _watched(left.pages(chosen, missing_ok=True), progress)
-    used: By | None = by
+    used: By | None = options.by
     met: set[object] = set()
     fields = left.names.session_field, right.names.session_field
-    for session, way in compare_histories(pages, right.pages(chosen, missing_ok=True), by, fields):
+    for session, way in compare_histories(pages, right.pages(chosen, missing_ok=True), options.by, fields):
         used = way
         counts[session.status] += 1
         rows_here += session.here
         rows_there += session.there
         if chosen.sessions:
             met.add(session.session)
-        if session.status in wanted and len(found) < listed:
+        if session.status in wanted and len(found) < options.listed:
             found.append(_session(session))
     _refuse_unknown(chosen, met, left, right)
     return DiffReport(

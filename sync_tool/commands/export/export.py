@@ -9,32 +9,27 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
-from sync_tool.commands.arguments import SelectionKeywords, make_selection, parse_size
-from sync_tool.commands.export.folder import FolderLayout, PartitionBy, Task, export_folder, is_folder
-from sync_tool.commands.export.training import TrainingKeywords, TrainingReport, split_training, training_report
+from sync_tool.commands.arguments import parse_size
+from sync_tool.commands.export.folder import FolderLayout, Task, export_folder, is_folder
+from sync_tool.commands.export.training import TrainingReport, training_of, training_report
 from sync_tool.commands.metering import Estimate, Meter, estimate_all, read_cap
 from sync_tool.commands.opening import Openable, opened
+from sync_tool.commands.options import ExportKeywords, ExportOptions, OutputOptions, PartitionBy
 from sync_tool.errors import UsageError
 from sync_tool.files.bytes import check_output, compressed, new_file, standard_output
 from sync_tool.files.conversations import ConversationWriter, Training
 from sync_tool.files.formats import added_compression, form_of, format_of, make_writer, names_a_format
 from sync_tool.files.merged import Merged
 from sync_tool.files.ready import cut_pages, ready_pages
+from sync_tool.keywords import strict_keywords
 from sync_tool.parallel.processes import processes_for
 from sync_tool.rows.model import Page
 from sync_tool.rows.ports import SILENT, Progress, Source, Totals, run
 from sync_tool.text import size
 
 STDOUT = "-"
-
-
-class ExportKeywords(SelectionKeywords, TrainingKeywords, total=False):
-    """The further keywords of `export` and `convert`."""
-
-    processes: int | None
-    """How many processes lay out rows for one file of JSONL or Parquet; without it as many as are worth it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,79 +62,83 @@ class ExportReport:
     """For formats for fine-tuning: how many conversations, what was left out and what was not carried."""
 
 
-def export(
-    source: Openable,
-    output: str | Path,
-    *,
-    format: str | None = None,  # noqa: A002  # the flag's name
-    partition_by: PartitionBy | None = None,
-    overwrite: bool = False,
-    max_read: str | float | None = None,
-    progress: Progress | None = None,
-    **keywords: Unpack[ExportKeywords],
-) -> ExportReport:
+@strict_keywords(ExportOptions)
+def export(source: Openable, output: str | Path, **keywords: Unpack[ExportKeywords]) -> ExportReport:
     """Write the selected messages of `source` into one file, or into the files of a folder.
 
-    A single file is complete or not there; run again it starts over. A folder keeps its finished parts:
-    the same call goes on where it was stopped.
+    A single file is complete or not there; a second run starts over. A folder keeps its finished parts, and the
+    same call resumes an interrupted export.
 
     Args:
         source: an address, a path, or what `connect` or `open` returned.
         output: path of the file, whose suffix decides format and compression; ``-`` for standard output;
             a path that ends with ``/`` or names a folder makes a folder.
-        format: ``jsonl``, ``parquet``, ``zip``, ``md``, ``openai`` or ``sharegpt``, where no suffix says it; folders
-            are Parquet without it.
-        partition_by: a folder with a file for each ``session`` or ``month``, or (``none``) parts by size.
-        overwrite: replace an existing file or export.
-        max_read: most bytes to read, such as ``250MB``. Without it 200 MB on a cloud plan without streaming.
-        progress: who is told how far it is.
-        keywords: which messages (everything without a selection), of formats for fine-tuning what the lines
-            look like (`TrainingKeywords`), and ``processes``.
+        keywords: `ExportOptions`.
 
     Raises:
         UsageError: an unknown session, table or index; an unusable output; more to read than allowed.
         Refused: the deployment refused.
         Unreachable: the deployment gave no answer.
     """
-    cap = parse_size(max_read, "--max-read")
-    training, selection = split_training(keywords, format)
+    options = ExportOptions(**keywords)
+    cap = parse_size(options.max_read, "--max-read")
+    training = training_of(options)
+    target = target_of(output, options)
+    with opened(source, as_of=options.as_of, names=options.names) as opened_source:
+        return write_target(opened_source, target, options, training, cap)
+
+
+class OutputTarget(NamedTuple):
+    """A checked output."""
+
+    path: Path | None
+    """None for standard output."""
+    kind: str
+    """The format, with its compression."""
+    folder: bool
+
+
+def target_of(output: str | Path, options: OutputOptions) -> OutputTarget:
+    """Return where to write, and in which format.
+
+    Raises:
+        UsageError: an output without a name, one that exists, or one that contradicts the options.
+    """
     if not str(output):
         raise UsageError("the output has no name.", hint=[("give", "-o FILE, or - for standard output")])
-    target = None if str(output) == STDOUT else Path(output)
-    folder = target is not None and is_folder(output, partition_by)
-    if partition_by is not None and target is None:
+    path = None if str(output) == STDOUT else Path(output)
+    folder = path is not None and is_folder(output, options.partition_by)
+    if options.partition_by is not None and path is None:
         raise UsageError("--partition-by needs a folder: -o FOLDER/")
-    if partition_by is not None and target is not None and names_a_format(target):
+    if options.partition_by is not None and path is not None and names_a_format(path):
         raise UsageError(f"{output} is the name of a file, but --partition-by makes a folder.")
-    kind = format or ("parquet" if folder else "jsonl")
-    if target is not None and not folder:
-        check_output(target, overwrite=overwrite)
-        kind = format_of(target, format)
-    with opened(source) as opened_source:
-        job = _Run(opened_source, selection, progress or SILENT, cap, keywords.get("processes"))
-        if target is not None and folder:
-            return job.into_folder(target, kind, partition_by or "none", overwrite=overwrite)
-        return job.into_file(target, kind, overwrite=overwrite, training=training)
+    if path is None or folder:
+        return OutputTarget(path, options.format or ("parquet" if folder else "jsonl"), folder)
+    check_output(path, overwrite=options.overwrite)
+    return OutputTarget(path, format_of(path, options.format), folder)
+
+
+def write_target(
+    source: Source, target: OutputTarget, options: OutputOptions, training: Training | None, cap: int | None = None
+) -> ExportReport:
+    """Write the selected messages, reading at most `cap` bytes."""
+    job = _Run(source, options, cap)
+    if target.path is not None and target.folder:
+        return job.into_folder(target.path, target.kind, options.partition_by or "none", overwrite=options.overwrite)
+    return job.into_file(target.path, target.kind, overwrite=options.overwrite, training=training)
 
 
 class _Run:
     """One export under way."""
 
-    def __init__(
-        self,
-        source: Source,
-        asked: SelectionKeywords,
-        progress: Progress,
-        cap: int | None,
-        processes: int | None,
-    ) -> None:
+    def __init__(self, source: Source, options: OutputOptions, cap: int | None) -> None:
         self._source = source
-        self._processes = processes
-        self._chosen = make_selection(asked)
+        self._processes = options.processes
+        self._chosen = options.selection()
         self._asked = {
-            name: value if isinstance(value, float) else str(value) for name, value in asked.items() if value
+            name: value if isinstance(value, float) else str(value) for name, value in options.selecting().items()
         }
-        self._progress = progress
+        self._progress: Progress = options.progress or SILENT
         self._cap = cap
         self._started, self._clock = datetime.now(UTC), time.monotonic()
         self._estimate: Estimate | None = None

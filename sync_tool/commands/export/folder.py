@@ -8,8 +8,9 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from sync_tool.commands.options import PartitionBy
 from sync_tool.encoding.order import same_value
 from sync_tool.encoding.values import Value, decode, encode
 from sync_tool.errors import Damaged, OutputError, UsageError
@@ -23,8 +24,6 @@ from sync_tool.rows.selection import stored_selection
 from sync_tool.text import YEAR_10000_MS, moment, plural
 
 # How an export is divided into the files of a folder: by size, by session, by month.
-
-PartitionBy = Literal["none", "session", "month"]
 
 _ROWS_A_PART: Final = 500_000
 _BYTES_A_PART: Final = 512 << 20

@@ -4,29 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict, cast
 
-from sync_tool.commands.arguments import SelectionKeywords
+from sync_tool.commands.options import OutputOptions, TrainingKeywords
 from sync_tool.errors import UsageError
 from sync_tool.files.conversations import ConversationWriter, Counted, Training
 from sync_tool.files.formats import TRAINING_FORMATS
 from sync_tool.rows.model import Selection
 from sync_tool.rows.ports import Source
 from sync_tool.text import moment, plural
-
-if TYPE_CHECKING:
-    from sync_tool.commands.export.export import ExportKeywords
-
-
-class TrainingKeywords(TypedDict, total=False):
-    """What the lines of formats for fine-tuning look like."""
-
-    system: str | Path | None
-    """A system message that stands first in each, in the place of its own: text, or a file that holds it."""
-    drop_tools: bool
-    """Leave out tool calls and their results."""
-    end_with: Literal["assistant"] | None
-    """Leave out sessions that end otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +38,21 @@ class TrainingReport:
         return lines
 
 
-def split_training(keywords: ExportKeywords, format_: str | None) -> tuple[Training | None, SelectionKeywords]:
-    """Part what is meant for the lines of fine-tuning sets, and the selection, of the keywords of an export.
+def training_of(options: OutputOptions) -> Training | None:
+    """Return how to write a fine-tuning set; None for other formats.
 
     Raises:
-        UsageError: such a keyword with another format, or a file that cannot be read.
+        UsageError: such an option with another format, or a file that cannot be read.
     """
-    rest = {name: value for name, value in keywords.items() if name != "processes"}
-    given = {name: rest.pop(name) for name in ("system", "drop_tools", "end_with") if name in rest}
-    selection = cast("SelectionKeywords", rest)
-    used = [name for name, value in given.items() if value]
-    if format_ not in TRAINING_FORMATS:
+    if options.format not in TRAINING_FORMATS:
+        used = [name for name in TrainingKeywords.__annotations__ if getattr(options, name)]
         if used:
             raise UsageError(
                 f"--{used[0].replace('_', '-')} is for formats for fine-tuning.",
                 hint=[("add", "-f openai or -f sharegpt")],
             )
-        return None, selection
-    if given.get("end_with") not in (None, "assistant"):
-        raise UsageError("a conversation can be asked to end with 'assistant' only.")
-    system = _system_text(cast("str | Path | None", given.get("system")))
-    return Training(system, bool(given.get("drop_tools")), "assistant" if given.get("end_with") else None), selection
+        return None
+    return Training(_system_text(options.system), options.drop_tools, options.end_with)
 
 
 def training_report(writer: ConversationWriter, source: Source, selection: Selection) -> TrainingReport:

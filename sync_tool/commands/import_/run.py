@@ -10,15 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Unpack
 
-from sync_tool.commands.arguments import make_selection, parse_size
+from sync_tool.commands.arguments import parse_size
 from sync_tool.commands.import_.keep_times import KeepTimes
 from sync_tool.commands.import_.options_and_report import (
     Comparison,
     ConflictFound,
-    ImportKeywords,
     ImportPlan,
     ImportReport,
-    check_options,
     plan_lines,
 )
 from sync_tool.commands.import_.planning import (
@@ -46,11 +44,13 @@ from sync_tool.commands.inputs import InputOptions, InputPart, input_parts
 from sync_tool.commands.journals import ImportJournal
 from sync_tool.commands.metering import Meter, estimate_all, read_cap
 from sync_tool.commands.opening import Openable, each_openable, opened, opened_deployment
+from sync_tool.commands.options import ImportKeywords, ImportOptions, MigrateOptions
 from sync_tool.commands.validate.report import DamagedSource, Tally
 from sync_tool.deployment.deployment import Deployment
 from sync_tool.encoding.validators import ANY, from_json
 from sync_tool.errors import Conflict, Damaged, Exit, NotSupported, UsageError
 from sync_tool.files.bytes import check_output
+from sync_tool.keywords import strict_keywords
 from sync_tool.messages.check import Verdict
 from sync_tool.rows.model import Page
 from sync_tool.rows.ports import SILENT, Progress, Source
@@ -66,6 +66,7 @@ _LISTED: Final = 100
 Sources = Openable | Iterable[Openable]
 
 
+@strict_keywords(ImportOptions)
 def import_(source: Sources, target: Openable, **keywords: Unpack[ImportKeywords]) -> ImportReport:
     """Bring messages into a deployment: only what it does not have, each session in order.
 
@@ -76,7 +77,7 @@ def import_(source: Sources, target: Openable, **keywords: Unpack[ImportKeywords
         source: a file, a folder that an export wrote, an archive, ``-`` (JSONL on standard input), what `open` or
             `connect` returned, or several of them.
         target: a deployment: its address, or what `connect` or `open` returned.
-        keywords: `ImportOptions`, and those of a selection.
+        keywords: `ImportOptions`.
 
     Raises:
         Conflict: sessions were left as they are, because the target has another history of them, and `on_conflict`
@@ -86,11 +87,16 @@ def import_(source: Sources, target: Openable, **keywords: Unpack[ImportKeywords
         Unreachable: no usable answer; what was written stays, and the same call goes on.
         OutputError: no room for temporary files, or for what is set aside.
     """
-    check_options(keywords)
+    return _import(source, target, ImportOptions(**keywords))
+
+
+def _import(source: Sources, target: Openable, options: ImportOptions) -> ImportReport:
+    if options.keep_times and options.on_conflict == "replace":
+        raise UsageError("--keep-times writes into an empty table, where there is nothing to replace.")
     with ExitStack() as stack:
-        deployment = stack.enter_context(opened_deployment(target, _WRITES, names=keywords.get("names")))
-        report = _Import(deployment, keywords, stack).run(each_openable(source))
-    if report.conflicts and keywords.get("on_conflict", "error") == "error" and not report.dry_run:
+        deployment = stack.enter_context(opened_deployment(target, _WRITES, names=options.names))
+        report = _Import(deployment, options, stack).run(each_openable(source))
+    if report.conflicts and options.on_conflict == "error" and not report.dry_run:
         first = report.conflicts[0]
         raise Conflict(
             f"left as they are: {plural(len(report.conflicts), 'session')} (first: {first.session!r} {first.reason}).",
@@ -103,13 +109,13 @@ def import_(source: Sources, target: Openable, **keywords: Unpack[ImportKeywords
 class _Import:
     """One import under way."""
 
-    def __init__(self, deployment: Deployment, options: ImportKeywords, stack: ExitStack) -> None:
+    def __init__(self, deployment: Deployment, options: ImportOptions, stack: ExitStack) -> None:
         self._deployment = deployment
         self._options = options
         self._stack = stack
-        self._chosen = make_selection(options)
-        self._progress: Progress = options.get("progress") or SILENT
-        self._skip_bad = options.get("skip_bad", False)
+        self._chosen = options.selection()
+        self._progress: Progress = options.progress or SILENT
+        self._skip_bad = options.skip_bad
         self._staging = stack.enter_context(closing(Staging(deployment.names)))
         self._plans = stack.enter_context(closing(Plans()))
         self._tally = Tally(_LISTED)
@@ -123,7 +129,7 @@ class _Import:
             rows=deployment.count(),
             workers=deployment.patience.writers,
         )
-        given = options.get("quarantine")
+        given = options.quarantine
         self._quarantine = None if given is None else Path(given)
         if self._quarantine is not None:
             check_output(self._quarantine, overwrite=True)
@@ -132,16 +138,16 @@ class _Import:
     def run(self, sources: list[Openable]) -> ImportReport:
         """Do it."""
         options = InputOptions(
-            names=self._options.get("names") or self._deployment.names,
-            as_of=self._options.get("as_of"),
-            max_unpacked=parse_size(self._options.get("max_unpacked"), "--max-unpacked"),
+            names=self._options.names or self._deployment.names,
+            as_of=self._options.as_of,
+            max_unpacked=parse_size(self._options.max_unpacked, "--max-unpacked"),
             pages=self._metered,
         )
         parts = [part for source in sources for part in input_parts(source, options, self._stack)]
         if not parts:
             raise UsageError("nothing to import.", hint=[("give", "files, folders, or - for standard input")])
         self._progress.begin(f"{self._deployment.title} · table {self._deployment.names.table}", None)
-        keeper = KeepTimes(self._deployment, self._staging, self._progress) if self._options.get("keep_times") else None
+        keeper = KeepTimes(self._deployment, self._staging, self._progress) if self._options.keep_times else None
         if keeper is not None:
             keeper.await_earlier()
             self._target = replace(self._target, rows=self._deployment.count())
@@ -156,19 +162,19 @@ class _Import:
         if keeper is not None and plan.send_rows:
             self._require_empty()
             keeper.require_times()
-        if self._options.get("dry_run"):
+        if self._options.dry_run:
             return self._report(plan, Sent(), None)
         require_place(self._staging, self._quarantine, skip_bad=self._skip_bad)
         self._agree(plan)
         return self._write(plan, keeper)
 
     def _metered(self, source: Source) -> Iterator[Page]:
-        cap = read_cap(source, parse_size(self._options.get("max_read"), "--max-read"))
+        cap = read_cap(source, parse_size(self._options.max_read, "--max-read"))
         return Meter(cap, estimate_all(source) if self._chosen.everything else None).watch(source.pages(self._chosen))
 
     def _take(self, parts: list[InputPart]) -> dict[str, int]:
         """Read everything into the staging file; return how many messages were rewritten, by rewrite."""
-        fixes = Fixes(tuple(self._options.get("fixes", ())))
+        fixes = Fixes(tuple(self._options.fixes))
         reader = SourceReader(self._staging, self._requirements(), self._chosen, fixes, self._tally)
         for part in parts:
             try:
@@ -196,20 +202,20 @@ class _Import:
         document = (declared or {}).get("documentType")
         checks = catalog is not None and bool((catalog.schema or {}).get("schemaValidation", True)) and document
         return Requirements(
-            level=self._options.get("level", "langchain"),
-            language=self._options.get("language", "js"),
+            level=self._options.level,
+            language=self._options.language,
             names=self._deployment.names,
-            rewriting=self._options.get("rewrite", True),
+            rewriting=self._options.rewrite,
             validator=from_json(document) if checks else ANY,
-            renaming=Renaming(self._options.get("rename", ()), self._options.get("rename_regex", ())) or None,
+            renaming=Renaming(self._options.rename, self._options.rename_regex) or None,
         )
 
     def _planner(self, target: TargetTable) -> Planner:
-        return Planner(self._staging, target, self._options.get("language", "js"), skip_bad=self._skip_bad)
+        return Planner(self._staging, target, self._options.language, skip_bad=self._skip_bad)
 
     def _planned(self, plan: SessionPlan) -> SessionPlan:
         """Return the plan of a session as it will be carried out; one that a bad message stops is not replaced."""
-        replacing = self._options.get("on_conflict") == "replace"
+        replacing = self._options.on_conflict == "replace"
         if plan.status is Status.CONFLICT and replacing and not plan.held:
             return replace(plan, status=Status.REPLACE)
         return plan
@@ -226,9 +232,9 @@ class _Import:
     def _agree(self, plan: ImportPlan) -> None:
         """See that whoever must agree does."""
         needed = plan.replace > 0 or (self._deployment.identity.type == _PROD and plan.send_rows > 0)
-        if not needed or self._options.get("yes"):
+        if not needed or self._options.yes:
             return
-        decide = self._options.get("decide")
+        decide = self._options.decide
         if decide is None:
             why = "sessions would be replaced" if plan.replace else f"{plan.target} is a production deployment"
             raise UsageError(f"{why}, which needs --yes; nothing was written.", hint=[("see first", "--dry-run")])
@@ -241,7 +247,7 @@ class _Import:
         sender = Sender(
             self._staging,
             self._target,
-            self._options.get("language", "js"),
+            self._options.language,
             self._deployment.patience.attempts,
             skip_bad=self._skip_bad,
         )
@@ -257,19 +263,19 @@ class _Import:
     def _replace(self, plan: ImportPlan) -> Path | None:
         if not plan.replace:
             return None
-        given = self._options.get("save_replaced")
+        given = self._options.save_replaced
         path = replace_sessions(self._plans, self._target, None if given is None else Path(given))
         self._progress.note(f"the rows that are replaced are saved in {path}")
         return path
 
     def _report(self, plan: ImportPlan, sent: Sent, saved: Path | None) -> ImportReport:
-        dry_run = bool(self._options.get("dry_run"))
+        dry_run = self._options.dry_run
         bad, held = count_quarantined(self._staging, skip_bad=self._skip_bad)
         quarantine = None
         if (bad or held) and not dry_run:
             quarantine = write_quarantine(self._staging, self._quarantine, skip_bad=self._skip_bad)
         conflicts = (*plan.conflicts, *(ConflictFound(session, why, at) for session, why, at in sent.skipped))
-        skips = self._options.get("on_conflict") == "skip"
+        skips = self._options.on_conflict == "skip"
         return ImportReport(
             plan=plan,
             dry_run=dry_run,
@@ -283,7 +289,7 @@ class _Import:
             held_rows=held,
             quarantine=None if quarantine is None else str(quarantine),
             saved=None if saved is None else str(saved),
-            compared=self._compare() if self._options.get("compare") and not dry_run else None,
+            compared=self._compare() if self._options.compare and not dry_run else None,
             seconds=time.monotonic() - self._clock,
             exit_code=int(
                 _exit_code(plan, aside=0 if dry_run else bad + held + len(sent.skipped if skips else conflicts))
@@ -305,6 +311,7 @@ def _exit_code(plan: ImportPlan, *, aside: int) -> Exit:
 # ``migrate``: an import whose source is a deployment or another store, with both sides compared at the end.
 
 
+@strict_keywords(MigrateOptions)
 def migrate(source: Openable, target: Openable, **keywords: Unpack[ImportKeywords]) -> ImportReport:
     """Bring the messages of a deployment, or of another store of LangChain's, into a deployment.
 
@@ -312,7 +319,7 @@ def migrate(source: Openable, target: Openable, **keywords: Unpack[ImportKeyword
         source: what `connect` or `open` returned for a deployment, or an address: of a deployment, or of a store
             (``redis://host:6379/0``, ``env:NAME``, the path of a JSON file that LangChain wrote).
         target: a deployment: its address, or what `connect` or `open` returned.
-        keywords: those of `import_`; `compare` is on unless it is turned off.
+        keywords: `MigrateOptions`: those of `import_`, with `compare` on.
 
     Raises:
         UsageError: source and target are one table, the source is a file of messages, a package is not installed,
@@ -321,11 +328,11 @@ def migrate(source: Openable, target: Openable, **keywords: Unpack[ImportKeyword
         Refused: source or target refused the key, user or password, or the target cannot be written to.
         Unreachable: no usable answer; the same call goes on.
     """
-    keywords.setdefault("compare", True)
-    names = keywords.get("names")
+    options = MigrateOptions(**keywords)
+    names = options.names
     with opened(source, names=names) as one, opened_deployment(target, _WRITES, names=names) as other:
         _refuse_same(one, other)
-        return import_(one, other, **keywords)
+        return _import(one, other, options)
 
 
 def _refuse_same(source: Source, target: Deployment) -> None:

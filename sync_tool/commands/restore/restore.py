@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Unpack
 
-from sync_tool.commands.arguments import SelectionKeywords, make_selection
 from sync_tool.commands.journals import ConfirmedImport, RestoreJournal
 from sync_tool.commands.opening import Openable, opened, opened_deployment
+from sync_tool.commands.options import RestoreKeywords, RestoreOptions
 from sync_tool.commands.restore.package import Package, RestorePlan, RestoreReport, packed
 from sync_tool.commands.restore.snapshot_import import (
     CancelledByInterrupt,
@@ -23,24 +21,16 @@ from sync_tool.deployment.catalog import table_names, table_numbers
 from sync_tool.deployment.deployment import Deployment
 from sync_tool.deployment.snapshot import COMPLETED, RUNNING, WAITING, ImportStatus, Mode, SnapshotWriter
 from sync_tool.errors import Differs, Locked, NotSupported, OutputError, UsageError
+from sync_tool.keywords import strict_keywords
 from sync_tool.rows.model import Selection
-from sync_tool.rows.ports import SILENT, Progress, Source
+from sync_tool.rows.ports import SILENT, Source
 from sync_tool.text import moment, plural, size
 
 _PROD: Final = "prod"
 
 
-def restore(
-    source: Openable,
-    target: Openable,
-    *,
-    replace: bool = False,
-    yes: bool = False,
-    dry_run: bool = False,
-    decide: Callable[[RestorePlan], bool] | None = None,
-    progress: Progress | None = None,
-    **selection: Unpack[SelectionKeywords],
-) -> RestoreReport:
+@strict_keywords(RestoreOptions)
+def restore(source: Openable, target: Openable, **keywords: Unpack[RestoreKeywords]) -> RestoreReport:
     """Write the rows of a file into the table of a deployment, with their own ``_id`` and ``_creationTime``.
 
     The table changes in one step or not at all. A call that was cut off after its plan was confirmed goes on
@@ -49,12 +39,7 @@ def restore(
     Args:
         source: an address or a path of rows with their ids, or what `open` returned for it.
         target: a deployment: its address, or what `connect` or `open` returned.
-        replace: the table may hold rows, which are deleted in the same step.
-        yes: go on without asking, where that is needed: rows are deleted, or it is a production deployment.
-        dry_run: upload, plan, cancel.
-        decide: asked about the plan where `yes` is needed and not given.
-        progress: who is told how far it is.
-        selection: only some rows, into an empty table.
+        keywords: `RestoreOptions`. A selection is for an empty table only.
 
     Raises:
         UsageError: the table is not empty, a missing `yes`, rows without ids, ids of another table's number.
@@ -63,39 +48,31 @@ def restore(
         Locked: another import is at work in the deployment.
         Differs: less arrived than was sent.
     """
-    chosen, asked = make_selection(selection), RestoreOptions(replace, yes, dry_run, decide)
-    with opened(source) as rows:
+    options = RestoreOptions(**keywords)
+    chosen = options.selection()
+    with opened(source, as_of=options.as_of, names=options.names) as rows:
         if rows.live:
             raise NotSupported(
                 "restore puts back the rows of a file, not of another deployment.",
                 hint=[("first", "convex-msgs export -o messages.jsonl")],
             )
-        with opened_deployment(target, "restore writes into a deployment.") as deployment:
-            return _Restore(rows, deployment, asked, progress or SILENT).run(chosen)
+        refusal = "restore writes into a deployment."
+        with opened_deployment(target, refusal, names=options.names) as deployment:
+            return _Restore(rows, deployment, options).run(chosen)
 
 
 class TableNotEmpty(UsageError):
     """The table holds rows, and nothing was said of replacing them."""
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreOptions:
-    """What the caller allows."""
-
-    replace: bool
-    yes: bool
-    dry_run: bool
-    decide: Callable[[RestorePlan], bool] | None
-
-
 class _Restore:
     """One restore under way."""
 
-    def __init__(self, source: Source, target: Deployment, asked: RestoreOptions, progress: Progress) -> None:
+    def __init__(self, source: Source, target: Deployment, options: RestoreOptions) -> None:
         self._source = source
         self._target = target
-        self._asked = asked
-        self._progress = progress
+        self._options = options
+        self._progress = progress = options.progress or SILENT
         self._door = SnapshotWriter(target.client, progress.note)
         self._table = target.names.table
         self._journal = RestoreJournal(f"{target.client.url} {target.identity.title} {self._table}")
@@ -105,7 +82,7 @@ class _Restore:
         """Do it."""
         self._progress.begin(f"{self._source.title} -> {self._target.title} · table {self._table}", None)
         self._note_new_table()
-        begun = None if self._asked.dry_run else self._journal.read()
+        begun = None if self._options.dry_run else self._journal.read()
         existing = self._target.count() or 0
         if begun is None:
             self._refuse_early(existing, chosen)
@@ -123,7 +100,7 @@ class _Restore:
             return self._import(package, existing)
 
     def _import(self, package: Package, existing: int) -> RestoreReport:
-        mode: Mode = "replace" if self._asked.replace or (self._asked.dry_run and existing) else "requireEmpty"
+        mode: Mode = "replace" if self._options.replace or (self._options.dry_run and existing) else "requireEmpty"
         self._progress.detail(f"uploading {size(package.bytes)}")
         import_id = self._door.upload(package.file, package.bytes, mode)
         with ExitStack() as undo:
@@ -133,7 +110,7 @@ class _Restore:
                 raise refused_import(status, self._target.title)
             plan = self._plan(status, package)
             self._progress.note(str(plan))
-            if self._asked.dry_run:
+            if self._options.dry_run:
                 return self._report(status, package, plan.deletes)
             self._agree(plan)
             self._remember(ConfirmedImport(import_id, package.digest, plan.deletes))
@@ -168,26 +145,26 @@ class _Restore:
                 f"{where}, and only some messages were selected: the others would be lost.",
                 hint=[("restore", "everything (--replace), or into an empty table")],
             )
-        if self._asked.dry_run:
+        if self._options.dry_run:
             return
-        if existing and not self._asked.replace:
+        if existing and not self._options.replace:
             raise TableNotEmpty(
                 f"{where}; nothing was written.",
                 hint=[("see first", "--dry-run"), ("replace them", "--replace --yes")],
             )
-        if self._needs_yes(existing) and self._asked.decide is None:
+        if self._needs_yes(existing) and self._options.decide is None:
             what = "its rows would be deleted" if existing else "it is a production deployment"
             raise UsageError(f"{where}: {what}, which needs --yes.", hint=[("see first", "--dry-run")])
 
     def _needs_yes(self, deletes: int) -> bool:
-        return not self._asked.yes and (deletes > 0 or self._target.identity.type == _PROD)
+        return not self._options.yes and (deletes > 0 or self._target.identity.type == _PROD)
 
     def _agree(self, plan: RestorePlan) -> None:
         if not self._needs_yes(plan.deletes):
             return
-        if self._asked.decide is None:  # rows came while it was uploaded
+        if self._options.decide is None:  # rows came while it was uploaded
             raise UsageError(f"{plan.table} is not empty any more; deleting rows needs --yes. Nothing was written.")
-        if not self._asked.decide(plan):
+        if not self._options.decide(plan):
             raise UsageError("not confirmed; nothing was written.")
 
     def _note_new_table(self) -> None:
@@ -226,7 +203,7 @@ class _Restore:
         status = self._door.status(begun.import_id) if begun is not None and begun.digest == package.digest else None
         running = status is not None and status.state == RUNNING
         done = status is not None and status.state == COMPLETED and status.rows == self._target.count()
-        if status is None or not (running or (done and not self._asked.replace)):
+        if status is None or not (running or (done and not self._options.replace)):
             self._drop(begun)
             return None
         self._progress.note(f"an earlier call began this import ({status.id}); waiting for its end")
@@ -253,9 +230,9 @@ class _Restore:
             source=self._source.title,
             target=self._target.title,
             table=self._table,
-            dry_run=self._asked.dry_run,
+            dry_run=self._options.dry_run,
             joined=joined,
-            rows=package.rows if self._asked.dry_run else status.rows,
+            rows=package.rows if self._options.dry_run else status.rows,
             deleted=deleted,
             rows_after=self._target.count(),
             uploaded_bytes=package.bytes,
@@ -264,6 +241,6 @@ class _Restore:
             ended=datetime.now(UTC),
             seconds=time.monotonic() - self._clock,
         )
-        if not self._asked.dry_run:
+        if not self._options.dry_run:
             self._journal.clear()
         return report

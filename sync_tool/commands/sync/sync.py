@@ -8,15 +8,16 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal, TypedDict, Unpack
+from typing import Final, Unpack
 
 from sync_tool.archive.index import IndexCounts
 from sync_tool.archive.layout import Layout, is_archive, make_root, run_name
 from sync_tool.archive.opening import Opened, create, opened
 from sync_tool.archive.recorder import STEP_BYTES, Recorder
 from sync_tool.archive.sealed_files import Manifest, OpenRun, PassPosition, Run
-from sync_tool.commands.arguments import SelectionKeywords, Span, make_selection, parse_size, parse_span
+from sync_tool.commands.arguments import parse_size, parse_span
 from sync_tool.commands.opening import Openable, opened_deployment
+from sync_tool.commands.options import SyncKeywords, SyncOptions, SyncVia
 from sync_tool.commands.sync.by_stream import Outcome, PassReader, StreamReading
 from sync_tool.commands.sync.by_time import TimeOptions, TimeReading
 from sync_tool.commands.sync.report import SyncReport, Telling
@@ -32,15 +33,13 @@ from sync_tool.errors import (
     UsageError,
     only_this_refused,
 )
+from sync_tool.keywords import strict_keywords
 from sync_tool.rows.model import Selection
 from sync_tool.rows.ports import SILENT, Progress, Source
 from sync_tool.rows.selection import row_filter
 from sync_tool.text import plural
 
 # By which way an archive's deployment is read.
-
-SyncVia = Literal["auto", "stream", "functions", "system"]
-VIAS: Final = ("auto", "stream", "functions", "system")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +57,10 @@ def choose_reading(deployment: Deployment, position: PassPosition, way: Way, pro
     """Return how to read: what was asked for, else stream, functions, system, whichever is open first.
 
     Raises:
-        UsageError: there is no such way, or `deployment` was opened for another one.
+        UsageError: `deployment` was opened for another reader.
         Refused: the way asked for is not open.
         Unreachable: no answer.
     """
-    if way.via not in VIAS:
-        raise UsageError(f"there is no way {way.via!r}.", hint=[("ways", ", ".join(VIAS))])
     if way.via in ("auto", "stream"):
         door = deployment.stream
         try:
@@ -89,38 +86,20 @@ _OURS: Final = frozenset({".lock", "parts", "runs", "state.json", ".state.json.p
 """What making an archive may have left when it was cut off."""
 
 
-@dataclass(frozen=True, slots=True)
-class SyncRequest:
-    """What the caller asked for; see `sync_tool.commands.sync.sync.SyncOptions`."""
-
-    via: SyncVia
-    create: bool
-    full: bool
-    allow_shared: bool
-    allow_shrink: bool
-    rebind: bool
-    full_every: Span
-    lookback: Span
-    lock_wait: Span
-    max_read: str | int | None
-    step_size: str | int | None
-    selection: SelectionKeywords
-
-
 class SyncRun:
     """One run under way."""
 
-    def __init__(self, deployment: Deployment, path: Path, asked: SyncRequest, progress: Progress) -> None:
+    def __init__(self, deployment: Deployment, path: Path, options: SyncOptions, progress: Progress) -> None:
         self._deployment = deployment
         self._layout = Layout(path)
-        self._asked = asked
+        self._options = options
         self._progress = progress
-        self._chosen = _selection(asked.selection)
-        self._full_every = parse_span(asked.full_every, "--full-every")
-        self._lookback = parse_span(asked.lookback, "--lookback")
-        self._lock_wait = parse_span(asked.lock_wait, "--lock-wait")
-        self._max_read = parse_size(asked.max_read, "--max-read")
-        self._step_bytes = parse_size(asked.step_size, "--step-size") or STEP_BYTES
+        self._chosen = _selection(options)
+        self._full_every = parse_span(options.full_every, "--full-every")
+        self._lookback = parse_span(options.lookback, "--lookback")
+        self._lock_wait = parse_span(options.lock_wait, "--lock-wait")
+        self._max_read = parse_size(options.max_read, "--max-read")
+        self._step_bytes = parse_size(options.step_size, "--step-size") or STEP_BYTES
         self._started, self._clock = datetime.now(UTC), time.monotonic()
         self._instance = ""
 
@@ -138,14 +117,14 @@ class SyncRun:
                 return self._record(archive)
 
     def _require_archive(self) -> None:
-        if self._asked.create and not is_archive(self._layout.root):
+        if self._options.create and not is_archive(self._layout.root):
             make_root(self._layout.root)
         else:
             try:
                 self._layout.require()
             except NoArchive as error:
                 raise NoArchive(f"{error.message} Is the disk mounted? First run: --create.") from None
-        if not self._asked.allow_shared:
+        if not self._options.allow_shared:
             self._layout.check_owner()
 
     def _create(self) -> None:
@@ -196,11 +175,11 @@ class SyncRun:
         due = position.full is None or self._age(position.full) >= self._full_every
         options = TimeOptions(
             lookback=self._lookback * 1000,
-            full=self._asked.full or due,
+            full=self._options.full or due,
             max_read=self._max_read,
             counts_compare=archive.manifest.selection.everything,
         )
-        way = Way(self._asked.via, self._asked.full, options)
+        way = Way(self._options.via, self._options.full, options)
         return choose_reading(self._deployment, position, way, self._progress)
 
     def _age(self, moment: str) -> float:
@@ -219,7 +198,7 @@ class SyncRun:
         known = archive.before.deployment if archive.before else manifest.deployment
         if known == self._instance:
             return True
-        if not self._asked.rebind:
+        if not self._options.rebind:
             raise UsageError(
                 f"{self._layout.root} is of the deployment {known}, this one is {self._instance}; nothing was read.",
                 hint=[("after a restore into it", "--rebind"), ("else", "another archive")],
@@ -231,7 +210,7 @@ class SyncRun:
         """Record nothing where too much is gone."""
         before = recorder.before.totals.rows if recorder.before else 0
         few = counts.deleted <= max(_FEW_DELETED, before * _SMALL_SHARE)
-        if few or self._asked.allow_shrink:
+        if few or self._options.allow_shrink:
             return
         recorder.discard()
         holds = self._deployment.count()
@@ -264,8 +243,8 @@ class SyncRun:
         )
 
 
-def _selection(keywords: SelectionKeywords) -> Selection:
-    chosen = make_selection(keywords)
+def _selection(options: SyncOptions) -> Selection:
+    chosen = options.selection()
     if chosen.active_after is not None:
         raise UsageError(
             "--active-after does not go with sync: what it selects changes with time.", hint=[("instead", "--after")]
@@ -273,43 +252,7 @@ def _selection(keywords: SelectionKeywords) -> Selection:
     return chosen
 
 
-class SyncOptions(TypedDict, total=False):
-    """The keywords of `sync` beside the selection. Spans are text such as ``10m``, seconds, or a timedelta."""
-
-    create: bool
-    """Make the archive if there is none."""
-    via: SyncVia
-    """``auto`` (stream, else functions, else system), or one of them."""
-    full: bool
-    """Read everything and compare it."""
-    full_every: Span
-    """Without the stream: read everything when it was not read for so long; ``7d``."""
-    lookback: Span
-    """Without the stream: how far before the end of the last pass to begin; ``10m``."""
-    allow_shared: bool
-    """Also write an archive whose folder belongs to other users, or may be written by them."""
-    allow_shrink: bool
-    """Record also that more than 10 % and more than 100 rows were deleted."""
-    rebind: bool
-    """Go on with a deployment of another instance name."""
-    lock_wait: Span
-    """How long to wait for another run's end; not at all without it."""
-    max_read: str | int | None
-    """Most bytes to read, such as ``250MB``; without it 200 MB on a cloud plan without streaming."""
-    step_size: str | int | None
-    """Bytes of rows between two points from which a run that is cut off can go on; ``32MiB``."""
-    ping_url: str | None
-    """A watchdog that is told of start, success and failure, as healthchecks.io takes it."""
-    metrics_file: str | Path | None
-    """Where to write metrics in Prometheus' text format."""
-    progress: Progress | None
-    """Who is told how far it is."""
-
-
-class SyncKeywords(SelectionKeywords, SyncOptions, total=False):
-    """All keywords of `sync`."""
-
-
+@strict_keywords(SyncOptions)
 def sync(source: Openable | Callable[[], Source], archive: str | Path, **keywords: Unpack[SyncKeywords]) -> SyncReport:
     """Record in an archive what is new, changed and deleted in a deployment since the last run.
 
@@ -319,7 +262,7 @@ def sync(source: Openable | Callable[[], Source], archive: str | Path, **keyword
         source: a deployment: its address, or what `connect` returned; or a function that connects, so that
             `ping_url` hears of a failure to connect too.
         archive: the archive's folder.
-        keywords: `SyncOptions`, and those of a selection, which belongs to the archive from its first run on.
+        keywords: `SyncOptions`. A selection belongs to the archive from its first run on.
 
     Raises:
         NoArchive: there is none, and `create` was not given.
@@ -330,26 +273,12 @@ def sync(source: Openable | Callable[[], Source], archive: str | Path, **keyword
         Unreachable: no answer; calling again goes on.
         Damaged: a file of the archive is.
     """
-    progress = keywords.get("progress") or SILENT
-    metrics = keywords.get("metrics_file")
-    telling = Telling(keywords.get("ping_url"), Path(metrics) if metrics else None, str(archive), progress)
-    with telling:
-        asked = SyncRequest(
-            via=keywords.get("via", "auto"),
-            create=keywords.get("create", False),
-            full=keywords.get("full", False),
-            allow_shared=keywords.get("allow_shared", False),
-            allow_shrink=keywords.get("allow_shrink", False),
-            rebind=keywords.get("rebind", False),
-            full_every=keywords.get("full_every", "7d"),
-            lookback=keywords.get("lookback", "10m"),
-            lock_wait=keywords.get("lock_wait", 0),
-            max_read=keywords.get("max_read"),
-            step_size=keywords.get("step_size"),
-            selection=keywords,
-        )
+    options = SyncOptions(**keywords)
+    progress = options.progress or SILENT
+    metrics = Path(options.metrics_file) if options.metrics_file else None
+    with Telling(options.ping_url, metrics, str(archive), progress) as telling:
         place = source() if callable(source) else source
         with opened_deployment(place, "sync reads deployments, not files.") as deployment:
-            report = SyncRun(deployment, Path(archive).expanduser(), asked, progress).run()
+            report = SyncRun(deployment, Path(archive).expanduser(), options, progress).run()
         telling.report = report
     return report

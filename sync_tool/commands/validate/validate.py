@@ -7,23 +7,24 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from datetime import datetime
 from functools import cache, partial
-from typing import Final, NamedTuple, TypedDict, Unpack
+from typing import Final, NamedTuple, Unpack
 
-from sync_tool.commands.arguments import SelectionKeywords, make_selection, parse_size
+from sync_tool.commands.arguments import parse_size
 from sync_tool.commands.inputs import InputOptions, InputPart, input_parts
 from sync_tool.commands.opening import Openable
+from sync_tool.commands.options import ValidateKeywords, ValidateOptions
 from sync_tool.commands.validate.report import DamagedSource, Place, Tally, ValidationReport
 from sync_tool.errors import Damaged, UsageError
 from sync_tool.files.jsonl import read_records, too_long
 from sync_tool.files.pieces import LineChunk, most_pieces
+from sync_tool.keywords import strict_keywords
 from sync_tool.messages.check import GOOD, NO_TOOL_USE, Look, OpenCalls, Verdict
 from sync_tool.messages.fast import ToolUse
 from sync_tool.messages.records import Record, in_chunks
-from sync_tool.messages.rules import LANGUAGES, LEVELS, Language, Level
+from sync_tool.messages.rules import Language, Level
 from sync_tool.parallel.processes import in_processes, processes_for
-from sync_tool.rows.model import Names, Page, Row, Selection
+from sync_tool.rows.model import Names, Page, Row
 from sync_tool.rows.ports import SILENT, Progress, Source
 from sync_tool.rows.reading import RowReader
 from sync_tool.rows.selection import row_filter, unknown_session
@@ -137,45 +138,16 @@ def _tools(options: CheckOptions) -> tuple[Look, Callable[[bytes], Row]]:
 
 
 _QUICK: Final = 2  # checking is faster than other work, so more bytes are needed before further processes pay
-LISTED: Final = 100  # bad records in a report, by default; all are counted
 
 
-class ValidateOptions(TypedDict, total=False):
-    """Keywords of `validate` besides level and selection."""
-
-    names: Names | None
-    """Table, index and field names other than LangChain's; Parquet files and deployments have their own."""
-    max_errors: int
-    """Most bad records to list; all are counted."""
-    max_read: str | int | None
-    """Most bytes to read of a deployment, such as ``250MB``."""
-    max_unpacked: str | int | None
-    """Most bytes to unpack from a compressed file, by default 4 GiB or 200 times its size."""
-    as_of: str | datetime | None
-    """An older state of archives; every source must be an archive."""
-    processes: int | None
-    """Processes for the lines of a file, by default as many as pay."""
-    progress: Progress | None
-
-
-class ValidateKeywords(SelectionKeywords, ValidateOptions, total=False):
-    """All keywords of `validate` besides the level."""
-
-
-def validate(
-    *sources: Openable,
-    level: Level = "langchain",
-    language: Language = "js",
-    **keywords: Unpack[ValidateKeywords],
-) -> ValidationReport:
+@strict_keywords(ValidateOptions)
+def validate(*sources: Openable, **keywords: Unpack[ValidateKeywords]) -> ValidationReport:
     """Check records and report every fault.
 
     Args:
         sources: files, folders that `export` wrote, archives, ``-`` (JSONL on standard input), addresses of
             deployments, or what `connect` and `open` returned.
-        level: ``documented``, ``langchain`` or ``loadable``.
-        language: the reader of the messages at the level ``loadable``: ``js`` or ``python``.
-        keywords: `ValidateOptions`, and those of a selection.
+        keywords: `ValidateOptions`.
 
     Raises:
         UsageError: no source, a missing source, an unknown level, language or session, or more to read than allowed.
@@ -184,21 +156,18 @@ def validate(
     """
     if not sources:
         raise UsageError("nothing to validate.", hint=[("give", "files, or a deployment")])
-    if level not in LEVELS:
-        raise UsageError(f"there is no level {level!r}.", hint=[("levels", ", ".join(LEVELS))])
-    if language not in LANGUAGES:
-        raise UsageError(f"there is no language {language!r}.", hint=[("languages", ", ".join(LANGUAGES))])
+    options = ValidateOptions(**keywords)
     started = time.monotonic()
-    with closing(_Run(level, language, make_selection(keywords), keywords)) as run:
+    with closing(_Run(options)) as run:
         opened = [part for source in sources for part in run.opened(source)]
-        run.progress.begin(f"{_titles(opened)} · level {level}", None)
+        run.progress.begin(f"{_titles(opened)} · level {options.level}", None)
         for part in opened:
             run.check(part)
         run.require_sessions()
     tally = run.tally
     return ValidationReport(
-        level=level,
-        language=language,
+        level=options.level,
+        language=options.language,
         sources=tuple(part.title for part in opened),
         rows=tally.rows,
         sessions=tally.sessions,
@@ -215,19 +184,16 @@ def validate(
 class _Run:
     """One validation."""
 
-    def __init__(self, level: Level, language: Language, chosen: Selection, options: ValidateOptions) -> None:
-        self._level = level
-        self._language = language
-        self._chosen = chosen
-        self._names = options.get("names") or Names()
-        self._as_of = options.get("as_of")
-        self._max_read = parse_size(options.get("max_read"), "--max-read")
-        self._processes = options.get("processes")
-        self._max_unpacked = parse_size(options.get("max_unpacked"), "--max-unpacked")
+    def __init__(self, options: ValidateOptions) -> None:
+        self._options = options
+        self._chosen = options.selection()
+        self._names = options.names or Names()
+        self._max_read = parse_size(options.max_read, "--max-read")
+        self._max_unpacked = parse_size(options.max_unpacked, "--max-unpacked")
         self._met: set[str] = set()
         self._closing = ExitStack()
-        self.progress: Progress = options.get("progress") or SILENT
-        self.tally = Tally(options.get("max_errors", LISTED))
+        self.progress: Progress = options.progress or SILENT
+        self.tally = Tally(options.max_errors)
 
     def close(self) -> None:
         """Close the connections."""
@@ -235,7 +201,7 @@ class _Run:
 
     def opened(self, source: Openable) -> Iterator[InputPart]:
         """Yield the files of a source, or the deployment."""
-        options = InputOptions(self._names, self._as_of, self._max_unpacked, self._metered)
+        options = InputOptions(self._names, self._options.as_of, self._max_unpacked, self._metered)
         for part in input_parts(source, options, self._closing):
             if not part.selected and self._chosen.active_after is not None:
                 raise UsageError(
@@ -246,7 +212,7 @@ class _Run:
 
     def check(self, part: InputPart) -> None:
         """Check the records of a file or deployment; damage is recorded and does not stop the other parts."""
-        options = CheckOptions(self._level, part.names, self._language)
+        options = CheckOptions(self._options.level, part.names, self._options.language)
         pieces = part.pieces() if self._chosen.everything else None
         calls = OpenCalls(part.names)
         before = 0
@@ -275,7 +241,7 @@ class _Run:
 
     def _in_processes(self, options: CheckOptions, pieces: Iterator[LineChunk], size: int) -> Iterator[Checked]:
         """Check all lines of a file; results for the lines before a damaged place come before `Damaged` is raised."""
-        processes = min(processes_for(size // _QUICK, self._processes), most_pieces(size))
+        processes = min(processes_for(size // _QUICK, self._options.processes), most_pieces(size))
         with closing(in_processes(partial(check_piece, options), pieces, processes)) as checked:
             yield from checked
 
