@@ -106,7 +106,7 @@ MISSPELT = {
     "verify": ("subsets", "subset"),
     "runs": ("archives", "archive"),
     "tail": ("waiting", "wait"),
-    "doctor": ("source", "history"),
+    "doctor": ("plase", "place"),
     "init": ("readonly", "read_only"),
     "connect": ("envfile", "env_file"),
     "open": ("asof", "as_of"),
