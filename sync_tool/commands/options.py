@@ -207,7 +207,6 @@ class ExportOptions(OutputOptions):
     max_read: str | float | None = _max_read()
     as_of: str | datetime | None = _as_of()
     names: Names | None = None
-    """Table, index and fields of an address; LangChain's own without it."""
 
 
 class ExportKeywords(OutputKeywords, total=False):
@@ -224,7 +223,6 @@ class ConvertOptions(OutputOptions):
 
     as_of: str | datetime | None = _as_of()
     names: Names | None = None
-    """Table and fields of files that do not say them; LangChain's own without it."""
 
 
 class ConvertKeywords(OutputKeywords, total=False):
