@@ -82,6 +82,19 @@ def test_a_byte_order_mark_is_one_fault_of_the_first_line(tmp_path: Path) -> Non
     assert found(cm.validate(tmp_path / "a.jsonl")) == [(1, "byte-order-mark")]
 
 
+@pytest.mark.parametrize("stdin", [False, True])
+def test_one_id_of_two_rows_is_a_fault_as_readers_refuse_it(tmp_path: Path, *, stdin: bool) -> None:
+    """A row that was read again after its session id was edited is a fault; a plain repetition is none."""
+    message = {"type": "human", "data": {"content": "Hi"}}
+    rows = [("x1", "s"), ("x2", "s"), ("x1", "moved"), ("x2", "s")]
+    lines_ = b"".join(dumps({"_id": name, "sessionId": session, "message": message}) + b"\n" for name, session in rows)
+    (tmp_path / "a.jsonl").write_bytes(lines_)
+    code, report = report_of(tmp_path, "-" if stdin else "a.jsonl", stdin=lines_)
+    assert (code, report["rows"], report["bad_rows"]) == (3, 4, 1)
+    (bad,) = report["records"]
+    assert (bad["place"]["line"], [fault["rule"] for fault in bad["faults"]]) == (3, ["duplicate-id"])
+
+
 def test_numbers_beyond_float64s_digits_are_a_warning(tmp_path: Path) -> None:
     """2^53 + 1 and 2^63 + 1 are rounded when they are read: said, but no fault."""
     (tmp_path / "a.jsonl").write_bytes(DEEP % b"9007199254740993,9223372036854775809")

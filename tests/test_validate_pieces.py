@@ -64,7 +64,10 @@ def one_by_one(content: bytes) -> tuple[object, ...]:
 
 def reported(report: ValidationReport) -> tuple[object, ...]:
     """Return the same of a report."""
-    bad = [(bad.place.line, [(fault.rule, fault.path, fault.detail) for fault in bad.faults]) for bad in report.records]
+    found = [
+        (bad.place.line, [(fault.rule, fault.path, fault.detail) for fault in bad.faults]) for bad in report.records
+    ]
+    bad = [(line, faults) for line, faults in found if faults[0][0] != "duplicate-id"]  # no record alone shows it
     return report.rows, bad, {count.rule: count.records for count in report.warnings}
 
 

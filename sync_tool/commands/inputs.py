@@ -63,6 +63,8 @@ class InputOptions:
     as_of: str | datetime | None
     max_unpacked: int | None
     pages: Callable[[Source], Iterator[Page]]
+    again: bool = False
+    """Records may be read twice, also those of standard input."""
 
 
 def input_parts(place: Openable, options: InputOptions, stack: ExitStack) -> Iterator[InputPart]:
@@ -74,14 +76,14 @@ def input_parts(place: Openable, options: InputOptions, stack: ExitStack) -> Ite
         Refused: a deployment or store refused the key, the user or the rights.
     """
     if isinstance(place, str | Path) and options.as_of is None and kind_of(place) in ("file", "stdin"):
-        yield _file(path_named(place), options.names, options.max_unpacked)
+        yield _file(path_named(place), options.names, options)
         return
     source = stack.enter_context(opened(place, as_of=options.as_of, names=options.names))
     store, files = source.capability(StoreRows), source.capability(MessageFiles)
     if store is not None:
         yield InputPart(store.title, Names(), store.store.records, lines=False, facts=store.store.facts())
     elif files is not None:
-        yield from (_file(file.path, file.names, options.max_unpacked) for file in files.files)
+        yield from (_file(file.path, file.names, options) for file in files.files)
     else:
 
         def records() -> Iterator[Record]:
@@ -91,9 +93,9 @@ def input_parts(place: Openable, options: InputOptions, stack: ExitStack) -> Ite
         yield InputPart(source.title, source.names, records, selected=True, lines=False)
 
 
-def _file(path: Path, names: Names, max_unpacked: int | None) -> InputPart:
+def _file(path: Path, names: Names, options: InputOptions) -> InputPart:
     try:
-        file = RecordFile(path, names, unpacked_limit=max_unpacked)
+        file = RecordFile(path, names, unpacked_limit=options.max_unpacked, again=options.again)
     except Damaged as error:
         return InputPart(str(path), names, _Broken(error))
     return InputPart(file.title, file.names, file.records, file.pieces, file.size)

@@ -161,13 +161,16 @@ class RecordFile:
         path: a JSONL file, compressed or not, a Parquet file, a zip; ``-`` for JSONL on standard input.
         names: how the session and message fields are called (Parquet says so itself), and the table in a zip.
         unpacked_limit: most bytes that may come out of a compressed file; None for the usual bound.
+        again: True to copy standard input into a temporary file, so that it can be read again.
 
     Raises:
         UsageError: no such file, a format that cannot be read, or standard input is a terminal.
         Damaged: a Parquet file whose end cannot be read.
     """
 
-    def __init__(self, path: str | Path, names: Names, *, unpacked_limit: int | None = None) -> None:
+    def __init__(
+        self, path: str | Path, names: Names, *, unpacked_limit: int | None = None, again: bool = False
+    ) -> None:
         self.title = "stdin" if str(path) == STDIN else str(path)
         self._path = Path(path)
         self._limit = unpacked_limit
@@ -178,6 +181,7 @@ class RecordFile:
             if sys.stdin.isatty():
                 raise UsageError("standard input is a terminal.", hint=[("give", "rows as JSONL, or a file")])
             self.names = names
+            self._copy = StandardInput(names) if again else None
         else:
             self._file = MessageFile(self._path, names)
             self.names = self._file.names
@@ -192,7 +196,7 @@ class RecordFile:
             UsageError: more came out of a compressed file than may.
         """
         if self._format == "stdin":
-            yield from read_records(sys.stdin.buffer)
+            yield from read_records(self._stdin())
         elif self._format == "jsonl":
             with open_input(self._path, unpacked_limit=self._limit) as stream:
                 yield from read_records(stream)
@@ -211,10 +215,13 @@ class RecordFile:
             UsageError: then too, more came out of a compressed file than may.
         """
         if self._format == "stdin":
-            return pieces_of(read_blocks(sys.stdin.buffer))
+            return pieces_of(read_blocks(self._stdin()))
         if self._format != "jsonl":
             return None
         return pieces_of(self._unpacked()) if self._path.suffix in COMPRESSIONS else pieces_in(self._path)
+
+    def _stdin(self) -> BinaryIO:
+        return sys.stdin.buffer if self._copy is None else self._copy.from_start()
 
     def _unpacked(self) -> Iterator[LineBytes]:
         with open_input(self._path, unpacked_limit=self._limit) as stream:
@@ -273,11 +280,15 @@ class StandardInput(StoredRows):
 
     def pieces(self) -> Iterator[JsonlBlock]:
         """Return the lines in pieces, in the order in which they came."""
-        return cut_lines(io.BufferedReader(_Again(self._file.fileno()), _BUFFER), self.title)
+        return cut_lines(self.from_start(), self.title)
 
     def stored(self) -> Iterator[Page]:
         """Yield the rows in the order in which they came."""
-        return read_lines(io.BufferedReader(_Again(self._file.fileno()), _BUFFER), self.title, self.names)
+        return read_lines(self.from_start(), self.title, self.names)
+
+    def from_start(self) -> BinaryIO:
+        """Return a stream of its own over everything that came in."""
+        return io.BufferedReader(_Again(self._file.fileno()), _BUFFER)
 
     def close(self) -> None:
         """Give the temporary file back."""

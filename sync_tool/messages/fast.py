@@ -54,9 +54,11 @@ class Passed(NamedTuple):
     """The good records that call tools or answer calls."""
     others: list[int]
     """The records that need a closer look."""
+    ids: list[str]
+    """Each ``_id`` of the good records."""
 
 
-_NOTHING_PASSED: Final = Passed(0, set(), [], [0])
+_NOTHING_PASSED: Final = Passed(0, set(), [], [0], [])
 
 
 class FastCheck:
@@ -85,7 +87,7 @@ class FastCheck:
             return None
         rows = self._bare.rows(block) if self._level == "langchain" else None
         if rows is not None:
-            return Passed(len(rows), {row.session for row in rows}, [], [])
+            return Passed(len(rows), {row.session for row in rows}, [], [], _ids(rows))
         rows = self._usual.rows(block) if self._level == "langchain" else None
         if rows is not None:
             values, calling = usual_open_values(rows)
@@ -96,7 +98,7 @@ class FastCheck:
             values, calling = open_values(rows, self._level), True
         if not self._are_plain(values):
             return None
-        return Passed(len(rows), {row.session for row in rows}, [*_calling(rows)] if calling else [], [])
+        return Passed(len(rows), {row.session for row in rows}, [*_calling(rows)] if calling else [], [], _ids(rows))
 
     def many(self, raws: Sequence[bytes]) -> Passed:
         """Return the results for records in any spelling; faster for canonical ones."""
@@ -106,15 +108,16 @@ class FastCheck:
         if len(raws) == 1:
             line = _respelled(raws[0])
             return (line and self._block([line])) or _NOTHING_PASSED
-        rows, sessions, calling, others = 0, set[str](), [], []
+        rows, sessions, calling, others, ids = 0, set[str](), [], [], list[str]()
         step = -(-len(raws) // _PARTS)
         for first in range(0, len(raws), step):
             part = self.many(raws[first : first + step])
             rows += part.rows
             sessions |= part.sessions
+            ids += part.ids
             calling += [(first + number, use) for number, use in part.calling]
             others += [first + number for number in part.others]
-        return Passed(rows, sessions, calling, others)
+        return Passed(rows, sessions, calling, others, ids)
 
     def _block(self, lines: Sequence[bytes]) -> Passed | None:
         """Return the results for records; None unless all are good and canonical lines."""
@@ -245,6 +248,10 @@ def _fits(value: Any, kind: Any) -> bool:
     except msgspec.ValidationError:
         return False
     return True
+
+
+def _ids(rows: list[Any]) -> list[str]:
+    return [row.id for row in rows if row.id is not UNSET]
 
 
 def _calling(rows: list[Any]) -> Iterator[tuple[int, ToolUse]]:

@@ -67,6 +67,7 @@ _LINES: Final = {
     "byte-order-mark": "a file does not begin with a byte order mark",
     "not-json": "the record is one complete JSON text",
     "not-object": "the record is a JSON object",
+    "duplicate-id": "one _id stands for one row",
     "unreadable": "the stored columns can be put together to a row",
     "target-schema": "the schema of the deployment takes the document",
     "refused": "the deployment takes the document",

@@ -79,13 +79,14 @@ class TemporaryDatabase:
             start = rows[-1][: len(start)]
 
 
-@contextmanager
-def temporary_file() -> Iterator[BinaryIO]:
-    """Open a private file without a name in the temporary folder."""
+def open_temporary_file() -> BinaryIO:
+    """Open a private file without a name in the temporary folder.
+
+    Raises:
+        OutputError: the folder has no room, or cannot be written.
+    """
     with temporary_errors():
-        file = cast("BinaryIO", TemporaryFile())  # noqa: SIM115  # closed below
-    with file:
-        yield file
+        return cast("BinaryIO", TemporaryFile())
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from sync_tool.errors import Differs, UsageError
 from sync_tool.files.zip import ZipWriter
 from sync_tool.rows.model import Names, Page, Row
 from sync_tool.rows.ports import Progress, run
-from sync_tool.rows.temporary import temporary_errors, temporary_file
+from sync_tool.rows.temporary import open_temporary_file, temporary_errors
 from sync_tool.text import one_line, plural
 
 _ROWS_A_PAGE: Final = 500
@@ -61,7 +61,7 @@ class KeepTimes:
             Refused: the deployment refused the import.
             Differs: less arrived than was sent; nothing was written.
         """
-        with temporary_file() as file:
+        with open_temporary_file() as file:
             return self._write(plans, file)
 
     def _write(self, plans: Iterator[SessionPlan], file: BinaryIO) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from sync_tool.errors import Exit, UsageError
 from sync_tool.files.zip import ZipWriter
 from sync_tool.rows.model import Names, Page, Row, Selection
 from sync_tool.rows.ports import Progress, Source, run
-from sync_tool.rows.temporary import temporary_errors, temporary_file
+from sync_tool.rows.temporary import open_temporary_file, temporary_errors
 from sync_tool.text import plural
 
 _MAX_TIME: Final = float(2**53)
@@ -48,7 +48,7 @@ def packed(source: Source, selection: Selection, names: Names, progress: Progres
         UsageError: a row without ``_id`` or ``_creationTime``, or ids of different tables; says which row.
         OutputError: no room in the temporary folder.
     """
-    with temporary_file() as file:
+    with open_temporary_file() as file:
         with temporary_errors():
             package = _pack(source.pages(selection), names, file, progress)
         yield package

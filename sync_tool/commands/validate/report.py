@@ -127,6 +127,11 @@ class Tally:
                 found = tuple(map(_finding, verdict.faults))
                 self.records.append(BadRecord(place, found, verdict.passes_at))
 
+    def add_fault(self, place: Place, fault: Fault) -> None:
+        """Add a fault of a record that was counted as good."""
+        self.rows -= 1
+        self.add(place, Verdict((fault,)))
+
     def add_good(self, rows: int, sessions: Iterable[str]) -> None:
         """Count good records and their sessions."""
         self.rows += rows

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import cache, partial
+from pathlib import Path
 from typing import Final, NamedTuple, Unpack
 
 from sync_tool.commands.arguments import parse_size
@@ -22,8 +23,10 @@ from sync_tool.keywords import strict_keywords
 from sync_tool.messages.check import GOOD, NO_TOOL_USE, Look, OpenCalls, Verdict
 from sync_tool.messages.fast import ToolUse
 from sync_tool.messages.records import Record, in_chunks
-from sync_tool.messages.rules import Language, Level
+from sync_tool.messages.rules import Fault, Language, Level
 from sync_tool.parallel.processes import in_processes, processes_for
+from sync_tool.rows.digests import row_digest
+from sync_tool.rows.distinct import DistinctIds, RowIds
 from sync_tool.rows.model import Names, Page, Row
 from sync_tool.rows.ports import SILENT, Progress, Source
 from sync_tool.rows.reading import RowReader
@@ -65,6 +68,8 @@ class Checked(NamedTuple):
     """Sessions of the good records."""
     noted: list[Noted]
     """In order."""
+    ids: list[str]
+    """Each ``_id`` that can be read."""
 
 
 def check_piece(options: CheckOptions, piece: LineChunk) -> Checked:
@@ -73,11 +78,12 @@ def check_piece(options: CheckOptions, piece: LineChunk) -> Checked:
     Raises:
         UsageError: the file cannot be read.
     """
-    all_found = Checked(0, 0, set(), [])
+    all_found = Checked(0, 0, set(), [], [])
     for block in piece.read():
         begins = piece.first and not all_found.lines
         found = _check_lines(options, block, begins) if isinstance(block, bytes) else _check_too_long(block)
         all_found.sessions.update(found.sessions)
+        all_found.ids.extend(found.ids)
         all_found.noted.extend(one._replace(line=one.line + all_found.lines) for one in found.noted)
         all_found = all_found._replace(lines=all_found.lines + found.lines, good=all_found.good + found.good)
     return all_found
@@ -89,11 +95,13 @@ def check_records(options: CheckOptions, records: list[Record]) -> Checked:
     whole = [record for record in records if record.raw and record.fault is None]
     passed = look.fast.many([record.raw for record in whole])
     noted = [_calling(whole[number].line, use, whole[number].where) for number, use in passed.calling]
-    noted += (_closer(whole[number], look, read_row) for number in passed.others)
+    closer = [whole[number] for number in passed.others]
     if len(whole) < len(records):
-        noted += (_closer(record, look, read_row) for record in records if not record.raw or record.fault is not None)
-    noted.sort(key=lambda one: one.line)
-    return Checked(len(records), len(records) - len(noted), passed.sessions, noted)
+        closer += (record for record in records if not record.raw or record.fault is not None)
+    looked_at = [_closer(record, look, read_row) for record in closer]
+    ids = [*passed.ids, *(one.id for one in looked_at)]
+    noted = sorted([*noted, *looked_at], key=lambda one: one.line)
+    return Checked(len(records), len(records) - len(noted), passed.sessions, noted, ids)
 
 
 def _check_lines(options: CheckOptions, lines: bytes, begins: bool) -> Checked:
@@ -102,13 +110,13 @@ def _check_lines(options: CheckOptions, lines: bytes, begins: bool) -> Checked:
         found = check_records(options, list(read_records(io.BytesIO(lines), begins=begins)))
         return found._replace(lines=lines.count(b"\n"))
     noted = [_calling(number + 1, use) for number, use in passed.calling]
-    return Checked(passed.rows, passed.rows - len(noted), passed.sessions, noted)
+    return Checked(passed.rows, passed.rows - len(noted), passed.sessions, noted, passed.ids)
 
 
 def _check_too_long(length: int) -> Checked:
     record = too_long(1, length)
     verdict = Verdict(() if record.fault is None else (record.fault,))
-    return Checked(1, 0, set(), [Noted(1, "", None, "", verdict, NO_TOOL_USE)])
+    return Checked(1, 0, set(), [Noted(1, "", None, "", verdict, NO_TOOL_USE)], [])
 
 
 def _calling(line: int, use: ToolUse, where: str = "") -> Noted:
@@ -159,10 +167,11 @@ def validate(*sources: Openable, **keywords: Unpack[ValidateKeywords]) -> Valida
     options = ValidateOptions(**keywords)
     started = time.monotonic()
     with closing(_Run(options)) as run:
-        opened = [part for source in sources for part in run.opened(source)]
+        places = [list(run.opened(source)) for source in sources]
+        opened = [part for parts in places for part in parts]
         run.progress.begin(f"{_titles(opened)} · level {options.level}", None)
-        for part in opened:
-            run.check(part)
+        for parts in places:
+            run.check_all(parts)
         run.require_sessions()
     tally = run.tally
     return ValidationReport(
@@ -192,6 +201,7 @@ class _Run:
         self._max_unpacked = parse_size(options.max_unpacked, "--max-unpacked")
         self._met: set[str] = set()
         self._closing = ExitStack()
+        self._ids = DistinctIds()
         self.progress: Progress = options.progress or SILENT
         self.tally = Tally(options.max_errors)
 
@@ -201,7 +211,7 @@ class _Run:
 
     def opened(self, source: Openable) -> Iterator[InputPart]:
         """Yield the files of a source, or the deployment."""
-        options = InputOptions(self._names, self._options.as_of, self._max_unpacked, self._metered)
+        options = InputOptions(self._names, self._options.as_of, self._max_unpacked, self._metered, again=True)
         for part in input_parts(source, options, self._closing):
             if not part.selected and self._chosen.active_after is not None:
                 raise UsageError(
@@ -209,6 +219,31 @@ class _Run:
                     hint=[("instead", "--after TIME, or -s ID")],
                 )
             yield part
+
+    def check_all(self, parts: list[InputPart]) -> None:
+        """Check the files of one source, each ``_id`` of which stands for one row."""
+        self._ids = DistinctIds()
+        with closing(self._ids):
+            for part in parts:
+                self.check(part)
+            if not self._ids.all_different():
+                self._find_repeated(parts)
+
+    def _find_repeated(self, parts: list[InputPart]) -> None:
+        """Read again, and count the rows that readers refuse: those of an ``_id`` that another row has."""
+        with closing(RowIds()) as ids:
+            for number, part in enumerate(parts):
+                read_row = RowReader(part.names).row
+                with suppress(Damaged):  # counted already
+                    ids.add(
+                        (number, record.line, row.id, row_digest(row.raw))
+                        for record in part.records()
+                        if (row := as_row(record, read_row)) is not None and row.id
+                    )
+            for found in ids.repeated():
+                other = f"{one_line(parts[found.other_part].title)}:{found.other_line}"
+                place = Place(parts[found.part].title, found.line, one_line(found.id))
+                self.tally.add_fault(place, Fault("duplicate-id", "$._id", f"another row has it at {other}"))
 
     def check(self, part: InputPart) -> None:
         """Check the records of a file or deployment; damage is recorded and does not stop the other parts."""
@@ -248,6 +283,8 @@ class _Run:
     def _take(self, part: InputPart, found: Checked, before: int, calls: OpenCalls) -> None:
         """Count the results of a chunk that begins behind `before` lines."""
         self.tally.add_good(found.good, found.sessions)
+        if not part.selected and not Path(part.title).is_fifo():  # a pipe cannot be read again
+            self._ids.add(found.ids)
         if self._chosen.sessions:
             self._met.update(found.sessions, (one.session for one in found.noted if one.session is not None))
         for one in found.noted:
