@@ -1,4 +1,4 @@
-"""LangChain chat history in Convex: out, in, across and safely stored, by session.
+"""Export, import, sync and restore LangChain chat history in Convex, by session.
 
 ::
 
@@ -8,17 +8,19 @@
     print(db.sessions(recent=5))
     frame = db.messages(after="2026-08-01").to_pandas()
 
-The names below are the public interface; they are imported when they are first used.
+The names below are the public interface.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sync_tool._version import __version__
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `__getattr__` imports these names at their first use
     from sync_tool.commands.convert import ConvertReport, convert
     from sync_tool.commands.diff.diff import DiffReport, diff
     from sync_tool.commands.doctor import doctor
@@ -59,33 +61,6 @@ if TYPE_CHECKING:
     )
     from sync_tool.rows.model import Names, Row, SessionInfo
 
-_HOMES = {
-    "sync_tool.deployment.rates": ("Patience",),
-    "sync_tool.errors": (
-        "Conflict", "ConvexMsgsError", "CursorExpired", "Damaged", "Differs", "Exit", "FunctionFailed", "Locked",
-        "NoArchive", "NoStreaming", "NotSupported", "OutputError", "PipeClosed", "Refused", "Unreachable", "UsageError",
-    ),
-    "sync_tool.commands.convert": ("ConvertReport", "convert"),
-    "sync_tool.commands.diff.diff": ("DiffReport", "diff"),
-    "sync_tool.commands.doctor": ("doctor",),
-    "sync_tool.commands.export.export": ("ExportReport", "export"),
-    "sync_tool.commands.history": ("History", "Messages", "Sessions"),
-    "sync_tool.commands.import_.run": ("import_", "migrate"),
-    "sync_tool.commands.import_.options_and_report": ("ImportPlan", "ImportReport"),
-    "sync_tool.commands.init": ("init",),
-    "sync_tool.commands.opening": ("connect",),
-    "sync_tool.commands.restore.restore": ("restore",),
-    "sync_tool.commands.restore.package": ("RestorePlan", "RestoreReport"),
-    "sync_tool.commands.runs": ("RunsReport", "runs"),
-    "sync_tool.commands.sync.sync": ("sync",),
-    "sync_tool.commands.sync.report": ("SyncReport",),
-    "sync_tool.commands.tail": ("tail",),
-    "sync_tool.commands.validate.validate": ("validate",),
-    "sync_tool.commands.validate.report": ("ValidationReport",),
-    "sync_tool.commands.verify": ("VerifyReport", "verify"),
-    "sync_tool.rows.model": ("Names", "Row", "SessionInfo"),
-}  # fmt: skip
-
 __all__ = [
     "Conflict", "ConvertReport", "ConvexMsgsError", "CursorExpired", "Damaged", "DiffReport", "Differs", "Exit",
     "ExportReport", "FunctionFailed", "History", "ImportPlan", "ImportReport", "Locked", "Messages", "Names",
@@ -97,13 +72,25 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that ``--help`` stays fast."""
-    if name == "open":
-        return importlib.import_module("sync_tool.commands.opening").open_source
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(home), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import a public name at its first use, so that ``--help`` stays fast."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home, its_name = _homes()[name]
+    return getattr(importlib.import_module(home), its_name)
+
+
+@cache
+def _homes() -> dict[str, tuple[str, str]]:
+    """Return module and name of each import above; they are written once, for type checkers and for this."""
+    import ast
+    import inspect
+
+    return {
+        alias.asname or alias.name: (node.module, alias.name)
+        for node in ast.walk(ast.parse(inspect.getsource(sys.modules[__name__])))
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
 
 
 def __dir__() -> list[str]:

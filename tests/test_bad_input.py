@@ -209,7 +209,7 @@ def test_stopping_leaves_no_file(tmp_path: Path, slow_sandbox: Sandbox, number: 
         process.send_signal(number)
         rest = process.stderr.read()
     assert process.returncode == code
-    assert rest.strip() == f"stopped safely; the same command starts again. [exit {code}]"
+    assert rest.strip() == f"stopped safely; run the same command to start again. [exit {code}]"
     assert files(folder) == []
 
 

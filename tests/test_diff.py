@@ -14,7 +14,7 @@ import sync_tool as cm
 from running import ROOT, Sandbox, convex_msgs
 from sync_tool.encoding.canonical import canonical, dumps
 from sync_tool.errors import UsageError
-from sync_tool.rows.digests import DigestSum, HistoryDigest, content_of, message_digest, row_digest
+from sync_tool.rows.digests import DigestSum, HistoryDigest, content_bytes, message_digest, row_digest
 from syncing import message, sync
 from values import DOCUMENTS
 
@@ -158,9 +158,9 @@ def test_history_digests_know_order_and_content_alone(documents: list[dict[str, 
     for number, document in enumerate(documents):
         bare = {name: value for name, value in document.items() if name not in ("_id", "_creationTime")}
         one.add(message_digest(dumps(bare)))
-        two.add(message_digest(content_of(dumps({**bare, "_id": str(number), "_creationTime": float(number)}))))
+        two.add(message_digest(content_bytes(dumps({**bare, "_id": str(number), "_creationTime": float(number)}))))
     assert one.hex == two.hex
-    contents = [content_of(dumps(document)) for document in documents]
+    contents = [content_bytes(dumps(document)) for document in documents]
     back = HistoryDigest()
     for content in reversed(contents):
         back.add(message_digest(content))

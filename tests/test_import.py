@@ -384,7 +384,7 @@ def test_unknown_words_are_refused_with_the_known(target: Target, keyword: str, 
     """A level, language or policy that is none: exit 2 and a list."""
     with pytest.raises(cm.UsageError, match=value) as caught:
         target.put("a.jsonl", **{keyword: value})
-    assert caught.value.hint.startswith("there is")
+    assert caught.value.hint.startswith("choices")
 
 
 def test_a_file_is_no_target() -> None:

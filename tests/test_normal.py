@@ -12,7 +12,7 @@ from strategies_messages import NEARLY_ROWS
 from sync_tool.messages.blocks import part_of
 from sync_tool.messages.normal import normal, stored_of
 from sync_tool.messages.openai import from_turn
-from sync_tool.messages.parts import Data, Media, Message, Reasoning, Source, Text, ToolCall, ToolResult, Usage
+from sync_tool.messages.parts import Citation, Data, Media, Message, Reasoning, Text, ToolCall, ToolResult, Usage
 from sync_tool.rows.columns import flatten
 from sync_tool.rows.model import Names
 from sync_tool.text import text_of
@@ -125,7 +125,7 @@ def test_every_kind_of_message(stored: dict[str, Any], expected: Message) -> Non
         ({"type": "input_audio", "input_audio": {"data": "QQ==", "format": "wav"}},
          Media("audio", None, "QQ==", None, "audio/wav")),
         ({"type": "file", "file": {"file_id": "f1", "filename": "a.pdf"}}, Media("file", file_id="f1", name="a.pdf")),
-        ({"type": "citation", "url": "https://a", "title": "A"}, Source("https://a", "A")),
+        ({"type": "citation", "url": "https://a", "title": "A"}, Citation("https://a", "A")),
     ],
 )  # fmt: skip
 def test_every_block(block: Any, expected: Any) -> None:

@@ -43,4 +43,4 @@ def test_a_signal_ends_with_its_code(tmp_path: Path, place: str, number: int, co
     env = clean_environment({"PYTHONPATH": f"{ROOT}:{tmp_path}"})
     done = subprocess.run([sys.executable, "-m", "program"], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == code
-    assert done.stderr.strip() == f"stopped safely; the same command starts again. [exit {code}]"
+    assert done.stderr.strip() == f"stopped safely; run the same command to start again. [exit {code}]"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import click
@@ -21,7 +23,10 @@ from sync_tool.errors import EXIT_CODES, ConvexMsgsError, Exit
 PACKAGE = sorted((ROOT / "sync_tool").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 COMMANDS = [name for names in SECTIONS.values() for name in names]
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in PACKAGE}
 _MOST_LINES = 500
+_FEW_LINES = 20
+_MOST_LAYERS = 8
 _MOST_FUNCTION_LINES = 50
 
 
@@ -36,6 +41,60 @@ def functions(paths: list[Path]) -> Iterator[tuple[Path, ast.FunctionDef | ast.A
 def test_files_are_short() -> None:
     """No file of the package is longer than what one idea needs."""
     assert [path.name for path in PACKAGE if len(path.read_text().splitlines()) > _MOST_LINES] == []
+
+
+def imports() -> dict[str, set[str]]:
+    """Return which modules each module of the package imports anywhere, also for type checkers only."""
+    found: dict[str, set[str]] = {}
+    for name, path in MODULES.items():
+        nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        named = {(node.module or "", alias.name) for node in nodes for alias in node.names}
+        found[name] = {f"{home}.{one}" if f"{home}.{one}" in MODULES else home for home, one in named}
+        found[name] &= MODULES.keys() - {name}
+    return found
+
+
+def test_no_two_modules_share_a_public_name() -> None:
+    """A public class or function has one meaning in the package (the sandbox is a program of its own)."""
+    homes: dict[str, list[str]] = {}
+    for name, path in MODULES.items():
+        if not name.startswith("sync_tool.sandbox"):
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                    homes.setdefault(node.name, []).append(name)
+    assert {name: found for name, found in homes.items() if len(found) > 1 and not name.startswith("_")} == {}
+
+
+def test_no_import_cycle() -> None:
+    """Modules can be put in an order in which each imports only earlier ones, type checking included."""
+    TopologicalSorter(imports()).prepare()
+
+
+def test_small_modules_serve_several_others() -> None:
+    """A module of few lines that only one other module imports belongs into that one; a folder has several modules."""
+    importers: dict[str, list[str]] = {}
+    for name, found in imports().items():
+        for other in found:
+            importers.setdefault(other, []).append(name)
+    small = [
+        name
+        for name, path in MODULES.items()
+        if path.name != "__init__.py"
+        and len(path.read_text().splitlines()) < _FEW_LINES
+        and len(importers.get(name, [])) == 1
+    ]
+    assert small == []
+    folders = {path.parent for path in PACKAGE}
+    assert [folder.name for folder in folders if len([path for path in PACKAGE if folder in path.parents]) < 3] == []
+
+
+def test_layers_are_few_and_complex_functions_rare() -> None:
+    """Imports pass at most eight layers; at most one function in a hundred may exceed a complexity of ten."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert len(settings["importlinter"]["contracts"][0]["layers"]) <= _MOST_LAYERS
+    assert settings["ruff"]["lint"]["mccabe"]["max-complexity"] == 10
+    exempt = sum("C901" in path.read_text() for path in PACKAGE)
+    assert exempt <= len(list(functions(PACKAGE))) / 100
 
 
 def test_functions_are_short() -> None:

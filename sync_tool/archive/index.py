@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from sync_tool.archive.layout import Layout, make_folder
-from sync_tool.archive.parts import deleted_id, read_records
+from sync_tool.archive.parts import deleted_id, read_part
 from sync_tool.archive.sealed_files import ArchivePart, Run, RunTotals
 from sync_tool.encoding.order import sort_key
 from sync_tool.errors import Damaged, OutputError
@@ -430,7 +430,7 @@ def entries_of(layout: Layout, part: ArchivePart, names: Names) -> Iterator[list
     read_row = RowReader(names).row
     hashes = SessionHashes()
     path = layout.root / part.path
-    records = read_records(path, part)
+    records = read_part(path, part)
     try:
         while batch := [_entry(record, read_row, hashes) for record in islice(records, _BATCH)]:
             yield from _distinct(batch)

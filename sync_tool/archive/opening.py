@@ -59,7 +59,7 @@ def _make_folders(layout: Layout) -> None:
 
 
 @contextmanager
-def opened(layout: Layout, note: Note) -> Iterator[Opened]:
+def opened_archive(layout: Layout, note: Note) -> Iterator[Opened]:
     """Open an archive that is locked.
 
     Raises:

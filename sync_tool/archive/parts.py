@@ -77,7 +77,7 @@ class PartWriter:
         """Make it durable and return what it is."""
         self._settle()
         self._stack.close()
-        return part_of(self._layout, self._path, self.records)
+        return finished_part(self._layout, self._path, self.records)
 
     def _settle(self) -> None:
         """Wait for what was given to the thread."""
@@ -101,7 +101,7 @@ class _AbandonedError(Exception):
     """Nobody wants the part any more."""
 
 
-def part_of(layout: Layout, path: Path, records: int) -> ArchivePart:
+def finished_part(layout: Layout, path: Path, records: int) -> ArchivePart:
     """Return a finished file as a part."""
     digest, size = sha256(), 0
     with open_regular(path) as file:
@@ -111,7 +111,7 @@ def part_of(layout: Layout, path: Path, records: int) -> ArchivePart:
     return ArchivePart(path.relative_to(layout.root).as_posix(), size, records, digest.hexdigest())
 
 
-def read_records(path: Path, part: ArchivePart | None = None) -> Iterator[bytes]:
+def read_part(path: Path, part: ArchivePart | None = None) -> Iterator[bytes]:
     """Yield the records of a part.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Final
 
 from sync_tool.archive.index import Index, open_for_reading
 from sync_tool.archive.layout import Layout, run_time
-from sync_tool.archive.parts import read_records
+from sync_tool.archive.parts import read_part
 from sync_tool.archive.sealed_files import Manifest, Run, read_chain, read_manifest
 from sync_tool.errors import Damaged, Differs, UsageError
 from sync_tool.rows.digests import DigestSum, row_digest
@@ -128,7 +128,7 @@ class ArchiveRows(StoredRows):
         number, (next_wanted, _) = 0, next(wanted, (0, b""))
         for run, _ in self.chain:
             for part in run.parts:
-                for record in read_records(self.layout.root / part.path, part):
+                for record in read_part(self.layout.root / part.path, part):
                     number += 1
                     if number == next_wanted:
                         yield record

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sync_tool.archive.index import Entry, Index, IndexCounts, SessionHashes
 from sync_tool.archive.layout import Layout, remove_parts
-from sync_tool.archive.parts import PartWriter, deletion, part_of, read_records
+from sync_tool.archive.parts import PartWriter, deletion, finished_part, read_part
 from sync_tool.archive.sealed_files import ArchivePart, OpenRun, Pass, PassPosition, Run, State
 from sync_tool.errors import Damaged
 from sync_tool.rows.digests import row_digest
@@ -254,7 +254,7 @@ def read_open_parts(layout: Layout, open_run: OpenRun) -> list[ArchivePart]:
     parts = []
     for number in range(1, open_run.parts + 1):
         path = layout.part(open_run.run, number)
-        parts.append(part_of(layout, path, sum(1 for _ in read_records(path))))
+        parts.append(finished_part(layout, path, sum(1 for _ in read_part(path))))
     if chain_of(parts) != open_run.chain or sum(part.records for part in parts) != open_run.records:
         raise Damaged(f"{layout.parts / open_run.run} is damaged: its parts are not what state.json says.")
     return parts

@@ -9,7 +9,7 @@ import click
 
 from sync_tool.cli.help import Command
 from sync_tool.cli.options import general, names, options, output
-from sync_tool.cli.report import Shared
+from sync_tool.cli.report import Console
 from sync_tool.commands.options import ConvertOptions
 from sync_tool.errors import Exit, UsageError
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @options(ConvertOptions)
 @names
 @click.pass_obj
-def convert_command(shared: Shared, /, inputs: tuple[str, ...], output: str | None, **options: Any) -> None:
+def convert_command(console: Console, /, inputs: tuple[str, ...], output: str | None, **options: Any) -> None:
     """Write messages of files in another format: one session, a selection, or all.
 
     IN is a JSONL, Parquet or zip file (also one of `npx convex export`), a folder that `export` wrote,
@@ -51,8 +51,8 @@ def convert_command(shared: Shared, /, inputs: tuple[str, ...], output: str | No
     to_stdout = output in (None, STDOUT)
     if to_stdout and sys.stdout.isatty() and (not options["sessions"] or options["format"] in ("parquet", "zip")):
         raise UsageError("that does not belong on a terminal.", hint=[("give", "-o FILE, or -s ID for one session")])
-    report = convert(inputs, output or STDOUT, progress=shared, **options)
-    shared.finish(report, _summary(report, None if to_stdout else output))
+    report = convert(inputs, output or STDOUT, progress=console, **options)
+    console.finish(report, _summary(report, None if to_stdout else output))
 
 
 def _summary(report: ConvertReport, output: str | None) -> str:

@@ -8,7 +8,7 @@ import click
 
 from sync_tool.cli.help import Command
 from sync_tool.cli.options import general, names, options
-from sync_tool.cli.report import Shared
+from sync_tool.cli.report import Console
 from sync_tool.commands.options import DiffOptions
 from sync_tool.errors import Exit
 
@@ -37,7 +37,7 @@ _WIDEST: Final = 60
 @options(DiffOptions)
 @names
 @click.pass_obj
-def diff_command(shared: Shared, /, here: str, there: str, messages: bool, **options: Any) -> int:
+def diff_command(console: Console, /, here: str, there: str, messages: bool, **options: Any) -> int:
     """Compare A and B by session, then by message.
 
     A and B are archives, files, folders of `export`, or deployments: @FILE (an env file), a URL, live (of
@@ -45,16 +45,16 @@ def diff_command(shared: Shared, /, here: str, there: str, messages: bool, **opt
     """
     from sync_tool.commands.diff.diff import diff
 
-    shared.watch_retries()
-    report = diff(here, there, progress=shared, **options)
-    shared.close()
-    if shared.as_json:
-        shared.json(report)
-    elif report.exit_code or not shared.quiet:
-        for session in () if shared.quiet else report.sessions:
+    console.watch_retries()
+    report = diff(here, there, progress=console, **options)
+    console.close()
+    if console.as_json:
+        console.json(report)
+    elif report.exit_code or not console.quiet:
+        for session in () if console.quiet else report.sessions:
             for line in _lines(session, messages=messages):
-                shared.data(line)
-        shared.data(_summary(report))
+                console.data(line)
+        console.data(_summary(report))
     return report.exit_code
 
 

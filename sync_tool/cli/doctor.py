@@ -8,7 +8,7 @@ import click
 
 from sync_tool.cli.help import Command
 from sync_tool.cli.options import Connect, connection, general
-from sync_tool.cli.report import Shared
+from sync_tool.cli.report import Console
 from sync_tool.errors import Exit
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @general
 @connection()
 @click.pass_obj
-def doctor_command(shared: Shared, connect: Connect, names: Names) -> int:
+def doctor_command(console: Console, connect: Connect, names: Names) -> int:
     """Check URL, key and rights, table, index, schema and the readers.
 
     The key decides which deployment. It is taken from CONVEX_DEPLOY_KEY or
@@ -41,10 +41,10 @@ def doctor_command(shared: Shared, connect: Connect, names: Names) -> int:
     from sync_tool.commands.doctor import doctor
 
     report = doctor(connect())
-    if shared.as_json:
-        shared.json(report)
+    if console.as_json:
+        console.json(report)
         return report.exit_code
     for finding in report.findings:
-        if not shared.quiet or finding.verdict in ("warn", "fail"):
-            shared.data(f"{finding.verdict:<5} {finding.text}")
+        if not console.quiet or finding.verdict in ("warn", "fail"):
+            console.data(f"{finding.verdict:<5} {finding.text}")
     return report.exit_code

@@ -9,7 +9,7 @@ import click
 
 from sync_tool.cli.help import Command
 from sync_tool.cli.options import Connect, connection, general, options, output
-from sync_tool.cli.report import Shared, is_terminal
+from sync_tool.cli.report import Console, is_terminal
 from sync_tool.commands.options import ExportOptions
 from sync_tool.errors import Exit, UsageError
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @connection()
 @click.pass_obj
 def export_command(
-    shared: Shared,
+    console: Console,
     /,
     address: str | None,
     output: str | None,
@@ -72,7 +72,7 @@ def export_command(
         raise UsageError("--as-of is for archives.", hint=[("give", "the archive: export ARCHIVE --as-of …")])
     context = click.get_current_context()
     history = context.with_resource(open_source(address, as_of=as_of, names=names)) if address else connect()
-    report = export(history, output or STDOUT, progress=shared, **options)
+    report = export(history, output or STDOUT, progress=console, **options)
     there = "stdout" if to_stdout else f"{output} ({_size(report)})"
     what = plural(report.rows, "message")
     if report.sessions is not None:
@@ -89,7 +89,7 @@ def export_command(
         done = "\n".join([f"{conversations_of(report.training)} -> {there}", *report.training.lines()])
     if report.rows == 0:
         done += "\nno message was selected."
-    shared.finish(report, done)
+    console.finish(report, done)
 
 
 def _size(report: ExportReport) -> str:

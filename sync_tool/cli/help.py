@@ -20,7 +20,7 @@ SECTIONS: Final = {
     "Check": ("validate",),
     "Try": ("sandbox", "init"),
 }
-"""The commands, in the order and under the headings of ``--help``."""
+"""Commands in the order and under the headings of ``--help``."""
 
 OTHER_WORDS: Final = {
     "dump": "export",
@@ -43,7 +43,7 @@ OTHER_WORDS: Final = {
     "dev": "sandbox",
     "setup": "init",
 }
-"""What people who come from other tools type, and our word for it."""
+"""Words of other tools, and the command of the same meaning here."""
 
 
 class SectionedOption(click.Option):
@@ -63,7 +63,7 @@ class Command(click.Command):
         self.exits = tuple(sorted({*COMMON_EXITS, *exits}))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments; text that is not Unicode would fail at the first place that sends or stores it."""
+        """Read the arguments; text that is not Unicode is refused, as it can be neither sent nor stored."""
         rest = super().parse_args(ctx, args)
         arguments = {parameter.name for parameter in self.params if isinstance(parameter, click.Argument)}
         for name, value in ctx.params.items():

@@ -8,7 +8,7 @@ import click
 
 from sync_tool.cli.help import Command
 from sync_tool.cli.options import Connect, connection, general, options
-from sync_tool.cli.report import Shared, confirm, on_terminal
+from sync_tool.cli.report import Console, confirm, on_terminal
 from sync_tool.commands.options import ImportOptions
 from sync_tool.errors import Conflict, Exit
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sync_tool.commands.import_.options_and_report import Comparison, ImportPlan, ImportReport
     from sync_tool.rows.model import Names
 
-# Shared with `migrate`: the target, the question, the last lines.
+# Console with `migrate`: the target, the question, the last lines.
 
 WHEN_STOPPED: Final = "stopped safely: nothing doubled, nothing half a batch. Run the same command to resume."
 
@@ -140,7 +140,7 @@ def _compared(comparison: Comparison, left: int) -> str:
 @connection()
 @click.pass_obj
 def import_command(
-    shared: Shared,
+    console: Console,
     /,
     sources: tuple[str, ...],
     to: str | None,
@@ -155,11 +155,11 @@ def import_command(
     """
     from sync_tool.commands.import_.run import import_
 
-    shared.when_stopped = WHEN_STOPPED
-    decide = ask if on_terminal(shared) else None
+    console.when_stopped = WHEN_STOPPED
+    decide = ask if on_terminal(console) else None
     try:
-        report = import_(sources, connect(to), names=names, decide=decide, progress=shared, **options)
+        report = import_(sources, connect(to), names=names, decide=decide, progress=console, **options)
     except Conflict as conflict:
         report = conflict.report
-    shared.finish(report, summary(report), trouble=trouble(report))
+    console.finish(report, summary(report), trouble=trouble(report))
     return int(report.exit_code)

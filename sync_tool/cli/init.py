@@ -6,7 +6,7 @@ import click
 
 from sync_tool.cli.help import Command
 from sync_tool.cli.options import general, names
-from sync_tool.cli.report import Shared
+from sync_tool.cli.report import Console
 from sync_tool.rows.model import Names
 
 
@@ -20,7 +20,7 @@ from sync_tool.rows.model import Names
 @click.option("--read-only", is_flag=True, help="Leave out the functions that append and erase.")
 @names
 @click.pass_obj
-def init_command(shared: Shared, project: str, read_only: bool, names: Names) -> None:
+def init_command(console: Console, project: str, read_only: bool, names: Names) -> None:
     """Add convexMsgs.ts to a Convex project: exact pages of any history, cheap lists of sessions.
 
     Writes only this file, into the functions folder (convex/, or the one that convex.json names), and never
@@ -30,13 +30,13 @@ def init_command(shared: Shared, project: str, read_only: bool, names: Names) ->
     from sync_tool.commands.init import init
 
     report = init(project, read_only=read_only, names=names)
-    if shared.as_json:
-        shared.json(report)
+    if console.as_json:
+        console.json(report)
         return
-    shared.note(f"{'wrote' if report.written else 'already there:'} {report.path}")
-    shared.note("the schema needs this table (convex/schema.ts); add what is missing:\n")
-    shared.data(report.schema)
-    shared.note(
+    console.note(f"{'wrote' if report.written else 'already there:'} {report.path}")
+    console.note("the schema needs this table (convex/schema.ts); add what is missing:\n")
+    console.data(report.schema)
+    console.note(
         "\nthen deploy it as usual: `npx convex dev` pushes to your dev deployment.\n"
         "(`npx convex deploy` pushes everything in this working tree, to production.)"
     )

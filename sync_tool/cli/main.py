@@ -1,4 +1,4 @@
-"""``convex-msgs``: the group, and the one place where an error becomes a message and an exit code."""
+"""``convex-msgs``: the group of commands, and the conversion of errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import click
 from sync_tool._version import __version__
 from sync_tool.cli.help import Group
 from sync_tool.cli.options import general
-from sync_tool.cli.report import Shared
+from sync_tool.cli.report import Console
 from sync_tool.errors import ConvexMsgsError, Exit, OutputError, PipeClosed, UsageError
 
 _OBJECTS_BETWEEN_COLLECTIONS: Final = 200_000
@@ -57,7 +57,7 @@ class _Terminated(BaseException):
 @click.version_option(__version__, prog_name="convex-msgs")
 @general
 def cli() -> None:
-    """LangChain chat history in Convex: out, in, across and safely stored, by session.
+    """Export, import, sync and restore LangChain chat history in Convex, by session.
 
     \b
     convex-msgs sessions --recent 5            the newest sessions
@@ -70,22 +70,22 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and end the process with one of the documented exit codes."""
-    shared = Shared()
-    shared.watch_keys()
+    console = Console()
+    console.watch_keys()
     _secure_streams()
     # Arrow's own allocators keep what they once had: a fifth more memory at the peak of an export to Parquet.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 20, 100)
     _share_memory_among_threads()
     signal.signal(signal.SIGTERM, _raise_terminated)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started this wants it ignored
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the parent process wants it ignored
         signal.signal(signal.SIGINT, _raise_interrupted)
-    code = _run(arguments, shared)
+    code = _run(arguments, console)
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
                 stream.flush()
-        except OSError:  # what could not be written has been said; do not let Python say it again at its end
+        except OSError:  # already reported; otherwise Python reports it again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(int(code))
 
@@ -99,7 +99,7 @@ def _share_memory_among_threads() -> None:
 
 
 def _secure_streams() -> None:
-    """Let no file take the number of a standard stream that is closed, and no character stop a message."""
+    """Keep files off the numbers of closed standard streams, and print any character."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -110,46 +110,46 @@ def _secure_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _run(arguments: list[str] | None, shared: Shared) -> int:
+def _run(arguments: list[str] | None, console: Console) -> int:
     try:
-        code = cli.main(arguments, prog_name="convex-msgs", standalone_mode=False, obj=shared)
-        shared.flush()
+        code = cli.main(arguments, prog_name="convex-msgs", standalone_mode=False, obj=console)
+        console.flush()
     except PipeClosed as error:
         return error.exit_code
     except ConvexMsgsError as error:
-        shared.error(error)
+        console.error(error)
         return error.exit_code
     except click.UsageError as error:
-        shared.error(_usage(error))
+        console.error(_usage(error))
         return Exit.USAGE
     except click.ClickException as error:
-        shared.error(UsageError(error.format_message()))
+        console.error(UsageError(error.format_message()))
         return Exit.USAGE
     except (KeyboardInterrupt, click.Abort, _Terminated) as stop:
-        return _stopped(shared, stop)
+        return _stopped(console, stop)
     except Exception as fault:  # noqa: BLE001  # the boundary: everything else is a fault of the tool
         if isinstance(fault.__cause__, (KeyboardInterrupt, _Terminated)):  # as a class that is being made wraps it
-            return _stopped(shared, fault.__cause__)
-        shared.close()
+            return _stopped(console, fault.__cause__)
+        console.close()
         if isinstance(fault, OSError) and fault.errno == errno.ENOSPC:
-            shared.error(OutputError("no space left for standard output or for temporary files."))
+            console.error(OutputError("no space left for standard output or for temporary files."))
             return Exit.USAGE
         if sys.stderr is not None:
             traceback.print_exc()
-        shared.note("this is a fault of convex-msgs itself; please report it with the lines above. [exit 1]")
+        console.note("this is a fault of convex-msgs itself; please report it with the lines above. [exit 1]")
         return Exit.FAULT
     return code if isinstance(code, int) else Exit.DONE
 
 
-def _stopped(shared: Shared, stop: BaseException) -> int:
+def _stopped(console: Console, stop: BaseException) -> int:
     code = Exit.TERMINATED if isinstance(stop, _Terminated) else Exit.INTERRUPTED
-    shared.close()
-    shared.note(f"{shared.when_stopped} [exit {int(code)}]")
+    console.close()
+    console.note(f"{console.when_stopped} [exit {int(code)}]")
     return code
 
 
 def _usage(error: click.UsageError) -> UsageError:
-    """Return click's complaint in our form, with the word of this tool where the user typed another tool's."""
+    """Translate a usage error of click; add our option where the user typed that of another tool."""
     hint = []
     if isinstance(error, click.NoSuchOption) and error.option_name in _OTHER_OPTIONS:
         hint.append(("instead", _OTHER_OPTIONS[error.option_name]))

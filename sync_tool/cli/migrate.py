@@ -9,7 +9,7 @@ import click
 from sync_tool.cli.help import Command
 from sync_tool.cli.import_ import WHEN_STOPPED, ask, summary, to, trouble
 from sync_tool.cli.options import Connect, connection, general, options
-from sync_tool.cli.report import Shared, on_terminal
+from sync_tool.cli.report import Console, on_terminal
 from sync_tool.commands.options import MigrateOptions
 from sync_tool.errors import Conflict, Exit
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @connection()
 @click.pass_obj
 def migrate_command(
-    shared: Shared,
+    console: Console,
     /,
     source: str,
     to: str | None,
@@ -59,12 +59,12 @@ def migrate_command(
     """
     from sync_tool.commands.import_.run import migrate
 
-    shared.when_stopped = WHEN_STOPPED
-    decide = ask if on_terminal(shared) else None
+    console.when_stopped = WHEN_STOPPED
+    decide = ask if on_terminal(console) else None
     try:
         read = connect(source, source=True)
-        report = migrate(read, connect(to), names=names, decide=decide, progress=shared, **options)
+        report = migrate(read, connect(to), names=names, decide=decide, progress=console, **options)
     except Conflict as conflict:
         report = conflict.report
-    shared.finish(report, summary(report), trouble=trouble(report))
+    console.finish(report, summary(report), trouble=trouble(report))
     return int(report.exit_code)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 import click
 
 from sync_tool.cli.help import SectionedOption
-from sync_tool.cli.report import Shared
+from sync_tool.cli.report import Console
 from sync_tool.commands.declaration import Option, Options, declared, option
 from sync_tool.commands.options import CONNECTION, SelectionOptions
 from sync_tool.errors import UsageError
@@ -40,7 +40,7 @@ class GeneralOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NameOptions(Options):
+class TableOptions(Options):
     """Names of the table, its index and its fields."""
 
     table: str = option(
@@ -74,7 +74,7 @@ class NameOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConnectionOptions(NameOptions):
+class ConnectionOptions(TableOptions):
     """Which deployment, and how much to ask of it."""
 
     env_file: str | None = option(
@@ -227,10 +227,10 @@ def general(function: F) -> F:
 
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        shared = click.get_current_context().find_root().obj
+        console = click.get_current_context().find_root().obj
         for name in declared(GeneralOptions):
             given = kwargs.pop(name)
-            setattr(shared, name, getattr(shared, name) or given)
+            setattr(console, name, getattr(console, name) or given)
         return function(*args, **kwargs)
 
     return options(GeneralOptions)(wrapper)  # type: ignore[return-value]
@@ -241,10 +241,10 @@ def names(function: F) -> F:
 
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        given = NameOptions(**{name: kwargs.pop(name) for name in declared(NameOptions)})
+        given = TableOptions(**{name: kwargs.pop(name) for name in declared(TableOptions)})
         return function(*args, names=given.names(), **kwargs)
 
-    return options(NameOptions)(wrapper)  # type: ignore[return-value]
+    return options(TableOptions)(wrapper)  # type: ignore[return-value]
 
 
 def connection(declaration: type[ConnectionOptions] = ReaderOptions) -> Callable[[F], F]:
@@ -340,8 +340,8 @@ def _take_output(context: click.Context, parameter: click.Parameter, value: str 
         _ = value and Path(value).is_dir()
     except OSError as error:  # such as a name that is too long
         raise UsageError(f"-o {value}: {error.strerror}.") from None
-    if isinstance(shared := context.find_root().obj, Shared):  # none while a shell completes
-        shared.json_on_stderr = value in (None, "-")
+    if isinstance(console := context.find_root().obj, Console):  # none while a shell completes
+        console.json_on_stderr = value in (None, "-")
     return value
 
 

@@ -1,4 +1,4 @@
-"""What a person or a log sees: the shared manners, progress, notes, errors and JSON."""
+"""Output for people and logs: progress, notes, errors, JSON and questions."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Tell whether a standard stream is there and a terminal."""
+    """Return whether a standard stream exists and is a terminal."""
     return stream is not None and stream.isatty()
 
 
 class _Notes(logging.Handler):
     """Prints what the library logs as notes."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, console: Console) -> None:
         super().__init__()
-        self._shared = shared
+        self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._shared.note(record.getMessage())
+        self._console.note(record.getMessage())
 
 
-class Shared:
-    """What -q, -v, --json and --log-json decide; also the progress that jobs report to."""
+class Console:
+    """Output as -q, -v, --json and --log-json set it; also the `Progress` of the library's functions."""
 
     def __init__(self) -> None:
         self.quiet = False
@@ -43,28 +43,28 @@ class Shared:
         self.log_json = False
         self.json_on_stderr = False
         """True while standard output carries data."""
-        self.when_stopped = "stopped safely; the same command starts again."
-        """What is said after Ctrl-C or SIGTERM."""
+        self.when_stopped = "stopped safely; run the same command to start again."
+        """Message after Ctrl-C or SIGTERM."""
         self._bar: tqdm[Any] | None = None
 
     def watch_retries(self) -> None:
-        """Tell of every retry with -v, and of none without."""
+        """Print every retry with -v, and none without."""
         import stamina.instrumentation
 
-        def tell(details: Any) -> None:
+        def note_retry(details: Any) -> None:
             self.detail(f"trying again in {details.wait_for:.1f} s: {details.caused_by}")
 
-        stamina.instrumentation.set_on_retry_hooks([tell])
+        stamina.instrumentation.set_on_retry_hooks([note_retry])
 
     def watch_keys(self) -> None:
-        """Tell where a key goes before it is sent, where nobody named its place."""
+        """Print where a key is sent if its place was not given."""
         log = logging.getLogger("sync_tool.deployment.settings")
         log.handlers = [_Notes(self)]
         log.setLevel(logging.INFO)
         log.propagate = False
 
     def begin(self, title: str, total: int | None) -> None:
-        """Print what is about to be done, and start the progress bar on a terminal."""
+        """Print the title, and start the progress bar on a terminal."""
         self.close()
         self.note(title)
         if not self.quiet and not self.log_json and sys.stderr.isatty():
@@ -84,12 +84,12 @@ class Shared:
             self._line("note", text)
 
     def detail(self, text: str) -> None:
-        """Print a line for people on stderr if they asked for more."""
+        """Print a line for people on stderr with -v."""
         if self.verbose:
             self.note(text)
 
     def data(self, text: str) -> None:
-        """Print a line of the answer itself on stdout."""
+        """Print a line of the result on stdout."""
         self._out(harmless(text))
 
     def row(self, raw: bytes) -> None:
@@ -98,10 +98,10 @@ class Shared:
         self._out(harmless_json(text) if is_terminal(sys.stdout) else text, json=True)
 
     def finish(self, report: object, text: str, *, trouble: str = "") -> None:
-        """End a command: the report as JSON if asked for, else `text` for people on stderr.
+        """End a command: with --json print the report, else `text` for people on stderr.
 
         Args:
-            report: what the job returned.
+            report: returned by the library.
             text: the last lines.
             trouble: the one line that -q prints; empty if all went well.
         """
@@ -125,7 +125,7 @@ class Shared:
             _write(stream, text, json=True)
 
     def error(self, error: ConvexMsgsError) -> None:
-        """Print an error: what happened, and as labelled lines what to do about it."""
+        """Print an error, and its hint as labelled lines."""
         self.close()
         if self.as_json:
             said = {"error": harmless(error.message), "hint": harmless(error.hint)}
@@ -137,13 +137,13 @@ class Shared:
         self._line("error", "\n".join(lines) + f" [exit {int(error.exit_code)}]")
 
     def close(self) -> None:
-        """Take the progress bar away."""
+        """Remove the progress bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
     def flush(self) -> None:
-        """See that everything on stdout was taken.
+        """Write everything that is buffered for stdout.
 
         Raises:
             PipeClosed: the reader went away.
@@ -189,14 +189,11 @@ def _write(stream: TextIO, text: str, *, json: bool) -> None:
         stream.write(text + "\n")
 
 
-# Questions to a person, where there is one.
-
-
-def on_terminal(shared: Shared) -> bool:
-    """Tell whether a person can be asked."""
-    return sys.stdin.isatty() and sys.stderr.isatty() and not shared.as_json
+def on_terminal(console: Console) -> bool:
+    """Return whether a person can answer a question."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and not console.as_json
 
 
 def confirm(question: str) -> bool:
-    """Ask on stderr; no is what Return alone means."""
+    """Ask on stderr; Return alone means no."""
     return click.confirm(question, err=True)

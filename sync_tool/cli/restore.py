@@ -8,7 +8,7 @@ import click
 
 from sync_tool.cli.help import Command
 from sync_tool.cli.options import general, names, options
-from sync_tool.cli.report import Shared, confirm, on_terminal
+from sync_tool.cli.report import Console, confirm, on_terminal
 from sync_tool.commands.options import RestoreOptions
 from sync_tool.errors import Exit
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @general
 @names
 @click.pass_obj
-def restore_command(shared: Shared, /, source: str, target: str, **options: Any) -> int:
+def restore_command(console: Console, /, source: str, target: str, **options: Any) -> int:
     """Write the rows of a file or an archive back to a deployment, with their own _id and _creationTime.
 
     The whole table changes in one step, or not at all. The deployment's own snapshot import does it, and checks
@@ -51,9 +51,9 @@ def restore_command(shared: Shared, /, source: str, target: str, **options: Any)
     """
     from sync_tool.commands.restore.restore import restore
 
-    shared.watch_retries()
-    report = restore(source, target, decide=_ask if on_terminal(shared) else None, progress=shared, **options)
-    shared.finish(report, _summary(report))
+    console.watch_retries()
+    report = restore(source, target, decide=_ask if on_terminal(console) else None, progress=console, **options)
+    console.finish(report, _summary(report))
     return int(report.exit_code)
 
 

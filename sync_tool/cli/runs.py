@@ -8,7 +8,7 @@ import click
 
 from sync_tool.cli.help import Command
 from sync_tool.cli.options import general
-from sync_tool.cli.report import Shared
+from sync_tool.cli.report import Console
 from sync_tool.errors import Exit
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _TITLES: Final = ("RUN", "ROWS", "NEW", "CHANGED", "DELETED", "WHOLE?", "RESTORE
 @general
 @click.argument("archive")
 @click.pass_obj
-def runs_command(shared: Shared, archive: str) -> None:
+def runs_command(console: Console, archive: str) -> None:
     """List the runs of an archive: counts, presence of files, and the date of the last test restore.
 
     The name of a run is its start time (UTC), which --as-of takes. WHOLE? checks the sizes of the files;
@@ -38,11 +38,11 @@ def runs_command(shared: Shared, archive: str) -> None:
     from sync_tool.commands.runs import runs
 
     report = runs(archive)
-    if shared.as_json:
-        shared.json(report)
+    if console.as_json:
+        console.json(report)
         return
     for line in _lines(report):
-        shared.data(line)
+        console.data(line)
 
 
 def _lines(report: RunsReport) -> Iterator[str]:

@@ -9,7 +9,7 @@ import click
 
 from sync_tool.cli.help import Command
 from sync_tool.cli.options import Connect, connection, general, options
-from sync_tool.cli.report import Shared
+from sync_tool.cli.report import Console
 from sync_tool.commands.options import SessionsOptions
 from sync_tool.errors import Exit
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @options(SessionsOptions)
 @connection()
 @click.pass_obj
-def sessions_command(shared: Shared, /, connect: Connect, names: Names, **options: Any) -> None:
+def sessions_command(console: Console, /, connect: Connect, names: Names, **options: Any) -> None:
     """List sessions: id, first and last message.
 
     Without convexMsgs deployed the list comes from reading the whole index; --recent reads only the
@@ -40,10 +40,10 @@ def sessions_command(shared: Shared, /, connect: Connect, names: Names, **option
     from sync_tool.commands.history import session_text
     from sync_tool.commands.sessions import list_sessions
 
-    found = list_sessions(connect(), shared, **options)
-    shared.close()
-    if shared.as_json:
-        shared.json({"sessions": [{**asdict(info), "session": session_text(info.session)} for info in found]})
+    found = list_sessions(connect(), console, **options)
+    console.close()
+    if console.as_json:
+        console.json({"sessions": [{**asdict(info), "session": session_text(info.session)} for info in found]})
         return
     for line in found.lines():
-        shared.data(line)
+        console.data(line)

@@ -8,7 +8,7 @@ import click
 
 from sync_tool.cli.help import Command
 from sync_tool.cli.options import Connect, ConnectionOptions, connection, general, options
-from sync_tool.cli.report import Shared
+from sync_tool.cli.report import Console
 from sync_tool.commands.options import SyncOptions
 from sync_tool.errors import Exit
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @options(SyncOptions)
 @connection(ConnectionOptions)
 @click.pass_obj
-def sync_command(shared: Shared, /, archive: str, connect: Connect, names: Names, **options: Any) -> None:
+def sync_command(console: Console, /, archive: str, connect: Connect, names: Names, **options: Any) -> None:
     """Record in the folder ARCHIVE new, changed and deleted rows since the last run.
 
     One direction, from the deployment to the folder. With streaming, every edit and deletion is seen and the
@@ -48,8 +48,8 @@ def sync_command(shared: Shared, /, archive: str, connect: Connect, names: Names
     from sync_tool.commands.sync.sync import sync
 
     via = options["via"] if options["via"] in ("functions", "system") else None
-    report = sync(lambda: connect(via=via), archive, progress=shared, **options)
-    shared.finish(report, _summary(report))
+    report = sync(lambda: connect(via=via), archive, progress=console, **options)
+    console.finish(report, _summary(report))
 
 
 def _summary(report: SyncReport) -> str:

@@ -17,7 +17,7 @@ import click
 
 from sync_tool.cli.help import Command
 from sync_tool.cli.options import Connect, connection, general
-from sync_tool.cli.report import Shared, is_terminal
+from sync_tool.cli.report import Console, is_terminal
 from sync_tool.errors import Exit, PipeClosed
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 @connection()
 @click.pass_obj
 def tail_command(
-    shared: Shared, connect: Connect, names: Names, session: str, last: int, wait: bool, kind: str | None
+    console: Console, connect: Connect, names: Names, session: str, last: int, wait: bool, kind: str | None
 ) -> None:
     """Follow a session live: each message once, in the order in which it became visible.
 
@@ -69,15 +69,15 @@ def tail_command(
     from sync_tool.commands.tail import tail
 
     kind = kind or ("lines" if is_terminal(sys.stdout) else "jsonl")
-    shared.json_on_stderr = True
-    rows = cast("Generator[Row]", tail(connect(), session, last=last, wait=wait, progress=shared))
+    console.json_on_stderr = True
+    rows = cast("Generator[Row]", tail(connect(), session, last=last, wait=wait, progress=console))
     with ending_with_reader(), closing(rows):
         for row in rows:
             if kind == "jsonl":
-                shared.row(row.raw)
+                console.row(row.raw)
             else:
-                shared.data(_line(row))
-            shared.flush()
+                console.data(_line(row))
+            console.flush()
 
 
 def _line(row: Row) -> str:

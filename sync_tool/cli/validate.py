@@ -8,7 +8,7 @@ import click
 
 from sync_tool.cli.help import Command
 from sync_tool.cli.options import Connect, connection, general, options
-from sync_tool.cli.report import Shared
+from sync_tool.cli.report import Console
 from sync_tool.commands.options import ValidateOptions
 from sync_tool.errors import Exit
 
@@ -39,7 +39,9 @@ _ID_COLUMNS: Final = 40
 @options(ValidateOptions)
 @connection()
 @click.pass_obj
-def validate_command(shared: Shared, /, files: tuple[str, ...], connect: Connect, names: Names, **options: Any) -> int:
+def validate_command(
+    console: Console, /, files: tuple[str, ...], connect: Connect, names: Names, **options: Any
+) -> int:
     """Check messages of files, folders of `export`, archives, or - for standard input; without any, a deployment.
 
     Every fault is listed with file, line, JSON path and rule, and the levels at which it would pass; then
@@ -47,14 +49,14 @@ def validate_command(shared: Shared, /, files: tuple[str, ...], connect: Connect
     """
     from sync_tool.commands.validate.validate import validate
 
-    report = validate(*(files or (connect(),)), names=names, progress=shared, **options)
-    shared.close()
-    if shared.as_json:
-        shared.json(report)
-    elif report.exit_code or not shared.quiet:
-        for line in () if shared.quiet else _lines(report):
-            shared.data(line)
-        shared.data(_summary(report))
+    report = validate(*(files or (connect(),)), names=names, progress=console, **options)
+    console.close()
+    if console.as_json:
+        console.json(report)
+    elif report.exit_code or not console.quiet:
+        for line in () if console.quiet else _lines(report):
+            console.data(line)
+        console.data(_summary(report))
     return report.exit_code
 
 

@@ -8,7 +8,7 @@ import click
 
 from sync_tool.cli.help import Command
 from sync_tool.cli.options import general, options
-from sync_tool.cli.report import Shared
+from sync_tool.cli.report import Console
 from sync_tool.commands.options import VerifyOptions
 from sync_tool.errors import Exit
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--restore", is_flag=True, help="Restore into a local sandbox, read back, compare, record the date.")
 @click.option("--restore-to", metavar="ADDRESS", help="The same with a deployment whose table is empty.")
 @click.pass_obj
-def verify_command(shared: Shared, /, archive: str, restore: bool, restore_to: str | None, **options: Any) -> int:
+def verify_command(console: Console, /, archive: str, restore: bool, restore_to: str | None, **options: Any) -> int:
     """Check that an archive is whole and, with --restore, that it restores.
 
     Every file is checked against its recorded sha256, the runs against one another, and the rows against the
@@ -45,14 +45,14 @@ def verify_command(shared: Shared, /, archive: str, restore: bool, restore_to: s
     """
     from sync_tool.commands.verify import verify
 
-    report = verify(archive, restore=restore_to or restore, progress=shared, **options)
-    shared.close()
-    if shared.as_json:
-        shared.json(report)
-    elif report.exit_code or not shared.quiet:
+    report = verify(archive, restore=restore_to or restore, progress=console, **options)
+    console.close()
+    if console.as_json:
+        console.json(report)
+    elif report.exit_code or not console.quiet:
         lines = list(_lines(report))
-        for line in lines[-1:] if shared.quiet else lines:
-            shared.data(line)
+        for line in lines[-1:] if console.quiet else lines:
+            console.data(line)
     return report.exit_code
 
 

@@ -13,7 +13,7 @@ from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, Final
 
 from sync_tool.messages.normal import normal
-from sync_tool.messages.parts import Data, Media, Message, Part, Reasoning, Source, Text, ToolCall, ToolResult, whole
+from sync_tool.messages.parts import Citation, Data, Media, Message, Part, Reasoning, Text, ToolCall, ToolResult, whole
 from sync_tool.rows.model import Page, Row
 from sync_tool.text import harmless, moment, one_line, plural, shortened
 
@@ -141,7 +141,7 @@ def _mark(part: Part) -> str:
     place = None
     if isinstance(part, Media):
         kind, place = part.kind, part.name or part.url or part.file_id or part.media_type
-    elif isinstance(part, Source):
+    elif isinstance(part, Citation):
         kind, place = "source", part.url or part.title
     elif isinstance(part, Data):
         kind = part.type or "block"

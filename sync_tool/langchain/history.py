@@ -21,7 +21,7 @@ from sync_tool.encoding.canonical import dumps
 from sync_tool.errors import UsageError
 from sync_tool.keywords import strict_keywords
 from sync_tool.langchain.messages import document_of, message_of
-from sync_tool.langchain.session import AsyncSession, Session, Shared, State
+from sync_tool.langchain.session import AsyncSession, Session, SessionState, Shared
 from sync_tool.rows.model import Names, Row
 
 
@@ -172,7 +172,7 @@ class ConvexChatMessageHistory(BaseChatMessageHistory):
             raise UsageError("a shared connection has its deployment: give it instead of url, key and env_file.")
         self._own = connection is None
         self.connection = connection or Connection(url, key=key, env_file=env_file)
-        self._state = State(session_id, self.names, self.connection.shared)
+        self._state = SessionState(session_id, self.names, self.connection.shared)
         self._session = Session(self._state, lambda: self.connection.client)
         self._async_session = AsyncSession(self._state, self.connection.async_client)
 

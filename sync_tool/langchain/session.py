@@ -74,7 +74,7 @@ class Shared:
 
 
 @dataclass(slots=True)
-class State:
+class SessionState:
     """One session, and what its two clients know of it. Not for several threads at once."""
 
     session: str
@@ -132,7 +132,7 @@ class Session:
         connect: returns the client.
     """
 
-    def __init__(self, state: State, connect: Callable[[], Client]) -> None:
+    def __init__(self, state: SessionState, connect: Callable[[], Client]) -> None:
         self._state = state
         self._connect = connect
 
@@ -224,7 +224,7 @@ class AsyncSession:
         connect: returns the client.
     """
 
-    def __init__(self, state: State, connect: Callable[[], Awaitable[AsyncClient]]) -> None:
+    def __init__(self, state: SessionState, connect: Callable[[], Awaitable[AsyncClient]]) -> None:
         self._state = state
         self._connect = connect
         self._reader = RowReader(state.names)

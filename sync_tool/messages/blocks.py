@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from sync_tool.messages.parts import Block, Content, Data, Media, Part, Reasoning, Source, Text, ToolCall, ToolResult
+from sync_tool.messages.parts import Block, Citation, Content, Data, Media, Part, Reasoning, Text, ToolCall, ToolResult
 from sync_tool.text import text_of_block
 
 _KINDS: Final[dict[str, Literal["image", "audio", "video", "file"]]] = {
@@ -122,7 +122,7 @@ def _tool_result(block: Block, _: str) -> Part | None:
 
 
 def _source(block: Block, _: str) -> Part | None:
-    return Source(text_or_none(block.get("url")), text_or_none(block.get("title")), block)
+    return Citation(text_or_none(block.get("url")), text_or_none(block.get("title")), block)
 
 
 def _media(block: Block, kind: str) -> Part | None:

@@ -69,10 +69,10 @@ def parse(raw: bytes) -> Parsed:
     except _NoJsonError as error:
         return Parsed(None, [error.fault], readable=False)
     if not isinstance(tree, _Members):
-        return Parsed(None, [Fault("not-object", "$", kind_of(tree))], readable=False)
+        return Parsed(None, [Fault("not-object", "$", _kind_of(tree))], readable=False)
     parsed.value = _Walk(parsed.faults).value(tree, "$", 1)
     if not isinstance(parsed.value, dict):  # a single tag is a value, no object
-        return Parsed(None, [*parsed.faults, Fault("not-object", "$", kind_of(parsed.value))], readable=False)
+        return Parsed(None, [*parsed.faults, Fault("not-object", "$", _kind_of(parsed.value))], readable=False)
     parsed.faults += _system_faults(parsed.value)
     if not any(fault.rule == "lone-surrogate" for fault in parsed.faults):
         size = stored_size(parsed.value)
@@ -219,12 +219,12 @@ def _system_faults(document: dict[str, Value]) -> Iterator[Fault]:
         if wanted is None:
             yield Fault("system-field", step("$", key))
         elif type(value) is not wanted:
-            yield Fault("system-value", step("$", key), kind_of(value))
+            yield Fault("system-value", step("$", key), _kind_of(value))
         elif isinstance(value, float) and not 0.0 < value < END_OF_TIME:
             yield Fault("system-value", step("$", key), str(value))
 
 
-def kind_of(value: Any) -> str:
+def _kind_of(value: Any) -> str:
     """Return the kind of a value in words."""
     names = {dict: "an object", list: "an array", str: "text", bool: "a boolean", int: "an Int64", bytes: "bytes"}
     return "null" if value is None else names.get(type(value), "a number")
@@ -256,7 +256,7 @@ def loading_faults(kind: str, data: dict[str, Any], path: str, language: Languag
             yield Fault("role-missing", f"{path}.data.role")
     here = f"{path}.data"
     if kind == "function" and not isinstance(data.get("name"), str):
-        yield Fault("function-name", f"{here}.name", kind_of(data.get("name")) if "name" in data else "missing")
+        yield Fault("function-name", f"{here}.name", _kind_of(data.get("name")) if "name" in data else "missing")
     if kind == "tool":
         yield from _tool_faults(data, here)
     if kind == "ai":
@@ -302,28 +302,28 @@ def _ai_faults(data: dict[str, Any], path: str) -> Iterator[Fault]:
             if wrong:
                 yield Fault("tool-calls", f"{path}.tool_calls[{number}]{wrong[0]}", wrong[1])
     else:
-        yield Fault("tool-calls", f"{path}.tool_calls", kind_of(calls))
+        yield Fault("tool-calls", f"{path}.tool_calls", _kind_of(calls))
     usage = data.get("usage_metadata")
     if usage is None:
         return
     if not isinstance(usage, dict):
-        yield Fault("usage", f"{path}.usage_metadata", kind_of(usage))
+        yield Fault("usage", f"{path}.usage_metadata", _kind_of(usage))
         return
     for name in TOTALS:
         if not _is_whole(usage.get(name)):
-            there = kind_of(usage[name]) if name in usage else "missing"
+            there = _kind_of(usage[name]) if name in usage else "missing"
             yield Fault("usage", f"{path}.usage_metadata.{name}", there)
 
 
 def _call_fault(call: Any) -> tuple[str, str] | None:
     """Return where and how a tool call is wrong; None if it is right."""
     if not isinstance(call, dict):
-        return "", kind_of(call)
+        return "", _kind_of(call)
     for name, wanted in (("name", str), ("args", dict), ("id", object)):
         if name not in call:
             return f".{name}", "missing"
         if not isinstance(call[name], wanted):
-            return f".{name}", kind_of(call[name])
+            return f".{name}", _kind_of(call[name])
     return None
 
 
@@ -377,14 +377,14 @@ def shape_faults(row: dict[str, Value], names: Names, language: Language) -> Ite
             yield Fault("row-field", step("$", key))
     session = row.get(names.session_field)
     if not isinstance(session, str):
-        there = kind_of(session) if names.session_field in row else "missing"
+        there = _kind_of(session) if names.session_field in row else "missing"
         yield Fault("session-id", step("$", names.session_field), there)
     path = step("$", names.message_field)
     message = row.get(names.message_field)
     if isinstance(message, dict):
         yield from _message_faults(message, path, language)
     else:
-        yield Fault("message", path, kind_of(message) if names.message_field in row else "missing")
+        yield Fault("message", path, _kind_of(message) if names.message_field in row else "missing")
 
 
 def _message_faults(message: dict[str, Any], path: str, language: Language) -> Iterator[Fault]:
@@ -397,10 +397,10 @@ def _message_faults(message: dict[str, Any], path: str, language: Language) -> I
         yield Fault("message-field", step(path, key))
     kind = message.get("type")
     if not isinstance(kind, str):
-        yield Fault("type", f"{path}.type", kind_of(kind) if "type" in message else "missing")
+        yield Fault("type", f"{path}.type", _kind_of(kind) if "type" in message else "missing")
     data = message.get("data")
     if not isinstance(data, dict):
-        yield Fault("data", f"{path}.data", kind_of(data) if "data" in message else "missing")
+        yield Fault("data", f"{path}.data", _kind_of(data) if "data" in message else "missing")
         return
     yield from _content_faults(data, f"{path}.data")
     yield from _field_faults(data, f"{path}.data")
@@ -422,9 +422,9 @@ def _content_faults(data: dict[str, Any], path: str) -> Iterator[Fault]:
         yield Fault("content-list", here)
         for number, item in enumerate(content):
             if not isinstance(item, str | dict):
-                yield Fault("content-item", f"{here}[{number}]", kind_of(item))
+                yield Fault("content-item", f"{here}[{number}]", _kind_of(item))
     elif not isinstance(content, str):
-        yield Fault("content-type", here, kind_of(content))
+        yield Fault("content-type", here, _kind_of(content))
 
 
 def _field_faults(data: dict[str, Any], path: str) -> Iterator[Fault]:
@@ -435,10 +435,10 @@ def _field_faults(data: dict[str, Any], path: str) -> Iterator[Fault]:
         elif key not in DOCUMENTED_FIELDS:
             yield Fault("langchain-field", here)
             if key in _TYPES and not isinstance(value, _TYPES[key]):
-                yield Fault("field-type", here, kind_of(value))
+                yield Fault("field-type", here, _kind_of(value))
     if "role" in data and not isinstance(data["role"], str):
-        yield Fault("role-type", f"{path}.role", kind_of(data["role"]))
+        yield Fault("role-type", f"{path}.role", _kind_of(data["role"]))
     if "name" in data and data["name"] is None:
         yield Fault("name-null", f"{path}.name")
     elif "name" in data and not isinstance(data["name"], str):
-        yield Fault("name-type", f"{path}.name", kind_of(data["name"]))
+        yield Fault("name-type", f"{path}.name", _kind_of(data["name"]))

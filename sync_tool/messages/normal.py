@@ -12,12 +12,12 @@ from sync_tool.messages import openai
 from sync_tool.messages.blocks import content_of, parts_of, text_or_none
 from sync_tool.messages.parts import (
     Block,
+    Citation,
     Data,
     Media,
     Message,
     Part,
     Reasoning,
-    Source,
     Text,
     ToolCall,
     ToolResult,
@@ -61,7 +61,7 @@ def normal(stored: Block) -> Message:
         type=kind,
         name=text_or_none(data.get("name")),
         id=text_or_none(data.get("id")),
-        model=model_in(metadata),
+        model=_model_in(metadata),
         usage=usage_in(data.get("usage_metadata"), metadata),
         extra=_without_parts(kwargs) if kind == "ai" else dict(kwargs),
         metadata=dict(metadata) if isinstance(metadata, dict) else {},
@@ -75,7 +75,7 @@ def stored_of(message: Message) -> Block:
     `error`, `time` and the states of calls, for which LangChain has no field, are left out.
     """
     metadata = dict(message.metadata)
-    if message.model is not None and model_in(metadata) != message.model:
+    if message.model is not None and _model_in(metadata) != message.model:
         metadata["model_name"] = message.model
     data: Block = {
         "content": _content_of(message.content),
@@ -98,7 +98,7 @@ def stored_of(message: Message) -> Block:
     return {"type": message.type, "data": data}
 
 
-def model_in(metadata: Any) -> str | None:
+def _model_in(metadata: Any) -> str | None:
     """Return the name of the model that ``response_metadata`` holds."""
     if type(metadata) is not dict:
         return None
@@ -113,13 +113,13 @@ def usage_in(usage: Any, metadata: Any) -> Usage | None:
         places += [metadata[name] for name in _USAGES if name in metadata]
     for place in places:
         if type(place) is dict:
-            counts = [next((whole_number(place[name]) for name in names if name in place), None) for names in _TOTALS]
+            counts = [next((_whole_number(place[name]) for name in names if name in place), None) for names in _TOTALS]
             if counts.count(None) < len(counts):
                 return Usage(*counts)
     return None
 
 
-def whole_number(number: Any) -> int | None:
+def _whole_number(number: Any) -> int | None:
     """Return a number without a fraction that 64 bits hold as an integer; None for anything else."""
     if type(number) is int:
         return number
@@ -228,6 +228,6 @@ def _block_of(part: Part) -> Any:
     if isinstance(part, Media):
         fields = {"type": part.kind, "url": part.url, "base64": part.data, "file_id": part.file_id,
                   "mime_type": part.media_type, "name": part.name}  # fmt: skip
-    elif isinstance(part, Source):
+    elif isinstance(part, Citation):
         fields = {"type": "source", "url": part.url, "title": part.title}
     return {name: value for name, value in fields.items() if value is not None}

@@ -67,7 +67,7 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Citation:
     """A page or document on which an answer rests."""
 
     url: str | None
@@ -95,7 +95,7 @@ class ToolResult:
     block: Block | None = field(default=None, repr=False)
 
 
-Content: TypeAlias = Text | Reasoning | Media | Source | Data
+Content: TypeAlias = Text | Reasoning | Media | Citation | Data
 Part: TypeAlias = Content | ToolCall | ToolResult
 
 

@@ -27,7 +27,7 @@ def row_digest(canonical: bytes) -> bytes:
     return blake2b(canonical, digest_size=BYTES).digest()
 
 
-def content_of(canonical: bytes) -> bytes:
+def content_bytes(canonical: bytes) -> bytes:
     """Return the canonical bytes of a row without ``_id`` and ``_creationTime``.
 
     Args:

@@ -12,7 +12,7 @@ from sync_tool.commands.options import By
 from sync_tool.encoding.canonical import canonical, dumps
 from sync_tool.encoding.order import sort_key
 from sync_tool.messages.rewrites import rewrite
-from sync_tool.rows.digests import BYTES, DigestSum, content_of
+from sync_tool.rows.digests import BYTES, DigestSum, content_bytes
 from sync_tool.rows.model import Names, Page, Row
 
 Status = Literal["same", "only_here", "only_there", "extended", "reordered", "changed"]
@@ -143,18 +143,18 @@ def _by_rows(here: Iterator[Row], there: Iterator[Row]) -> SessionComparison:
             left, right = (one.raw, one.raw) if one.raw == two.raw else (canonical(one.raw), canonical(two.raw))
             if left != right:
                 found.note(MessageDifference("changed", found.here, one, two))
-                unmatched.add(content_of(left), content_of(right))
+                unmatched.add(content_bytes(left), content_bytes(right))
             inside = inside or found.at is not None
             one, two = next(here, None), next(there, None)
         elif one is not None and (two is None or place_one < place_two):
             found.here += 1
             found.note(MessageDifference("only_here", found.here, one, None))
-            unmatched.add(content_of(canonical(one.raw)), None)
+            unmatched.add(content_bytes(canonical(one.raw)), None)
             one = next(here, None)
         elif two is not None:
             found.there += 1
             found.note(MessageDifference("only_there", found.there, None, two))
-            unmatched.add(None, content_of(canonical(two.raw)))
+            unmatched.add(None, content_bytes(canonical(two.raw)))
             two = next(there, None)
     return _judged(found, unmatched, inside=inside)
 
@@ -166,8 +166,8 @@ def _by_history(here: Iterator[Row], there: Iterator[Row], fields: tuple[str, st
     unmatched = _Unmatched()
     inside = False
     while one is not None or two is not None:
-        left = None if one is None else content_of(canonical(one.raw))
-        right = None if two is None else content_of(canonical(two.raw))
+        left = None if one is None else content_bytes(canonical(one.raw))
+        right = None if two is None else content_bytes(canonical(two.raw))
         found.here += one is not None
         found.there += two is not None
         if left != right:  # an import may have brought it to today's form, or into fields of other names

@@ -12,7 +12,7 @@ from typing import Final, Unpack
 
 from sync_tool.archive.index import IndexCounts
 from sync_tool.archive.layout import Layout, is_archive, make_root, run_name
-from sync_tool.archive.opening import Opened, create, opened
+from sync_tool.archive.opening import Opened, create, opened_archive
 from sync_tool.archive.recorder import STEP_BYTES, Recorder
 from sync_tool.archive.sealed_files import Manifest, OpenRun, PassPosition, Run
 from sync_tool.commands.arguments import parse_size, parse_span
@@ -113,7 +113,7 @@ class SyncRun:
         with self._layout.locked(self._lock_wait):
             if not is_archive(self._layout.root):
                 self._create()
-            with opened(self._layout, self._progress.note) as archive:
+            with opened_archive(self._layout, self._progress.note) as archive:
                 return self._record(archive)
 
     def _require_archive(self) -> None:
