@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from sync_tool.commands.export.export import export
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.rates import Patience
 from sync_tool.encoding.canonical import loads
+from sync_tool.parallel.ordered import map_in_order
+from syncing import KEYED
 
 SESSIONS = [f"s{number:02}" for number in range(40)]
 
@@ -78,3 +81,81 @@ def test_what_was_there_throughout_is_there_once_and_in_order(writing: tuple[San
         assert [row["_id"] for row in rows if row["message"]["data"]["content"].startswith("stays")] == kept
         places = [(row["sessionId"].encode(), row["_creationTime"], row["_id"]) for row in rows]
         assert places == sorted(places)
+
+
+class _Editing:
+    """Calls a function once, when the first pages have been written."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+        self._pages = 0
+
+    def begin(self, title: str, total: int | None) -> None: ...
+    def note(self, text: str) -> None: ...
+    def detail(self, text: str) -> None: ...
+
+    def advance(self, rows: int, size: int) -> None:
+        self._pages += 1
+        if self._pages == 2:
+            self._act()
+
+
+class _StopError(Exception):
+    """Stops an export in the middle."""
+
+
+def _stop() -> None:
+    raise _StopError
+
+
+def _ids(path: Path) -> list[str]:
+    found = [path] if path.is_file() else sorted(path.rglob("*.jsonl"))
+    with ExitStack() as stack:
+        files = [stack.enter_context(cm.open(one)) for one in found]
+        return [row.id for file in files for row in file.messages()]
+
+
+@pytest.fixture
+def quiet(tmp_path: Path) -> Iterator[Sandbox]:
+    """A sandbox of its own."""
+    with running_sandbox(tmp_path) as sandbox:
+        yield sandbox
+
+
+@pytest.mark.parametrize("via", ["functions", "system"])
+@pytest.mark.parametrize("output", ["a.jsonl", "parts/", "sessions/"])
+def test_a_row_that_moves_to_another_session_is_never_there_twice(
+    quiet: Sandbox, tmp_path: Path, via: Any, output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its session id is edited behind the reader's back: no file says it twice, and the next run is complete.
+
+    A folder that was stopped before the edit also remembers the rows of the parts that it keeps.
+    """
+    monkeypatch.setitem(map_in_order.__kwdefaults__ or {}, "waiting", 1)  # no page is read long before it is written
+    client = Client(quiet.url, quiet.key)
+    append(client, "a", ["moves"])
+    for session in SESSIONS:
+        append(client, session, ["stays" * 2000] * 40)
+    path = tmp_path / output
+    options: dict[str, Any] = {"format": "jsonl"} if output.endswith("/") else {}
+    options |= {"partition_by": "session" if output == "sessions/" else "none"} if output.endswith("/") else {}
+
+    def move() -> None:
+        moved = {**KEYED, "key": "a", "document": document("z", "moves")}
+        client.mutation_value("langchain/db:upsert", moved)
+
+    def run(act: Callable[[], None]) -> None:
+        with cm.connect(quiet.url, key=quiet.key, via=via, patience=Patience(concurrency=1)) as history:
+            export(history, path, progress=_Editing(act), **options)
+
+    if output == "sessions/":
+        with pytest.raises(_StopError):
+            run(_stop)
+        move()
+    with pytest.raises(cm.Differs) as caught:
+        run(move if output != "sessions/" else lambda: None)
+    assert caught.value.exit_code == 4
+    assert not path.is_file()
+    run(lambda: None)
+    ids = _ids(path)
+    assert len(set(ids)) == len(ids) == 1 + 40 * 40

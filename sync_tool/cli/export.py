@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         "convex-msgs export backup/ --as-of 2026-08-21 -o old.jsonl   from an archive, as it was then",
         "convex-msgs export --match 'cust-*' --after 7d | jq .  the last week, onto standard output",
     ),
-    exits=(Exit.UNREACHABLE, Exit.REFUSED, Exit.LOCKED, Exit.PIPE_CLOSED),
+    exits=(Exit.DIFFERS, Exit.UNREACHABLE, Exit.REFUSED, Exit.LOCKED, Exit.PIPE_CLOSED),
 )
 @general
 @click.argument("address", required=False)

@@ -117,6 +117,13 @@ class ExportJournal:
         self._path.unlink()
         self.close()
 
+    def discard(self) -> None:
+        """Remove the finished parts and the journal, so that the next run starts over."""
+        for part in self.parts:
+            below(self._folder, part.path).unlink(missing_ok=True)
+        self._path.unlink()
+        self.close()
+
     def close(self) -> None:
         """Close the journal; it stays for the next run."""
         self._file.close()

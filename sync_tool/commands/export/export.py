@@ -13,6 +13,7 @@ from typing import NamedTuple, Unpack
 
 from sync_tool.commands.arguments import parse_size
 from sync_tool.commands.export.folder import FolderLayout, Task, export_folder, is_folder
+from sync_tool.commands.export.once import ReadOnce
 from sync_tool.commands.export.training import TrainingReport, training_of, training_report
 from sync_tool.commands.metering import Estimate, Meter, estimate_all, read_cap
 from sync_tool.commands.opening import Openable, opened
@@ -142,6 +143,7 @@ class _Run:
         self._cap = cap
         self._started, self._clock = datetime.now(UTC), time.monotonic()
         self._estimate: Estimate | None = None
+        self._once = ReadOnce(source)
 
     def into_file(
         self, path: Path | None, kind: str, *, overwrite: bool, training: Training | None = None
@@ -151,7 +153,7 @@ class _Run:
         self._tell_of_sorting()
         opened = standard_output() if path is None else new_file(path, overwrite=overwrite, follow=True)
         with opened as raw, compressed(raw, added_compression(kind, path)) as stream:
-            read = source.pages(self._chosen)
+            read = self._once.watch(source.pages(self._chosen))
             pages = _joined(None, read) if self._chosen.everything else _begun(read)
             meter = self._announce()
             pages = self._laid_out(pages, kind)
@@ -185,7 +187,7 @@ class _Run:
         self._tell_of_sorting()
         meter = self._announce()
         layout = FolderLayout(folder, kind, by)
-        task = Task(self._source, self._chosen, self._asked, meter.watch)
+        task = Task(self._source, self._chosen, self._asked, meter.watch, self._once)
         totals, parts = export_folder(task, layout, self._progress, overwrite=overwrite)
         files = tuple(FileReport(f"{folder / part.path}", part.bytes, part.rows) for part in parts)
         return self._report(totals, files, sessions_known=by != "month")

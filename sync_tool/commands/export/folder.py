@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from sync_tool.commands.export.once import ReadOnce, RowMovedError
 from sync_tool.commands.options import PartitionBy
 from sync_tool.encoding.order import same_value
 from sync_tool.encoding.values import Value, decode, encode
@@ -18,6 +19,7 @@ from sync_tool.files.bytes import new_file, translate
 from sync_tool.files.folder import JOURNAL, ExportJournal, ExportPart, is_export, remove_export, safe_name
 from sync_tool.files.formats import make_writer
 from sync_tool.files.private import below, is_real_folder
+from sync_tool.files.source import MessageFile
 from sync_tool.rows.model import MISSING, Page, Position, Row, Selection
 from sync_tool.rows.ports import Progress, Source, Totals, run
 from sync_tool.rows.selection import stored_selection
@@ -217,10 +219,11 @@ class Task:
     """The selection before ``7d`` became a time: what has to be the same when an export goes on."""
     watch: Callable[[Iterator[Page]], Iterator[Page]]
     """Passes pages on, and may stop the reading by raising."""
+    once: ReadOnce
 
     def read(self, selection: Selection, resume: Position | None) -> Iterator[Page]:
         """Read rows behind a position."""
-        return self.watch(self.source.pages(selection, resume))
+        return self.watch(self.once.watch(self.source.pages(selection, resume)))
 
 
 def export_folder(
@@ -270,14 +273,27 @@ def _fill(task: Task, layout: FolderLayout, progress: Progress) -> tuple[Totals,
     if journal.parts:
         progress.note(f"going on: {plural(len(journal.parts), 'finished part')}, {plural(totals.rows, 'message')} kept")
     with closing(journal):
-        selection = _settled(journal, layout.folder)
-        for portion in portions(task.source, task.read, selection, layout.by, list(journal.parts)):
-            done = _write(task.source, layout, portion, journal, progress)
-            totals.rows += done.rows
-            totals.sessions += done.sessions
-            totals.read_bytes += done.read_bytes
+        try:
+            _write_all(task, layout, journal, totals, progress)
+        except RowMovedError:  # nobody knows which part holds the older copy of the row
+            journal.discard()
+            raise
         journal.finish({"rows": totals.rows})
     return totals, journal.parts
+
+
+def _write_all(task: Task, layout: FolderLayout, journal: ExportJournal, totals: Totals, progress: Progress) -> None:
+    """Write the parts that are missing, and add them to the totals."""
+    selection = _settled(journal, layout.folder)
+    if task.source.live and layout.kind != "md":  # Markdown holds no ids, and nothing reads it back
+        for part in journal.parts:
+            for page in MessageFile(layout.folder / part.path, task.source.names).stored():
+                task.once.add(page)
+    for portion in portions(task.source, task.read, selection, layout.by, list(journal.parts)):
+        done = _write(task.source, layout, portion, journal, progress)
+        totals.rows += done.rows
+        totals.sessions += done.sessions
+        totals.read_bytes += done.read_bytes
 
 
 def _settled(journal: ExportJournal, folder: Path) -> Selection:
