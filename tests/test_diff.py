@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import sync_tool as cm
 from running import ROOT, Sandbox, convex_msgs
+from sync_tool.commands.diff.compare import merge_join
 from sync_tool.encoding.canonical import canonical, dumps
 from sync_tool.errors import UsageError
 from sync_tool.rows.digests import DigestSum, HistoryDigest, content_bytes, message_digest, row_digest
@@ -204,3 +205,13 @@ def test_a_session_that_neither_side_holds_is_refused(tmp_path: Path) -> None:
         compared(here, there, sessions=["cust42"])
     assert compared(here, there, sessions=["cust-42"]) == {"cust-42": "only_here"}
     assert compared(here, there, sessions=["cust-42"], before="1970-01-01") == {}
+
+
+@given(here=st.sets(st.integers(0, 9)), there=st.sets(st.integers(0, 9)))
+def test_a_merge_join_pairs_equal_keys(here: set[int], there: set[int]) -> None:
+    """Every key of either side comes once, in order, beside its equal if there is one."""
+    found = list(
+        merge_join([(key,) for key in sorted(here)], [(key,) for key in sorted(there)], key=lambda item: item[0])
+    )
+    expected = [((key,) if key in here else None, (key,) if key in there else None) for key in sorted(here | there)]
+    assert found == expected
