@@ -21,7 +21,8 @@ from sync_tool.deployment import reading
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.errors import OutputError, UsageError
 from sync_tool.files.folder import JOURNAL, MANIFEST, safe_name
-from sync_tool.rows.model import Page
+from sync_tool.rows.batch import Page
+from sync_tool.rows.reading import page_of_row
 from values import VALUES
 
 SAMPLE = ROOT / "sample_data" / "messages.jsonl"
@@ -143,7 +144,7 @@ class _Stopping(cm.History):
                 if self._left == 0:
                     raise _Stopped
                 self._left -= 1
-                yield Page([row], len(row.raw))
+                yield page_of_row(row)
 
 
 def test_a_part_that_was_taken_away_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sync_tool.encoding.canonical import dumps
 from sync_tool.files.markdown import MarkdownWriter
-from sync_tool.rows.model import Names, Page
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names
 from sync_tool.rows.reading import RowReader, numbered
 
 START = 1785578520000.0  # 2026-08-01 10:02 UTC

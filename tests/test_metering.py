@@ -13,7 +13,8 @@ from running import Sandbox
 from sync_tool.commands.arguments import parse_size
 from sync_tool.commands.metering import Cap, Estimate, Meter, read_cap
 from sync_tool.errors import UsageError
-from sync_tool.rows.model import Page
+from sync_tool.rows.batch import Page
+from sync_tool.rows.reading import empty_page
 
 FREE = 200_000_000
 
@@ -45,7 +46,7 @@ def test_what_is_read_counts_over_all_readings() -> None:
     """The cap holds for the job as a whole, also where nothing was estimated."""
 
     def pages(sizes: list[int]) -> Iterator[Page]:
-        yield from (Page([], size) for size in sizes)
+        yield from map(empty_page, sizes)
 
     meter = Meter(Cap(100), None)
     assert len(list(meter.watch(pages([40, 40])))) == 2

@@ -11,13 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync_tool.parallel.ordered import map_in_order
-from sync_tool.rows.model import Page, Row
+from sync_tool.rows.batch import Batch, Page
+from sync_tool.rows.model import Names
+
+
+def page(name: str, size: int) -> Page:
+    """Return a page of one row."""
+    return Page(Batch(Names(), [name], [0.0], [""], lines=b"{}\n"), size)
 
 
 def piece(name: int, sizes: list[int]) -> Iterator[Page]:
     """Yield pages of given sizes, each with one row that says where it belongs."""
     for number, size in enumerate(sizes):
-        yield Page([Row(b"", f"{name}.{number}", 0.0, "")], size)
+        yield page(f"{name}.{number}", size)
 
 
 @given(
@@ -43,7 +49,7 @@ def test_memory_is_bounded() -> None:
             with changed:
                 made += 10
                 changed.notify_all()
-            yield Page([Row(b"", "", 0.0, "")], 10)
+            yield page("", 10)
 
     pages = map_in_order([endless] * 4, 4, waiting=100)
     for taken in range(10, 500, 10):
@@ -58,7 +64,7 @@ def test_an_error_in_a_reader_is_raised(monkeypatch: pytest.MonkeyPatch) -> None
     """What breaks a reader breaks the reading, after the pages that came before it."""
 
     def broken() -> Iterator[Page]:
-        yield Page([Row(b"", "1.0", 0.0, "")], 1)
+        yield page("1.0", 1)
         raise OSError("broken")
 
     pages = map_in_order([partial(piece, 0, [1]), broken], 1)

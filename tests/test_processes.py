@@ -14,44 +14,35 @@ import sync_tool as cm
 from running import ROOT, convex_msgs
 from sync_tool.encoding.canonical import dumps
 from sync_tool.errors import Damaged, UsageError
-from sync_tool.files import jsonl, parquet
-from sync_tool.files.jsonl import cut_jsonl, read_jsonl
-from sync_tool.files.parquet import BatchForm, ParquetWriter, cut_parquet
-from sync_tool.files.ready import Documents, ready_pages
+from sync_tool.files.chunks import encode_chunks
+from sync_tool.files.jsonl import read_jsonl
+from sync_tool.files.lines import ranges_in
+from sync_tool.files.parquet import ParquetWriter, encode_columns, row_groups_in
 from sync_tool.rows.model import Names
 from sync_tool.rows.reading import numbered
-from test_typedrows import messages
+from test_batch import messages
 from values import DOCUMENTS
 
 NAMES = Names()
 SAMPLE = (ROOT / "sample_data" / "messages.jsonl").read_bytes().splitlines(keepends=True)
 
 
-@pytest.fixture(autouse=True)
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut files into many pieces."""
-    monkeypatch.setattr(jsonl, "_BLOCK_BYTES", 3000)
-    monkeypatch.setattr(parquet, "_ROWS_A_GROUP", 20)
-
-
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(messages() | DOCUMENTS, min_size=1, max_size=12))
-def test_pieces_give_the_same_columns(tmp_path: Path, documents: list[dict[str, object]]) -> None:
-    """Whatever the rows, those laid out piece by piece have the values and numbers of those laid out in one go."""
+def test_chunks_give_the_same_columns(tmp_path: Path, documents: list[dict[str, object]]) -> None:
+    """Rows encoded chunk by chunk have the values and numbers of rows encoded in one go."""
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"".join(dumps(document) + b"\n" for document in sorted(documents, key=_place)))
-    one, pieces = io.BytesIO(), io.BytesIO()
+    one, chunks = io.BytesIO(), io.BytesIO()
     writer = ParquetWriter(one, NAMES, "test")
     for page in numbered(read_jsonl(path, NAMES)):
         writer.write(page)
     writer.finish()
-    writer = ParquetWriter(pieces, NAMES, "test")
-    lines = path.read_bytes().split(b"\n")[:-1]
-    few = (Documents(lines[start : start + 2], 1) for start in range(0, len(lines), 2))
-    for page in ready_pages(few, BatchForm(), NAMES, 1):
-        writer.write(page)
+    writer = ParquetWriter(chunks, NAMES, "test")
+    for found in encode_chunks(ranges_in(path, size=200), encode_columns, NAMES, 1):
+        writer.write_encoded(found.chunk.encoded, found.numbers)
     writer.finish()
-    assert pq.read_table(pieces).equals(pq.read_table(one))
+    assert pq.read_table(chunks).equals(pq.read_table(one))
 
 
 def test_rows_without_id_and_time_have_none(tmp_path: Path) -> None:
@@ -116,21 +107,19 @@ def test_rows_in_no_order_are_sorted_all_the_same(tmp_path: Path) -> None:
     assert (tmp_path / "out.jsonl").read_bytes() == b"".join(SAMPLE)
 
 
-def test_row_groups_that_are_too_large_are_read_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_groups_that_are_too_large_are_read_in_batches(tmp_path: Path) -> None:
     """A file of another program may be one row group; it is not held whole."""
-    monkeypatch.setattr(parquet, "_LARGEST_PIECE", 1000)
     path = _parquet(tmp_path)
-    assert cut_parquet(path) is None
-    cm.convert(path, tmp_path / "out.jsonl", processes=2)
-    assert (tmp_path / "out.jsonl").read_bytes() == b"".join(SAMPLE)
+    assert row_groups_in(path, largest=1000) is None
 
 
-def test_pieces_are_small(tmp_path: Path) -> None:
-    """The files of these tests really are cut, so that the tests above prove something."""
+def test_chunks_are_small(tmp_path: Path) -> None:
+    """Files are divided as the sizes say, and every row is in one chunk."""
     source = tmp_path / "all.jsonl"
     source.write_bytes(b"".join(SAMPLE))
-    assert len(list(cut_jsonl(source))) > 10
-    assert len(list(cut_parquet(_parquet(tmp_path)) or ())) > 3
+    for chunks in ([*ranges_in(source, size=30_000)], [*(row_groups_in(_parquet(tmp_path)) or ())]):
+        assert len(chunks) > 3
+        assert [row.raw + b"\n" for chunk in chunks for page in chunk.pages(NAMES) for row in page.rows] == SAMPLE
 
 
 def test_the_option(tmp_path: Path) -> None:
@@ -144,18 +133,10 @@ def test_the_option(tmp_path: Path) -> None:
         cm.convert(source, tmp_path / "no.parquet", processes=0)
 
 
-def test_ready_rows_are_for_their_writer_only() -> None:
-    """Nobody takes rows that are laid out already for no rows."""
-    page = next(ready_pages([Documents([SAMPLE[0].strip()], 1)], BatchForm(), NAMES, 1))
-    assert (page.count, page.begun) == (1, 1)
-    with pytest.raises(TypeError):
-        len(page.rows)
-
-
 def _parquet(folder: Path) -> Path:
     path = folder / "sample.parquet"
     with path.open("wb") as stream:
-        writer = ParquetWriter(stream, NAMES, "test")
+        writer = ParquetWriter(stream, NAMES, "test", rows_a_group=20)
         for page in numbered(read_jsonl(ROOT / "sample_data" / "messages.jsonl", NAMES)):
             writer.write(page)
         writer.finish()

@@ -27,7 +27,8 @@ from sync_tool.commands.restore.package import packed
 from sync_tool.commands.restore.snapshot_import import refused_import
 from sync_tool.deployment.client import Client
 from sync_tool.deployment.snapshot import ImportStatus, SnapshotWriter
-from sync_tool.rows.model import Names, Page, Selection
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names, Selection
 
 ROWS = 2_407
 """Rows of the sample data."""

@@ -27,7 +27,8 @@ from faults.proxying import running_proxy
 from running import ROOT, Sandbox, clean_environment, convex_msgs, running_sandbox
 from sync_tool.deployment.live import WINDOW, Follower
 from sync_tool.langchain import ConvexChatMessageHistory
-from sync_tool.rows.model import Names, Page, Position, Row
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names, Position, Row
 from sync_tool.rows.reading import RowReader
 
 _LONGEST = 60.0

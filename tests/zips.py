@@ -11,7 +11,8 @@ from pathlib import Path
 import zstandard
 
 from sync_tool.files.zip import ZipWriter, read_zip
-from sync_tool.rows.model import Names, Page
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names
 from sync_tool.rows.reading import RowReader
 
 NAMES = Names()
@@ -22,7 +23,7 @@ README = b"# Welcome to your Convex snapshot export!\n"
 def page_of(lines: Iterable[bytes], names: Names = NAMES) -> Page:
     """Return canonical lines as a page."""
     reader = RowReader(names)
-    return Page([reader.row(line) for line in lines], 0)
+    return reader.stored_page([*lines], 0)
 
 
 def write_zip(path: Path, lines: Iterable[bytes], names: Names = NAMES) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +14,9 @@ from sync_tool.archive.layout import Layout, run_time
 from sync_tool.archive.parts import read_part
 from sync_tool.archive.sealed_files import Manifest, Run, read_chain, read_manifest
 from sync_tool.errors import Damaged, Differs, UsageError
+from sync_tool.rows.batch import Page
 from sync_tool.rows.digests import DigestSum, row_digest
-from sync_tool.rows.model import Names, Page
+from sync_tool.rows.model import Names
 from sync_tool.rows.reading import RowReader
 from sync_tool.rows.stored import StoredRows
 from sync_tool.text import plural
@@ -100,25 +102,24 @@ class ArchiveRows(StoredRows):
         if self._index is None:
             self._index = open_for_reading(self.layout, self.chain, self.names)
         found = DigestSum()
-        page = Page([], 0)
-        read_row = RowReader(self.names).row
+        reader = RowReader(self.names)
+        records: list[bytes] = []
         for record in self._newest(self._index):
             found.add(row_digest(record))
-            page.rows.append(read_row(record))
-            page.bytes += len(record)
-            if len(page.rows) == _ROWS_A_PAGE:
-                yield page
-                page = Page([], 0)
+            records.append(record)
+            if len(records) == _ROWS_A_PAGE:
+                yield reader.stored_page(records)
+                records = []
         totals = self.run.totals
         if found != DigestSum(int(totals.digest, 16), totals.rows):
             raise Damaged(
                 f"{self.path}: the rows are not those that {self.run.run} recorded.",
                 hint=[("what is damaged?", "convex-msgs verify"), ("or the index is", f"delete {self.layout.cache}")],
             )
-        if page.rows:
-            yield page
+        if records:
+            yield reader.stored_page(records)
 
-    @property
+    @cached_property
     def _in_order(self) -> bool:  # known without looking
         return self.run.totals.rows <= 1
 

@@ -17,8 +17,9 @@ from sync_tool.archive.layout import Layout, remove_parts
 from sync_tool.archive.parts import PartWriter, deletion, finished_part, read_part
 from sync_tool.archive.sealed_files import ArchivePart, OpenRun, Pass, PassPosition, Run, State
 from sync_tool.errors import Damaged
+from sync_tool.rows.batch import Page
 from sync_tool.rows.digests import row_digest
-from sync_tool.rows.model import Page, Row
+from sync_tool.rows.model import Row
 
 STEP_BYTES: Final = 32 << 20
 """How many bytes of rows, before compression, are read or written between two steps."""
@@ -216,11 +217,7 @@ class Recorder:
 
 def _columns(page: Page) -> tuple[list[str], list[Any], list[bytes | None]]:
     """Return ids, sessions and JSON texts of rows."""
-    block = page.block
-    if block is not None and block.jsonl is not None:
-        return block.ids, block.sessions, [*block.texts()]
-    rows = page.rows
-    return [row.id for row in rows], [row.session for row in rows], [row.raw for row in rows]
+    return page.batch.ids, page.batch.sessions, [*page.batch.texts()]
 
 
 def _distinct(ids: list[str], most: int) -> Iterator[slice]:

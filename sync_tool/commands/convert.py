@@ -13,7 +13,7 @@ from sync_tool.commands.export.training import TrainingReport, training_of
 from sync_tool.commands.opening import STDIN, Openable, each_openable, kind_of, opened
 from sync_tool.commands.options import ConvertKeywords, ConvertOptions
 from sync_tool.errors import NotSupported, UsageError
-from sync_tool.files.merged import Merged, NotAsTrusted
+from sync_tool.files.merged import Merged
 from sync_tool.keywords import strict_keywords
 from sync_tool.rows.stored import StoredRows
 
@@ -65,12 +65,7 @@ def convert(
     target = target_of(output, options)
     with ExitStack() as stack:
         merged = Merged([_rows_of(one, options, stack) for one in given])
-        merged.trusting = not target.folder and target.path is not None and options.selection().everything
-        try:
-            report = write_target(merged, target, options, training)
-        except NotAsTrusted:  # the file that was begun is gone
-            merged.trusting = False
-            report = write_target(merged, target, options, training)
+        report = write_target(merged, target, options, training)
     return ConvertReport(
         inputs=tuple(str(one) if isinstance(one, str | Path) else one.title for one in given),
         rows=report.rows,

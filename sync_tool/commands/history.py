@@ -15,7 +15,8 @@ from sync_tool.encoding.order import MISSING
 from sync_tool.encoding.values import encode
 from sync_tool.errors import UsageError
 from sync_tool.keywords import strict_keywords
-from sync_tool.rows.model import Names, Page, Position, Row, Selection, SessionInfo
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names, Position, Row, Selection, SessionInfo
 from sync_tool.rows.ports import Kind, Source
 from sync_tool.text import moment, one_line, padded, shortened
 
@@ -131,10 +132,6 @@ class History(Source):
     def count(self) -> int | None:
         """Return the number of rows of the whole table if it is known without reading them."""
         return self._source.count()
-
-    def temporary_bytes(self) -> int:
-        """Return about how many bytes of temporary files sorting needs."""
-        return self._source.temporary_bytes()
 
     def capability(self, kind: type[Kind]) -> Kind | None:
         """Return what it opened as `kind`; None if that cannot do such work."""

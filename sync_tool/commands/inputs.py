@@ -10,10 +10,11 @@ from pathlib import Path
 
 from sync_tool.commands.opening import Openable, kind_of, opened, path_named
 from sync_tool.errors import Damaged
-from sync_tool.files.pieces import LineChunk
+from sync_tool.files.lines import LineChunk
 from sync_tool.files.source import MessageFiles, RecordFile
 from sync_tool.messages.records import Record
-from sync_tool.rows.model import Names, Page
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names
 from sync_tool.rows.ports import Source
 from sync_tool.stores.opening import StoreRows
 from sync_tool.stores.store import Facts
@@ -31,7 +32,7 @@ class InputPart:
     Raises:
         Damaged: it cannot be read to its end.
     """
-    pieces: Callable[[], Iterator[LineChunk] | None] = lambda: None
+    chunks: Callable[[], Iterator[LineChunk] | None] = lambda: None
     """Reads the same as chunks of lines; None where there are no lines. Raises as `records` does."""
     size: int = 0
     """About how many bytes these lines are, where that is known."""
@@ -98,7 +99,7 @@ def _file(path: Path, names: Names, options: InputOptions) -> InputPart:
         file = RecordFile(path, names, unpacked_limit=options.max_unpacked, again=options.again)
     except Damaged as error:
         return InputPart(str(path), names, _Broken(error))
-    return InputPart(file.title, file.names, file.records, file.pieces, file.size)
+    return InputPart(file.title, file.names, file.records, file.chunks, file.size)
 
 
 class _Broken:

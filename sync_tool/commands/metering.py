@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from sync_tool.errors import UsageError
-from sync_tool.rows.model import Page
+from sync_tool.rows.batch import Page
 from sync_tool.rows.ports import Source
 from sync_tool.text import size
 

@@ -25,8 +25,10 @@ from sync_tool.deployment.stream import StreamReader
 from sync_tool.deployment.system import SystemReader
 from sync_tool.encoding.order import sort_key
 from sync_tool.errors import ConvexMsgsError, Refused, UsageError, only_this_refused
-from sync_tool.rows.model import Names, Page, Position, Selection, SessionInfo
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names, Position, Selection, SessionInfo
 from sync_tool.rows.ports import Source
+from sync_tool.rows.reading import empty_page
 from sync_tool.rows.selection import session_filter, sessions_of
 
 
@@ -358,7 +360,7 @@ class Deployment(Source):
     def sample(self) -> Page:
         """Return a few rows, from which sizes are estimated."""
         _ = self.reader  # checks the names
-        return next(self._make_reader(_SAMPLE_ROWS).by_time(TimeRange()), Page([], 0))
+        return next(self._make_reader(_SAMPLE_ROWS).by_time(TimeRange()), empty_page())
 
     def count(self) -> int | None:
         """Return the table's row count from the deployment's statistics; None if the key may not read it."""

@@ -14,7 +14,8 @@ from sync_tool.deployment.rates import Pace, Throttle
 from sync_tool.encoding.canonical import loads
 from sync_tool.encoding.order import MISSING
 from sync_tool.errors import Unreachable
-from sync_tool.rows.model import Names, Page, Position, Row, SessionInfo
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names, Position, Row, SessionInfo
 from sync_tool.rows.reading import RowReader
 
 MODULE: Final = "convexMsgs"

@@ -13,8 +13,9 @@ from sync_tool.deployment.rates import Patience, Throttle
 from sync_tool.deployment.system import SystemReader
 from sync_tool.errors import FunctionFailed
 from sync_tool.parallel.ordered import Piece, map_in_order
-from sync_tool.rows.model import Names, Page, Position, Selection
-from sync_tool.rows.reading import numbered
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names, Position, Selection
+from sync_tool.rows.reading import empty_page, numbered
 from sync_tool.rows.selection import after, filtered, session_filter, unknown_session
 from sync_tool.rows.sorting import in_session_order
 
@@ -106,7 +107,7 @@ class SelectionReader:
         active: set[str] = set()
         for page in self._read([partial(self._reader.by_time, TimeRange(after=selection.active_after))]):
             active.update(row.session for row in page.rows if isinstance(row.session, str) and chosen(row.session))
-            yield Page([], page.bytes)
+            yield empty_page(page.bytes)
         return replace(selection, active_after=None, sessions=tuple(active)) if active else None
 
     def _ranges(self, ranges: Iterable[KeyRange]) -> Iterator[Page]:

@@ -24,7 +24,8 @@ from sync_tool.deployment.client import Client, refusal
 from sync_tool.deployment.rates import Throttle
 from sync_tool.errors import CursorExpired, NoStreaming, Refused, Unreachable
 from sync_tool.parallel.ordered import map_in_order
-from sync_tool.rows.model import Names, Page
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names
 from sync_tool.rows.reading import RowReader
 
 # Bytes of a file that are scanned at a time, and of one chunk.
@@ -348,7 +349,7 @@ class StreamReader:
 
     def _read(self, revisions: list[_Revision]) -> Changes:
         rows = self._reader.exported_page([bytes(revision.value) for revision in revisions])
-        if not all(rows.block.ids if rows.block is not None else [row.id for row in rows.rows]):
+        if not all(rows.batch.ids):
             raise ValueError("a document has no _id")
         return Changes(rows, [revision.ts for revision in revisions], [revision.deleted for revision in revisions])
 

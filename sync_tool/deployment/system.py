@@ -25,7 +25,8 @@ from sync_tool.encoding.ids import ALPHABET
 from sync_tool.encoding.order import MISSING, sort_key
 from sync_tool.encoding.values import Json, Value, encode
 from sync_tool.errors import FunctionFailed, Refused
-from sync_tool.rows.model import Names, Page, Position, SessionInfo
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names, Position, SessionInfo
 from sync_tool.rows.reading import RowReader
 from sync_tool.rows.selection import sessions_of
 
@@ -287,7 +288,8 @@ class _Pass:
     def _skip(self, page: Page, resume: Position | None) -> None:
         """Remove the rows up to a position: the first page after it begins with rows of the same time."""
         if resume is not None and page.count and self._key(_position(page, 0)) <= self._key(resume):
-            page.rows = [row for row in page.rows if self._key(row.position) > self._key(resume)]
+            after = self._key(resume)
+            page.keep([place for place in range(page.count) if self._key(_position(page, place)) > after])
 
     def _checked(self, page: Page, before: Position | None) -> Position:
         """Return the position of the last row.
@@ -310,19 +312,17 @@ class _Pass:
 
 
 def _position(page: Page, place: int) -> Position:
-    block = page.block
-    if block is None:
-        return page.rows[place].position
-    return Position(block.sessions[place], block.times[place], block.ids[place])
+    batch = page.batch
+    return Position(batch.sessions[place], batch.times[place], batch.ids[place])
 
 
 def _keys(page: Page, key: Key) -> list[Any]:
-    block = page.block
-    if block is None:
-        return [key(row.position) for row in page.rows]
-    # Text sorts as its UTF-8 bytes do, so the columns themselves are the keys.
-    columns = (block.times, block.ids) if key is _time_key else (block.sessions, block.times, block.ids)
-    return list(zip(*columns, strict=True))
+    batch = page.batch
+    if key is _time_key:
+        return list(zip(batch.times, batch.ids, strict=True))
+    if {*map(type, batch.sessions)} == {str}:  # text sorts as its UTF-8 bytes do, so the columns are the keys
+        return list(zip(batch.sessions, batch.times, batch.ids, strict=True))
+    return [key(_position(page, place)) for place in range(page.count)]
 
 
 def _time_key(at: Position) -> tuple[float, str]:

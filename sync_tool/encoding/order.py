@@ -21,6 +21,9 @@ class Missing:
     def __repr__(self) -> str:
         return "MISSING"
 
+    def __reduce__(self) -> str:
+        return "MISSING"  # one object in every process
+
 
 MISSING: Final = Missing()
 """Stands for a field that a document does not have; sorts before null."""

@@ -38,12 +38,15 @@ _MODE: Final = 0o600
 
 
 @contextmanager
-def new_file(path: Path, *, overwrite: bool = False, follow: bool = False, mode: int = _MODE) -> Iterator[BinaryIO]:
+def new_file(
+    path: Path, *, overwrite: bool = False, compress: bool = True, follow: bool = False, mode: int = _MODE
+) -> Iterator[BinaryIO]:
     """Open a file for writing that appears under `path` only if the block ends without an error.
 
     Args:
         path: a suffix ``.zst`` or ``.gz`` compresses.
         overwrite: replace what is there.
+        compress: false leaves the suffix of `path` without effect.
         follow: replace the file that a symbolic link names, and keep the link; else the link is replaced.
         mode: of the file, whatever the umask.
 
@@ -56,7 +59,7 @@ def new_file(path: Path, *, overwrite: bool = False, follow: bool = False, mode:
     temporary = _temporary(final)
     try:
         with _own(temporary, final.name) as raw:
-            with compressed(raw, path) as stream:
+            with compressed(raw, path.suffix if compress else "") as stream:
                 yield stream
             raw.flush()
             if mode != _MODE:
@@ -106,15 +109,15 @@ class _Terminal(io.RawIOBase):
 
 
 @contextmanager
-def compressed(raw: BinaryIO, path: Path) -> Iterator[BinaryIO]:
-    """Compress what is written to `raw` as the suffix of `path` says; `raw` stays open."""
-    kind = COMPRESSIONS.get(path.suffix)
+def compressed(raw: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
+    """Compress data for `raw` if the suffix is one of a compression; `raw` stays open."""
+    kind = COMPRESSIONS.get(suffix)
     if kind is None:
         yield raw
     elif kind == "zstd":
         with zstandard.ZstdCompressor(_ZSTD_LEVEL).stream_writer(raw, closefd=False) as writer:
             yield cast("BinaryIO", writer)
-    else:  # mtime 0: the same rows give the same bytes
+    else:  # mtime 0, so that the same rows give the same bytes
         with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as zipped:
             yield cast("BinaryIO", zipped)
 
@@ -284,14 +287,16 @@ class Unpacked(io.RawIOBase):
 
 
 class ZstdStream(io.RawIOBase):
-    """The frames of a ``.zst`` file, unpacked. (zstandard's own reader takes a frame that was cut for its end.)
+    """Decompressed zstd frames. (zstandard's own reader takes a truncated frame for its end.)
 
     Args:
         stream: the compressed bytes.
+        length: number of compressed bytes; None for all.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, length: int | None = None) -> None:
         self._stream = stream
+        self._left = sys.maxsize if length is None else length
         self._frame: zstandard.ZstdDecompressionObj | None = None
         self._rest = b""
         self._ready = memoryview(b"")
@@ -308,11 +313,12 @@ class ZstdStream(io.RawIOBase):
             zstandard.ZstdError: they are broken.
         """
         while not self._ready:
-            packed = self._rest or self._stream.read(_PACKED_CHUNK)
+            packed = self._rest or self._stream.read(min(_PACKED_CHUNK, self._left))
             if not packed:
                 if self._frame is not None:
                     raise EOFError("it ends in the middle")
                 return 0
+            self._left -= 0 if self._rest else len(packed)
             self._unpack(packed)
         target = cast("bytearray", buffer)
         count = min(len(target), len(self._ready))

@@ -18,7 +18,8 @@ import msgspec
 
 from sync_tool.messages.normal import normal
 from sync_tool.messages.parts import Data, Media, Message, Part, ToolCall, whole
-from sync_tool.rows.model import Page, Row
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Row
 
 Turn = dict[str, Any]
 """One element of the list that a line holds."""

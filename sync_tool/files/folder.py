@@ -21,7 +21,8 @@ from sync_tool.errors import Damaged, OutputError, UsageError
 from sync_tool.files.bytes import lock, new_file
 from sync_tool.files.private import below, is_real_folder, is_regular, open_private, open_regular
 from sync_tool.files.source import MessageFile, MessageFiles
-from sync_tool.rows.model import Names, Page
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names
 from sync_tool.text import one_line, plural
 
 # What a folder of an export holds: a journal while it grows, a manifest once it is complete. The journal has a line

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, runtime_checkable
 
 from sync_tool.errors import UsageError
 from sync_tool.files.bytes import COMPRESSIONS
@@ -12,13 +12,21 @@ from sync_tool.rows.model import Names
 from sync_tool.rows.ports import Writer
 
 if TYPE_CHECKING:
-    from sync_tool.files.ready import Form
+    from sync_tool.files.chunks import Encode
 
 SUFFIXES: Final = {".jsonl": "jsonl", ".parquet": "parquet", ".zip": "zip", ".md": "md"}
 TRAINING_FORMATS: Final = ("openai", "sharegpt")
 """Formats for fine-tuning; they share the suffix ``.jsonl``, so that they must be asked for."""
 _COMPRESSED_INSIDE: Final = {"parquet": "Parquet", "zip": "zip"}
 FORMATS: Final = (*SUFFIXES.values(), *TRAINING_FORMATS)
+
+
+@runtime_checkable
+class EncodedWriter(Writer, Protocol):
+    """A writer that also takes rows encoded in other processes by the function of `encoder_of`."""
+
+    def write_encoded(self, encoded: list[Any], numbers: list[int]) -> None:
+        """Append encoded rows; `numbers` are those of the rows in their sessions."""
 
 
 def format_of(path: Path, asked: str | None = None) -> str:
@@ -54,12 +62,12 @@ def names_a_format(path: Path) -> bool:
     return stem.suffix in SUFFIXES
 
 
-def added_compression(kind: str, path: Path | None) -> Path:
-    """Return a name whose suffix is the compression that `kind` asks for and that of `path` does not give already."""
-    _, _, squeezed = kind.partition(".")
-    if not squeezed or (path is not None and path.suffix == f".{squeezed}"):
-        return Path("plain")
-    return Path(f"stream.{squeezed}")
+def compression_of(kind: str, path: Path | None) -> str:
+    """Return the suffix of the compression that a format or a file name asks for; empty if neither does."""
+    _, _, compression = kind.partition(".")
+    if compression:
+        return f".{compression}"
+    return path.suffix if path is not None else ""
 
 
 def make_writer(kind: str, stream: BinaryIO, names: Names, origin: str, training: Training | None = None) -> Writer:
@@ -103,15 +111,15 @@ def make_writer(kind: str, stream: BinaryIO, names: Names, origin: str, training
     raise UsageError(f"there is no format {kind!r}.", hint=[("known", ", ".join(FORMATS))])
 
 
-def form_of(kind: str) -> Form | None:
-    """Return how other processes lay rows out for the writer of format `kind`; None where they cannot."""
+def encoder_of(kind: str) -> Encode | None:
+    """Return the function that encodes rows for the writer of format `kind` in other processes, if there is one."""
     kind = kind.partition(".")[0]
     if kind == "jsonl":
-        from sync_tool.files.jsonl import JsonlForm
+        from sync_tool.files.jsonl import encode_lines
 
-        return JsonlForm()
+        return encode_lines
     if kind == "parquet":
-        from sync_tool.files.parquet import BatchForm
+        from sync_tool.files.parquet import encode_columns
 
-        return BatchForm()
+        return encode_columns
     return None

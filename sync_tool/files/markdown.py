@@ -14,7 +14,8 @@ from typing import BinaryIO, Final
 
 from sync_tool.messages.normal import normal
 from sync_tool.messages.parts import Citation, Data, Media, Message, Part, Reasoning, Text, ToolCall, ToolResult, whole
-from sync_tool.rows.model import Page, Row
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Row
 from sync_tool.text import harmless, moment, one_line, plural, shortened
 
 _OWN_MARK = re.compile(r"^(?=# |> tool |\*\*[^*\n]+\*\* (?:\d{4}-|undated))", re.MULTILINE)

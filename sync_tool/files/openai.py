@@ -21,7 +21,8 @@ from sync_tool.messages.blocks import values_of
 from sync_tool.messages.normal import stored_of
 from sync_tool.messages.openai import DEVELOPER, ROLES, from_turn
 from sync_tool.messages.parts import Data, Media, Message, Part, Text, ToolCall, whole
-from sync_tool.rows.model import Names, Page
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names
 from sync_tool.rows.reading import RowReader
 
 _CARRIED: Final = ("refusal", "audio", "weight")
@@ -155,8 +156,9 @@ def read_openai(path: Path, names: Names) -> Iterator[Page]:
         Damaged: a line that is no conversation; says which.
         UsageError: the file cannot be opened.
     """
-    read_row = RowReader(names).row
-    page = Page([], 0)
+    reader = RowReader(names)
+    raws: list[bytes] = []
+    size = 0
     with open_input(path) as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
@@ -166,15 +168,15 @@ def read_openai(path: Path, names: Names) -> Iterator[Page]:
                 session = _session_of(value, f"{path.name.partition('.')[0]}-{number:07d}")
                 for message in _messages_of(value):
                     document = {names.session_field: session, names.message_field: message}
-                    page.rows.append(read_row(dumps(document)))
+                    raws.append(dumps(document))
             except (ValueError, RecursionError) as error:
                 raise Damaged(f"{path}, line {number}: {error}") from None
-            page.bytes += len(line)
-            if len(page.rows) >= _LINES_A_PAGE:
-                yield page
-                page = Page([], 0)
-    if page.rows:
-        yield page
+            size += len(line)
+            if len(raws) >= _LINES_A_PAGE:
+                yield reader.stored_page(raws, size)
+                raws, size = [], 0
+    if raws:
+        yield reader.stored_page(raws, size)
 
 
 def _session_of(value: Any, otherwise: str) -> str:

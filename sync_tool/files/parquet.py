@@ -7,28 +7,23 @@ dictionaries by itself. With `sync_tool.files.parquet` and `arrow` the only modu
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sync_tool._version import __version__
-from sync_tool.encoding.canonical import dumps, loads
-from sync_tool.encoding.plain import plain_texts
 from sync_tool.errors import Damaged, UsageError
-from sync_tool.files.arrow import array_of
-from sync_tool.files.ready import ReadyPage
-from sync_tool.rows.columns import COLUMNS, READ, flatten, flatten_block, unflatten, unflatten_all
-from sync_tool.rows.model import Names, Page
-from sync_tool.rows.reading import RowReader, as_block
-from sync_tool.rows.typed import TypedRows, flatten_rows, unflatten_rows
+from sync_tool.rows.batch import Batch, Page, of_typed
+from sync_tool.rows.columns import COLUMNS, READ, flatten_batch, unflatten_rows
+from sync_tool.rows.model import Names
 
 # Rows as Arrow's record batches, with the columns of `sync_tool.rows.columns`, and back.
 
@@ -61,106 +56,48 @@ def arrow_schema(names: Names, origin: str) -> pa.Schema:
     return pa.schema(fields, metadata={_METADATA: json.dumps(about).encode()})
 
 
-def batches_of(page: Page, schema: pa.Schema, names: Names) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a page as columns, not all decoded at once: values take ten times the room of their JSON."""
-    block = page.block or as_block(page.rows, names)
-    for start in range(0, page.count, ROWS_A_BATCH):
-        places = range(start, min(start + ROWS_A_BATCH, page.count))
-        part = None if block is None else block.at(places)
-        columns = None if part is None else flatten_block(part)
-        if columns is None:
-            rows = [page.rows[place] for place in places] if part is None else part.rows()
-            flat = [flatten(row.value, names, row.n) for row in rows]
-            columns = [list(column) for column in zip(*flat, strict=True)]
-        yield _batch(columns, schema)
+def encode_columns(batch: Batch) -> list[pa.RecordBatch]:
+    """Encode rows for `ParquetWriter.write_encoded`, not all decoded at once: values take ten times their JSON."""
+    fields = _fields(batch.names)
+    return [
+        pa.RecordBatch.from_arrays(list(map(array_of, flatten_batch(part), fields.types)), schema=fields)
+        for part in _parts(batch)
+    ]
 
 
-def _batch(columns: list[list[Any]], schema: pa.Schema) -> pa.RecordBatch:
-    arrays = [array_of(column, field.type) for column, field in zip(columns, schema, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-class BatchForm:
-    """Rows as record batches in Arrow's format for other processes (`sync_tool.files.ready.Form`)."""
-
-    def lay_typed(self, rows: TypedRows, numbers: list[int], names: Names) -> list[bytes]:
-        """Return typed rows as a batch."""
-        return [_packed(_batch(flatten_rows(rows, numbers, names), _fields(names)))]
-
-    def lay_page(self, page: Page, names: Names) -> list[bytes]:
-        """Return the rows of a page as batches."""
-        return list(map(_packed, batches_of(page, _fields(names), names)))
-
-
-def batches_in(page: ReadyPage, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Yield the batches that `BatchForm` made, the rows of a session that began before numbered on."""
-    wrong = page.ready.first_run if page.before else 0
-    for packed in (one for laid in page.ready.laid for one in laid):
-        batch = pa.ipc.read_record_batch(pa.py_buffer(packed), schema)
-        if wrong:
-            numbers = batch["n"].to_pylist()
-            numbers[:wrong] = [number + page.before for number in numbers[:wrong]]
-            wrong = max(0, wrong - len(numbers))
-            batch = batch.set_column(_N, schema.field(_N), array_of(numbers, pa.int64()))
+def _parts(batch: Batch) -> Iterator[Batch]:
+    if batch.count <= ROWS_A_BATCH:
         yield batch
+        return
+    for start in range(0, batch.count, ROWS_A_BATCH):
+        yield batch.at(range(start, min(start + ROWS_A_BATCH, batch.count)))
 
 
 @cache
 def _fields(names: Names) -> pa.Schema:
-    """Return the schema of batches that another process puts into a file."""
     return arrow_schema(names, "")
 
 
-def _packed(batch: pa.RecordBatch) -> bytes:
-    packed: bytes = batch.serialize().to_pybytes()
-    return packed
+def _with_numbers(batches: Iterable[pa.RecordBatch], numbers: list[int], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield batches with the numbers of their rows and the metadata of `schema`."""
+    start = 0
+    for batch in batches:
+        arrays = batch.columns
+        arrays[_N] = array_of(numbers[start : start + batch.num_rows], pa.int64())
+        start += batch.num_rows
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def rows_of(batch: pa.RecordBatch, names: Names) -> TypedRows | Page:
-    """Put rows together, typed if each holds a message and nothing beside it.
-
-    Raises:
-        ValueError: one of them cannot be.
-    """
-    *columns, extras = _columns(batch)
-    rows = unflatten_rows(columns, extras, names) if _is_plain(batch) else None
-    return page_of(batch, names) if rows is None else rows
-
-
-def page_of(batch: pa.RecordBatch, names: Names) -> Page:
-    """Put rows together; all at once where the file holds nothing but plain JSON.
+def batch_of(found: pa.RecordBatch, names: Names) -> Batch:
+    """Return the rows of a record batch.
 
     Raises:
-        ValueError: one of them cannot be.
+        ValueError: a row cannot be rebuilt, or a text is not UTF-8.
     """
-    *columns, extras = _columns(batch)
-    reader = RowReader(names)
-    plain = plain_texts([(extra or "{}").encode() for extra in extras]) if _is_plain(batch) else None
-    if plain is not None:
-        unflatten_all(columns, plain, names)
-        return reader.plain_page(plain, batch.nbytes)
-    values = [loads(extra) if extra else None for extra in extras]
-    rows = zip(zip(*columns, strict=True), values, strict=True)
-    return Page([reader.row(dumps(unflatten(*row, names))) for row in rows], batch.nbytes)
-
-
-def _columns(batch: pa.RecordBatch) -> list[list[Any]]:
-    """Return what the columns of `READ` hold.
-
-    Raises:
-        ValueError: text that is not UTF-8.
-    """
-    there = batch.schema.names
-    return [batch[name].to_pylist() if name in there else [None] * len(batch) for name in READ]
-
-
-def _is_plain(batch: pa.RecordBatch) -> bool:
-    """Tell whether columns are as this tool writes them and hold no number that JSON cannot spell."""
-    kinds = {field.name: field.type for field in batch.schema}
-    if any(kind != _TYPES.get(name, pa.string()) for name, kind in kinds.items()):
-        return False
-    times = batch["_creationTime"]
-    return not times.null_count and all(0.0 < time < math.inf for time in times.to_pylist())
+    there = found.schema.names
+    columns: list[list[Any]] = [found[name].to_pylist() if name in there else [None] * len(found) for name in READ]
+    own = all(field.type == _TYPES.get(field.name, pa.string()) for field in found.schema)
+    return of_typed(unflatten_rows(columns[:-1], columns[-1], names, own=own), names)
 
 
 def names_in(schema: pa.Schema) -> Names:
@@ -175,30 +112,33 @@ def names_in(schema: pa.Schema) -> Names:
     )
 
 
-T = TypeVar("T")
-
 _ROWS_A_GROUP: Final = 16_384
 _GROUP_BYTES: Final = 16 << 20
-_LARGEST_PIECE: Final = 64 << 20
+# A larger row group, as other programs write, is read in batches.
+_LARGEST_CHUNK: Final = 64 << 20
 _ZSTD_LEVEL: Final = 1
+# Columns with repeated values: a dictionary of the others costs time and space.
 _REPEATED: Final = ("sessionId", "type", "role", "name", "model", "input_tokens", "output_tokens", "extra")
-"""Columns whose values come again: a dictionary of the others costs time, and room."""
 
 _NEEDED: Final = ("_id", "_creationTime", "sessionId", "type", "extra")
 
 
 def to_table(pages: Iterable[Page], names: Names, origin: str) -> pa.Table:
-    """Return all rows as one Arrow table, columns exactly as in the Parquet files."""
+    """Return all rows as one Arrow table, with the columns of the Parquet files."""
     schema = arrow_schema(names, origin)
-    batches = (batch for page in pages for batch in batches_of(page, schema, names))
+    batches = (batch for page in pages for batch in _encoded(page, schema))
     return pa.Table.from_batches(batches, schema)
+
+
+def _encoded(page: Page, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    return (batch.replace_schema_metadata(schema.metadata) for batch in encode_columns(page.batch))
 
 
 class ParquetWriter:
     """Writes rows into one Parquet file, a row group at a time."""
 
-    def __init__(self, stream: BinaryIO, names: Names, origin: str) -> None:
-        self._names = names
+    def __init__(self, stream: BinaryIO, names: Names, origin: str, *, rows_a_group: int = _ROWS_A_GROUP) -> None:
+        self._rows_a_group = rows_a_group
         self._schema = arrow_schema(names, origin)
         self._writer = pq.ParquetWriter(
             stream, self._schema, compression="zstd", compression_level=_ZSTD_LEVEL, use_dictionary=list(_REPEATED)
@@ -209,14 +149,20 @@ class ParquetWriter:
         self._written: Future[None] | None = None
 
     def write(self, page: Page) -> None:
-        """Take the rows of a page; what waits for its row group is held as compact Arrow data."""
-        batches = batches_in(page, self._schema) if isinstance(page, ReadyPage) else None
-        for batch in batches or batches_of(page, self._schema, self._names):
+        """Add the rows of a page; they are held as compact Arrow data until their row group is complete."""
+        self._add(_encoded(page, self._schema))
+
+    def write_encoded(self, encoded: list[list[pa.RecordBatch]], numbers: list[int]) -> None:
+        """Add rows that `encode_columns` has encoded."""
+        self._add(_with_numbers(chain.from_iterable(encoded), numbers, self._schema))
+
+    def _add(self, batches: Iterable[pa.RecordBatch]) -> None:
+        for batch in batches:
             self._waiting.append(batch)
             self._rows += batch.num_rows
             self._bytes += batch.nbytes
-        if self._rows >= _ROWS_A_GROUP or self._bytes >= _GROUP_BYTES:
-            self._flush()
+            if self._rows >= self._rows_a_group or self._bytes >= _GROUP_BYTES:
+                self._flush()
 
     def finish(self) -> None:
         """Write what waits, and the footer."""
@@ -282,9 +228,9 @@ def read_parquet_records(path: Path) -> Iterator[bytes | str]:
         raise Damaged(f"{path} is damaged: {_first_line(error)}") from None
 
 
-def _record(batch: pa.RecordBatch, names: Names) -> bytes | str:
+def _record(found: pa.RecordBatch, names: Names) -> bytes | str:
     try:
-        return page_of(batch, names).rows[0].raw
+        return batch_of(found, names).texts()[0]
     except pa.ArrowException:
         raise
     except ValueError as error:
@@ -300,8 +246,8 @@ def _open(path: Path) -> pq.ParquetFile:
         raise Damaged(f"{path} is not a Parquet file, or damaged: {_first_line(error)}") from None
 
 
-def cut_parquet(path: Path) -> Iterator[RowGroup] | None:
-    """Return the rows of a file in pieces; None where its row groups are too large to be held whole.
+def row_groups_in(path: Path, *, largest: int = _LARGEST_CHUNK) -> Iterator[RowGroup] | None:
+    """Return the row groups of a file as chunks; None if one is too large to be held whole.
 
     Raises:
         Damaged, UsageError: as `read_parquet`.
@@ -309,62 +255,51 @@ def cut_parquet(path: Path) -> Iterator[RowGroup] | None:
     read_parquet(path)
     metadata = _open(path).metadata
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    if any(group.total_byte_size > _LARGEST_PIECE for group in groups):
+    if any(group.total_byte_size > largest for group in groups):
         return None
     before = accumulate((group.num_rows for group in groups), initial=0)
-    return (
-        RowGroup(path, number, first, group.total_byte_size)
-        for number, (group, first) in enumerate(zip(groups, before, strict=False))
-    )
+    return (RowGroup(path, number, first) for number, first in enumerate(islice(before, len(groups))))
 
 
 @dataclass(frozen=True, slots=True)
 class RowGroup:
-    """A row group of a Parquet file (`sync_tool.files.ready.Piece`)."""
+    """A row group of a Parquet file (`sync_tool.files.chunks.Chunk`)."""
 
     path: Path
     number: int
     before: int
-    """How many rows stand before it."""
-    size: int
-    """How many bytes it holds, uncompressed."""
+    """Number of rows before it."""
 
-    def parts(self, names: Names) -> Iterator[TypedRows | Page]:
-        """Yield the rows, typed where each holds a message and nothing beside it.
+    def pages(self, names: Names) -> Iterator[Page]:
+        """Yield the rows.
 
         Raises:
-            Damaged: some cannot be put together; says which.
+            Damaged: a row cannot be rebuilt; the error names it.
         """
-        yield from _put_together(self._batches(), self.path, self.before, names, rows_of)
-
-    def _batches(self) -> Iterator[pa.RecordBatch]:
         file = _open(self.path)
+        yield from _rebuilt(self._batches(file), self.path, self.before, names)
+
+    def _batches(self, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
         table = file.read_row_group(self.number, columns=_columns_there(file), use_threads=False)
         yield from table.to_batches(max_chunksize=ROWS_A_BATCH)
 
 
 def _read_pages(file: pq.ParquetFile, path: Path, names: Names) -> Iterator[Page]:
     batches = file.iter_batches(batch_size=ROWS_A_BATCH, columns=_columns_there(file))
-    yield from _put_together(batches, path, 0, names, page_of)
+    yield from _rebuilt(batches, path, 0, names)
 
 
-def _put_together(
-    batches: Iterable[pa.RecordBatch],
-    path: Path,
-    number: int,
-    names: Names,
-    put: Callable[[pa.RecordBatch, Names], T],
-) -> Iterator[T]:
-    """Yield what `put` makes of batches, of which the first has `number` rows before it; name what it cannot."""
+def _rebuilt(batches: Iterable[pa.RecordBatch], path: Path, number: int, names: Names) -> Iterator[Page]:
+    """Yield the rows of batches, the first of which has `number` rows before it; an error names the row."""
     try:
-        for batch in batches:
+        for found in batches:
             try:
-                yield put(batch, names)
+                yield Page(batch_of(found, names), found.nbytes)
             except ValueError as error:
                 if isinstance(error, pa.ArrowException):
                     raise
-                raise _first_bad(batch, names, path, number) from None
-            number += batch.num_rows
+                raise _first_bad(found, names, path, number) from None
+            number += found.num_rows
     except pa.ArrowException as error:
         raise Damaged(f"{path} is damaged after row {number}: {_first_line(error)}") from None
 
@@ -382,3 +317,36 @@ def _columns_there(file: pq.ParquetFile) -> list[str]:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+# Arrow arrays of Python lists, built in their memory layout (https://arrow.apache.org/docs/format/Columnar.html).
+# `pyarrow.array` imports pandas, if it is installed, to check for its series: 55 MB and half a second.
+
+
+def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Return an Arrow array of strings (``str``), doubles (``float``) or 64-bit integers (``int``), with nulls."""
+    if pa.types.is_string(kind):
+        return _strings(values, kind)
+    code = "d" if pa.types.is_floating(kind) else "q"
+    numbers = array(code, [0 if value is None else value for value in values])
+    return pa.Array.from_buffers(kind, len(values), [_validity(values), pa.py_buffer(numbers)])
+
+
+def _strings(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    if values.count(None) == len(values):
+        return pa.nulls(len(values), kind)
+    validity = _validity(values)
+    texts = ["" if value is None else value for value in values] if validity else values
+    data = "".join(texts).encode()
+    lengths = map(len, texts) if data.isascii() else (len(text.encode()) for text in texts)
+    buffers = [validity, pa.py_buffer(array("i", accumulate(lengths, initial=0))), pa.py_buffer(data)]
+    return pa.Array.from_buffers(kind, len(values), buffers)
+
+
+def _validity(values: Sequence[Any]) -> pa.Buffer | None:
+    """Return the bitmap of values that are not null, first value in the lowest bit; None if none is null."""
+    nothing = values.count(None)
+    if not nothing:
+        return None
+    there = pa.py_buffer(bytes([value is not None for value in values]))
+    return pa.Array.from_buffers(pa.uint8(), len(values), [None, there]).cast(pa.bool_()).buffers()[1]

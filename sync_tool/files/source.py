@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 from sync_tool.errors import OutputError, UsageError
 from sync_tool.files.bytes import COMPRESSIONS, open_input
 from sync_tool.files.formats import format_of, names_a_format
-from sync_tool.files.jsonl import JsonlBlock, cut_lines, read_lines, read_records
+from sync_tool.files.lines import LineBytes, LineChunk, chunks_of, pages_of, ranges_in, read_blocks, read_records
 from sync_tool.files.openai import read_openai, starts_as_openai
-from sync_tool.files.pieces import LineBytes, LineChunk, pieces_in, pieces_of, read_blocks
 from sync_tool.messages.records import Record
 from sync_tool.messages.rules import Fault
-from sync_tool.rows.model import Names, Page
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names
 from sync_tool.rows.stored import StoredRows
 
 if TYPE_CHECKING:
-    from sync_tool.files.ready import RowChunk
+    from sync_tool.files.chunks import Chunk
 
 _COMPRESSES: Final = 8
 """How many times smaller chat history usually is in .zst and .gz files, which do not say what is in them."""
@@ -111,16 +111,14 @@ class MessageFile(MessageFiles):
         compressed = self._format == "parquet" or self.path.suffix in COMPRESSIONS
         return self.path.stat().st_size * (_COMPRESSES if compressed else 1)
 
-    def pieces(self) -> Iterator[RowChunk] | None:
-        """Return the rows of JSONL and Parquet in pieces."""
+    def chunks(self) -> Iterator[Chunk] | None:
+        """Return the rows of JSONL and Parquet as chunks."""
         if self._format == "jsonl":
-            from sync_tool.files.jsonl import cut_jsonl
-
-            return cut_jsonl(self.path)
+            return _line_chunks(self.path, None)
         if self._format == "parquet":
-            from sync_tool.files.parquet import cut_parquet
+            from sync_tool.files.parquet import row_groups_in
 
-            return cut_parquet(self.path)
+            return row_groups_in(self.path)
         return None
 
     def stored(self) -> Iterator[Page]:
@@ -147,6 +145,15 @@ def _format_of(path: Path) -> str:
     if path.suffix == ".env" or path.name.startswith(".env"):
         raise UsageError(f"{path} holds no messages.", hint=[("the deployment of that env file?", f"@{path}")])
     return format_of(path)
+
+
+def _line_chunks(path: Path, limit: int | None) -> Iterator[LineChunk]:
+    return chunks_of(_unpacked(path, limit), str(path)) if path.suffix in COMPRESSIONS else ranges_in(path)
+
+
+def _unpacked(path: Path, limit: int | None) -> Iterator[LineBytes]:
+    with open_input(path, unpacked_limit=limit) as stream:
+        yield from read_blocks(stream)
 
 
 # The records of a file, each with its line.
@@ -207,25 +214,19 @@ class RecordFile:
             for number, row in enumerate(rows, 1):
                 yield Record(number, row.raw)
 
-    def pieces(self) -> Iterator[LineChunk] | None:
-        """Return the lines of the file in pieces; None if it is not one of lines.
+    def chunks(self) -> Iterator[LineChunk] | None:
+        """Return the lines of the file as chunks; None if it does not consist of lines.
 
         Raises:
-            Damaged: in their midst, bytes that do not decompress.
-            UsageError: then too, more came out of a compressed file than may.
+            Damaged: while they are read, bytes that do not decompress.
+            UsageError: while they are read, too much comes out of a compressed file.
         """
         if self._format == "stdin":
-            return pieces_of(read_blocks(self._stdin()))
-        if self._format != "jsonl":
-            return None
-        return pieces_of(self._unpacked()) if self._path.suffix in COMPRESSIONS else pieces_in(self._path)
+            return chunks_of(read_blocks(self._stdin()), "stdin")
+        return _line_chunks(self._path, self._limit) if self._format == "jsonl" else None
 
     def _stdin(self) -> BinaryIO:
         return sys.stdin.buffer if self._copy is None else self._copy.from_start()
-
-    def _unpacked(self) -> Iterator[LineBytes]:
-        with open_input(self._path, unpacked_limit=self._limit) as stream:
-            yield from read_blocks(stream)
 
     def _parquet(self) -> Iterator[Record]:
         from sync_tool.files.parquet import read_parquet_records
@@ -278,17 +279,20 @@ class StandardInput(StoredRows):
         """Return how many bytes came in."""
         return os.fstat(self._file.fileno()).st_size
 
-    def pieces(self) -> Iterator[JsonlBlock]:
-        """Return the lines in pieces, in the order in which they came."""
-        return cut_lines(self.from_start(), self.title)
+    def chunks(self) -> Iterator[LineChunk]:
+        """Return the lines as chunks, in the order they came in."""
+        return chunks_of(self._blocks(), self.title)
 
     def stored(self) -> Iterator[Page]:
-        """Yield the rows in the order in which they came."""
-        return read_lines(self.from_start(), self.title, self.names)
+        """Yield the rows in the order they came in."""
+        return pages_of(self._blocks(), self.title, self.names)
 
     def from_start(self) -> BinaryIO:
         """Return a stream of its own over everything that came in."""
         return io.BufferedReader(_Again(self._file.fileno()), _BUFFER)
+
+    def _blocks(self) -> Iterator[LineBytes]:
+        return read_blocks(self.from_start())
 
     def close(self) -> None:
         """Give the temporary file back."""

@@ -22,19 +22,17 @@ from typing import IO, BinaryIO, Final, Self, cast
 
 import zstandard
 
-from sync_tool.encoding.canonical import dumps, dumps_export, loads_export
+from sync_tool.encoding.canonical import canonical_to_export, dumps, loads_export
 from sync_tool.encoding.values import Value
 from sync_tool.errors import Damaged, UsageError
-from sync_tool.files.bytes import ALWAYS, TIMES
+from sync_tool.files.bytes import ALWAYS, TIMES, ZstdStream
+from sync_tool.files.lines import MAX_LINE_BYTES, read_blocks
 from sync_tool.files.zip_legacy import legacy_reader
-from sync_tool.rows.model import Names, Page
-from sync_tool.rows.reading import RowReader
+from sync_tool.rows.batch import Batch, Page, of_documents, read_exported
+from sync_tool.rows.model import Names
 from sync_tool.text import one_line, size
 
 # Entries of a zip as lines: which ones hold a table, and reading them with every fault said clearly.
-
-MAX_LINE: Final = 16 << 20
-"""Longest line that is read: a row of 1 MiB cannot take more, however its JSON is escaped."""
 
 _ENTRY = re.compile(r"(.*/)?([^/]+)/(documents|generated_schema)\.jsonl")
 _COMPONENT = re.compile(r"(.*/)?_components/[^/]+/")
@@ -47,6 +45,9 @@ _FOREIGN: Final = (
     zipfile.BadZipFile, zlib.error, zstandard.ZstdError, EOFError, NotImplementedError, struct.error, ValueError,
 )  # fmt: skip
 """What broken bytes make the libraries raise (ValueError: wrong offsets and names)."""
+
+
+ValueReader = Callable[[bytes], Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +125,8 @@ def find_table(archive: zipfile.ZipFile, path: Path, name: str) -> Table:
     return Table(documents[0], schemas[0] if schemas else None)
 
 
-class EntryLines:
-    """The lines of an entry, without line ends; empty ones are left out.
+class _Entry:
+    """The lines of an entry.
 
     Args:
         archive: the open zip.
@@ -133,15 +134,16 @@ class EntryLines:
         info: the entry.
 
     Raises:
-        UsageError: the entry is encrypted, compressed in a way that cannot be read, or unpacks to too much.
-        Damaged: broken bytes, a wrong checksum, a line longer than any row.
+        UsageError: the entry is encrypted, its compression cannot be read, or it unpacks to too much.
+        Damaged: broken bytes, a wrong checksum.
     """
 
     def __init__(self, archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> None:
         _refuse(path, info)
         self._path = path
         self._where = f"{path}, {_entry(info)}"
-        self._number = 0
+        self.before = 0
+        """Number of lines before the last ones that were yielded."""
         with ExitStack() as stack, _translated(self._where):
             self._stream = self._open(archive, info, stack)
             self._stack = stack.pop_all()
@@ -154,37 +156,40 @@ class EntryLines:
     ) -> None:
         self._stack.close()
 
-    def __iter__(self) -> Iterator[bytes]:
-        return self
+    def blocks(self) -> Iterator[list[bytes]]:
+        """Yield the lines, many at a time.
 
-    def __next__(self) -> bytes:
-        """Return the next line that is not empty."""
+        Raises:
+            Damaged: broken bytes, a wrong checksum, a line longer than any row.
+        """
+        blocks = read_blocks(self._stream, block=_BUFFER)
+        count = 0
         while True:
-            self._number += 1
-            with _translated(self.place):
-                line = self._stream.readline(MAX_LINE + 1)
-            if not line:
-                raise StopIteration
-            if len(line) > MAX_LINE:
-                raise Damaged(f"{self.place}: the line is longer than {size(MAX_LINE)}; no row is.")
-            if text := line.strip():
-                return text
+            self.before += count
+            with _translated(self.place(0)):
+                block = next(blocks, None)
+            if block is None:
+                return
+            if isinstance(block, int):
+                raise Damaged(f"{self.place(0)}: the line is longer than {size(MAX_LINE_BYTES)}; no row is.")
+            lines = block.split(b"\n")[:-1]
+            count = len(lines)
+            yield lines
 
-    @property
-    def place(self) -> str:
-        """Where the last line stands: file, entry, number of the line."""
-        return f"{self._where}, line {self._number}"
+    def place(self, number: int) -> str:
+        """Return the place of a line of the last ones, counted from 0: file, entry, number of the line."""
+        return f"{self._where}, line {self.before + number + 1}"
 
     def _open(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo, stack: ExitStack) -> BinaryIO:
         if info.compress_type != _ZSTD:
             opened = stack.enter_context(archive.open(info))
             return io.BufferedReader(cast("io.RawIOBase", opened), _BUFFER)
         raw = stack.enter_context(self._path.open("rb"))  # the stack closes it
-        return io.BufferedReader(_Zstd(raw, info), _BUFFER)
+        return io.BufferedReader(_ZstdEntry(raw, info), _BUFFER)
 
 
-class _Zstd(io.RawIOBase):
-    """An entry compressed with zstd, which the zip module of Python knows only from 3.14 on."""
+class _ZstdEntry(io.RawIOBase):
+    """An entry compressed with zstd, which Python's zip module reads from 3.14 on."""
 
     def __init__(self, raw: BinaryIO, info: zipfile.ZipInfo) -> None:
         raw.seek(info.header_offset)
@@ -192,47 +197,24 @@ class _Zstd(io.RawIOBase):
         if mark != b"PK\x03\x04":
             raise zipfile.BadZipFile("no entry where the directory says")
         raw.seek(name + extra, io.SEEK_CUR)
-        packed = cast("IO[bytes]", io.BufferedReader(_Slice(raw, info.compress_size), _BUFFER))
-        self._reader = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
+        self._stream = ZstdStream(raw, info.compress_size)
         self._left = info.file_size
         self._wanted, self._sum = info.CRC, 0
 
     def readable(self) -> bool:
-        """Say yes."""
         return True
 
     def readinto(self, buffer: object) -> int:
-        """Read up to the size that the directory gives, and check the sum there."""
-        view = memoryview(cast("bytearray", buffer))
-        data = self._reader.read(min(len(view), self._left))
-        if self._left and not data:
+        """Read at most to the size in the directory, and check the sum there."""
+        view = memoryview(cast("bytearray", buffer))[: self._left]
+        count = self._stream.readinto(view) if self._left else 0
+        if self._left and not count:
             raise EOFError("the entry ends too early")
-        self._sum = zlib.crc32(data, self._sum)
-        self._left -= len(data)
+        self._sum = zlib.crc32(view[:count], self._sum)
+        self._left -= count
         if not self._left and self._sum != self._wanted:
             raise zipfile.BadZipFile("wrong checksum")
-        view[: len(data)] = data
-        return len(data)
-
-
-class _Slice(io.RawIOBase):
-    """The next bytes of a file, and no more."""
-
-    def __init__(self, raw: BinaryIO, length: int) -> None:
-        self._raw = raw
-        self._left = length
-
-    def readable(self) -> bool:
-        """Say yes."""
-        return True
-
-    def readinto(self, buffer: object) -> int:
-        """Read on."""
-        view = memoryview(cast("bytearray", buffer))
-        data = self._raw.read(min(len(view), self._left))
-        self._left -= len(data)
-        view[: len(data)] = data
-        return len(data)
+        return count
 
 
 def _refuse(path: Path, info: zipfile.ZipInfo) -> None:
@@ -270,7 +252,6 @@ def _entry(info: zipfile.ZipInfo) -> str:
 _UNIFORM: Final = b'"uniform"'
 _FIXED_DATE: Final = (1980, 1, 1, 0, 0, 0)
 _MODE: Final = 0o600 << 16
-_ROWS_A_PAGE: Final = 1000
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
@@ -293,10 +274,11 @@ class ZipWriter:
 
     def write(self, page: Page) -> None:
         """Append the rows of a page."""
-        if page.rows and self._documents is not None:
-            lines = [dumps_export(row.value) for row in page.rows]
-            lines.append(b"")
-            self._documents.write(b"\n".join(lines))
+        if page.count and self._documents is not None:
+            lines = page.batch.canonical_lines()
+            if b'"$integer"' in lines:
+                lines = b"\n".join([*map(canonical_to_export, lines.split(b"\n")[:-1]), b""])
+            self._documents.write(lines)
 
     def finish(self) -> None:
         """Write the word that says how rows are spelled, and the directory of the zip."""
@@ -334,26 +316,31 @@ def read_zip(path: Path, names: Names) -> Iterator[Page]:
         Damaged: not a zip, cut off, a checksum that is wrong, a line that is no row; says entry and line.
         UsageError: no such table in it, a way of compression that cannot be read, or the file cannot be opened.
     """
-    read_row = RowReader(names).row
-    page = Page([], 0)
     with open_zip(path) as archive:
         table = find_table(archive, path, names.table)
         value_of = _value_reader(archive, path, table.schema)
-        with EntryLines(archive, path, table.documents) as lines:
-            for line in lines:
-                try:
-                    value = value_of(line)
-                    if type(value) is not dict:
-                        raise ValueError("not a JSON object")  # noqa: TRY301
-                    page.rows.append(read_row(dumps(value)))
-                except (ValueError, RecursionError) as error:
-                    raise Damaged(f"{lines.place}: {error}") from None
-                page.bytes += len(line)
-                if len(page.rows) == _ROWS_A_PAGE:
-                    yield page
-                    page = Page([], 0)
-    if page.rows:
-        yield page
+        with _Entry(archive, path, table.documents) as entry:
+            for lines in entry.blocks():
+                yield Page(_rows(lines, entry, value_of, names), sum(map(len, lines)))
+
+
+def _rows(lines: list[bytes], entry: _Entry, value_of: ValueReader, names: Names) -> Batch:
+    if value_of is loads_export and b"" not in lines:
+        try:
+            return read_exported(lines, names)
+        except ValueError:
+            pass  # one by one, to name the line
+    raws = []
+    for number, line in enumerate(lines):
+        if text := line.strip():
+            try:
+                value = value_of(text)
+                if type(value) is not dict:
+                    raise ValueError("not a JSON object")  # noqa: TRY301
+                raws.append(dumps(value))
+            except (ValueError, RecursionError) as error:
+                raise Damaged(f"{entry.place(number)}: {error}") from None
+    return of_documents(raws, names)
 
 
 def size_inside(path: Path, table: str) -> int:
@@ -366,18 +353,19 @@ def size_inside(path: Path, table: str) -> int:
         return find_table(archive, path, table).documents.file_size
 
 
-def _value_reader(archive: zipfile.ZipFile, path: Path, schema: zipfile.ZipInfo | None) -> Callable[[bytes], Value]:
-    """Return what reads a line, by what the generated schema says."""
+def _value_reader(archive: zipfile.ZipFile, path: Path, schema: zipfile.ZipInfo | None) -> ValueReader:
+    """Return the function that reads a line, according to the generated schema."""
     if schema is None:
         return legacy_reader(b'"unknown"', iter(()))
-    with EntryLines(archive, path, schema) as lines:
+    with _Entry(archive, path, schema) as entry:
+        lines = (text for block in entry.blocks() for line in block if (text := line.strip()))
         first = next(lines, b"")
         if first == _UNIFORM:
             return loads_export
         try:
             return legacy_reader(first, lines)
         except ValueError as error:
-            raise Damaged(f"{lines.place}: {error}") from None
+            raise Damaged(f"{entry.place(0)}: {error}") from None
 
 
 class _Forward(io.RawIOBase):

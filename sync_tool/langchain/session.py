@@ -28,7 +28,8 @@ from sync_tool.deployment.rates import DEFAULT_ROWS, Pace
 from sync_tool.deployment.system import SystemReader, documents_call, equal, read_documents
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.errors import FunctionFailed, Refused, Unreachable, only_this_refused
-from sync_tool.rows.model import Names, Page, Row
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names, Row
 from sync_tool.rows.reading import RowReader
 
 T = TypeVar("T")

@@ -1,30 +1,35 @@
-"""Rows as flat columns and back: the only module that knows the columns.
+"""One row as flat columns and back, exactly: the definition of the columns.
 
-A column takes a value only where it can give it back exactly; everything else of the row, explicit
-nulls and empty containers included, stays in ``extra`` as canonical JSON in the shape of the row. So
+A column takes a value only if it can give it back exactly. Everything else of the row, including explicit nulls and
+empty containers, stays in ``extra`` as canonical JSON in the shape of the row. For every document of Convex
 
     unflatten(flatten(document)) == document
 
-for every document that Convex can hold, at whatever level (``tests/test_rows.py`` proves it).
+`sync_tool.rows.batch` does the same for many rows at once and falls back to this module for a row that does not fit.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import repeat
+from types import NoneType
 from typing import Any, Final, NamedTuple
 
-from sync_tool.encoding.canonical import dumps
+import msgspec
+from msgspec import UNSET
+
+from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.encoding.order import MISSING, Missing
-from sync_tool.encoding.plain import Document, dumps_plain, dumps_plain_lines
+from sync_tool.encoding.plain import Document, dumps_plain_lines
 from sync_tool.encoding.values import Value
-from sync_tool.rows.model import Block, Names
+from sync_tool.rows.batch import Batch
+from sync_tool.rows.model import Names
+from sync_tool.rows.typed import AFTER_DATA, Typed, decode_rows, form_of
 from sync_tool.text import YEAR_10000_MS, text_of_blocks
 
+# Fields of ``message.data`` with a column of the same name for their strings.
 DATA_COLUMNS: Final = ("content", "role", "name", "tool_call_id")
-"""Fields of ``message.data`` that have a column of the same name where they are strings."""
 
 
 class Columns(NamedTuple):
@@ -49,21 +54,23 @@ class Columns(NamedTuple):
 
 
 _CALLED: Final = {"id": "_id", "creation_time": "_creationTime", "session": "sessionId"}
+# Names of the columns in files.
 COLUMNS: Final = tuple(_CALLED.get(field, field) for field in Columns._fields)
-"""The names of the columns in files."""
+# Columns that rows are rebuilt from, in the order of `unflatten`. The others are derived, and so is ``content`` when
+# ``extra`` holds the content itself.
 READ: Final = ("_id", "_creationTime", "sessionId", "type", *DATA_COLUMNS, "extra")
-"""The columns of which rows are put together, in the order that `unflatten` wants. The others, and content where
-``extra`` holds the content itself, are derived."""
 
 
-def flatten(document: Document, names: Names, n: int = 0, spell: Callable[[Value], bytes] = dumps) -> Columns:
+_OPTIONAL: Final = DATA_COLUMNS[1:]
+
+
+def flatten(document: Document, names: Names, n: int = 0) -> Columns:
     """Return the columns of a document.
 
     Args:
         document: the whole document as Convex values.
-        names: what its session and message fields are called.
+        names: the names of its session and message fields.
         n: number of the row in its session, from 1; 0 if unknown.
-        spell: writes canonical JSON; `sync_tool.encoding.plain.dumps_plain` where the document is plain.
     """
     rest = dict(document)
     document_id = _text(rest, "_id")
@@ -91,7 +98,7 @@ def flatten(document: Document, names: Names, n: int = 0, spell: Callable[[Value
                 )
             _keep(kept, "data", left, data)
         _keep(rest, names.message_field, kept, message)
-    extra = spell(rest).decode() if rest else None
+    extra = dumps(rest).decode() if rest else None
     return Columns(
         document_id, time, microseconds(time), n or None, session, kind,
         content, role, name, call, model, tokens_in, tokens_out, extra,
@@ -99,15 +106,15 @@ def flatten(document: Document, names: Names, n: int = 0, spell: Callable[[Value
 
 
 def unflatten(columns: tuple[Any, ...], extra: Value, names: Names) -> Document:
-    """Return the document that `flatten` was given, made of `extra`, which is changed.
+    """Return the document of `flatten`, built inside `extra`.
 
     Args:
         columns: the values of `READ` without ``extra``.
-        extra: what the column ``extra`` holds, as a value; None where there is nothing.
-        names: what the session and message fields are called.
+        extra: the decoded value of the column ``extra``; None if it is null.
+        names: the names of the session and message fields.
 
     Raises:
-        ValueError: `extra` is not an object, or its message is none although columns hold fields of it.
+        ValueError: `extra` is not an object, or its message is not one although columns hold fields of it.
     """
     document: Document = {} if extra is None else extra
     if type(document) is not dict:
@@ -141,7 +148,7 @@ def _put_data(data: Document, content: Value, role: Value, name: Value, call: Va
 
 
 def _text(values: Document, name: str) -> str | None:
-    """Remove and return a text; leave anything else where it is."""
+    """Remove and return a string; keep anything else."""
     found = values.get(name)
     if type(found) is not str:
         return None
@@ -150,7 +157,7 @@ def _text(values: Document, name: str) -> str | None:
 
 
 def _time(values: Document) -> float | None:
-    """Remove and return the creation time if it is a number; Parquet readers confuse NaN with null."""
+    """Remove and return the creation time if it is a number. Parquet readers confuse NaN with null."""
     time = values.get("_creationTime")
     if type(time) is not float or math.isnan(time):
         return None
@@ -159,7 +166,7 @@ def _time(values: Document) -> float | None:
 
 
 def _keep(values: Document, name: str, rest: Document, whole: Document) -> None:
-    """Keep what is left of a container; drop it if it became empty because columns hold all of it."""
+    """Keep the rest of a container, unless columns hold all of it."""
     if rest or not whole:
         values[name] = rest
     else:
@@ -167,7 +174,7 @@ def _keep(values: Document, name: str, rest: Document, whole: Document) -> None:
 
 
 def model_in(metadata: Value) -> str | None:
-    """Return the name of the model that ``response_metadata`` holds."""
+    """Return the model's name from ``response_metadata``."""
     if type(metadata) is not dict:
         return None
     model = metadata.get("model_name", metadata.get("model"))
@@ -177,7 +184,7 @@ def model_in(metadata: Value) -> str | None:
 def _container(document: Document, name: str) -> Document:
     container = document.setdefault(name, {})
     if type(container) is not dict:
-        raise ValueError(f"extra holds a {name} that is no object, beside columns of its fields")
+        raise ValueError(f"{name} in extra is not an object, but columns hold fields of it")
     return container
 
 
@@ -189,7 +196,7 @@ def microseconds(time: float | None) -> int | None:
 
 
 def whole_number(number: Value) -> int | None:
-    """Return a number without a fraction that 64 bits hold as an integer; None for anything else."""
+    """Return an integral number that fits 64 bits as an integer; None for anything else."""
     if type(number) is int:
         return number
     if type(number) is float and number.is_integer() and abs(number) < 2**63:
@@ -197,141 +204,150 @@ def whole_number(number: Value) -> int | None:
     return None
 
 
-# Many rows at once, with a handful of Python steps for each row, for plain documents (`sync_tool.encoding.plain`).
-# ``tests/test_rows.py`` compares the columns with those that `flatten` makes of one row at a time.
+# Columns of many rows.
 
 
-def flatten_block(block: Block) -> list[list[Any]] | None:
-    """Return the columns of many documents at once, as `flatten` would make them of each; None if not all are plain."""
-    values = block.values()
-    if values is None:
-        return None
-    odd = _without_text(values, block.names)
+def flatten_batch(batch: Batch) -> list[list[Any]]:
+    """Return the columns of rows, as `flatten` makes them of each."""
+    rows = batch.typed()
+    odd = [place for place, row in enumerate(rows) if type(row) is msgspec.Raw]
     if not odd:
-        return _columns_of(block, values)
+        return _flatten_typed(rows, batch)
     left_out = set(odd)
-    good = [place for place in range(len(values)) if place not in left_out]
-    columns = _columns_of(block.at(good), [values[place] for place in good])
-    numbers = block.numbers or [0] * len(values)
+    good = [place for place in range(len(rows)) if place not in left_out]
+    columns = _flatten_typed([rows[place] for place in good], batch.at(good))
+    numbers = batch.numbers or [0] * len(rows)
     for place in odd:
-        row = flatten(values[place], block.names, numbers[place], dumps_plain)
-        for column, value in zip(columns, row, strict=True):
+        values = flatten(loads(bytes(rows[place])), batch.names, numbers[place])
+        for column, value in zip(columns, values, strict=True):
             column.insert(place, value)
     return columns
 
 
-def _without_text(values: list[Document], names: Names) -> list[int]:
-    """Return where the documents are that hold no message with a type and a text."""
-    messages = _objects([value.get(names.message_field) for value in values])
-    types = [message.get("type") for message in messages]
-    contents = [data.get("content") for data in _objects([message.get("data") for message in messages])]
-    if {*map(type, types), *map(type, contents)} == {str}:
-        return []
-    both = enumerate(zip(types, contents, strict=True))
-    return [place for place, (kind, content) in both if type(kind) is not str or type(content) is not str]
-
-
-def _columns_of(block: Block, values: list[Document]) -> list[list[Any]]:
-    """Return the columns of documents that all hold a message with a type and a text."""
-    field = block.names.message_field
-    rests = list(map(dict.copy, values))
-    messages = [rest[field].copy() for rest in rests]
-    datas = [message["data"].copy() for message in messages]
-    for name in ("_id", "_creationTime", block.names.session_field):
-        _pop_all(rests, name)
-    types, contents = _pop_all(messages, "type"), _pop_all(datas, "content")
-    optional = [pop_texts(datas, name) for name in DATA_COLUMNS[1:]]
-    metadata = [data.get("response_metadata") for data in datas]
-    usage = _objects([data.get("usage_metadata") for data in datas])
-    for rest, message, data in zip(rests, messages, datas, strict=True):
-        if data:
-            message["data"] = data
-            rest[field] = message
-        elif len(message) > 1:
-            del message["data"]
-            rest[field] = message
-        else:
-            del rest[field]
-    extras: list[Any] = dumps_plain_lines(rests).decode().split("\n")
-    extras.pop()
+def _flatten_typed(rows: list[Any], batch: Batch) -> list[list[Any]]:
+    messages = [row.message for row in rows]
+    datas = [message.data.copy() for message in messages]
+    fields = set[str]().union(*datas)
+    nothing: list[Any] = [None] * len(datas)
+    taken = [_pop_contents(datas), *(_pop_texts(datas, name) if name in fields else [*nothing] for name in _OPTIONAL)]
+    models, tokens_in, tokens_out = [*nothing], [*nothing], [*nothing]
+    if "response_metadata" in fields:
+        models = [model_in(found) if found else None for found in _all(datas, "response_metadata")]
+    if "usage_metadata" in fields:
+        usage = [found if type(found) is dict else {} for found in _all(datas, "usage_metadata")]
+        tokens_in, tokens_out = _whole_numbers(usage, "input_tokens"), _whole_numbers(usage, "output_tokens")
+    ids: list[Any] = [None if row.id is UNSET else row.id for row in rows]
+    times: list[Any] = [None if row.time is UNSET else row.time for row in rows]
     return [
-        list(block.ids), list(block.times), all_microseconds(block.times),
-        [*block.numbers] if block.numbers else [None] * len(rests), list(block.sessions), types, contents, *optional,
-        [model_in(found) if found else None for found in metadata],
-        [whole_number(found["input_tokens"]) if "input_tokens" in found else None for found in usage],
-        [whole_number(found["output_tokens"]) if "output_tokens" in found else None for found in usage],
-        [None if extra == "{}" else extra for extra in extras],
+        ids, times, _all_microseconds(times), [*batch.numbers] if batch.numbers else [*nothing], [*batch.sessions],
+        [message.type for message in messages], *taken, models, tokens_in, tokens_out,
+        _extras(datas, taken, batch.names),
     ]  # fmt: skip
 
 
-def _objects(values: list[Value]) -> list[Document]:
-    """Put an empty object in the place of whatever is none."""
-    return values if {*map(type, values)} <= {dict} else [value if type(value) is dict else {} for value in values]
+def _all(datas: list[Document], name: str) -> list[Any]:
+    return [data.get(name) for data in datas]
 
 
-def _pop_all(documents: list[Document], name: str) -> list[Any]:
-    return list(map(dict.pop, documents, repeat(name)))
+def _all_microseconds(times: list[Any]) -> list[Any]:
+    if times and None not in times and min(times) >= 0 and max(times) < YEAR_10000_MS - 1:
+        return [round(time * 1000) for time in times]
+    return list(map(microseconds, times))
 
 
-def pop_texts(documents: list[Document], name: str) -> list[str | None]:
-    """Remove and return texts; leave anything else where it is."""
-    found = list(map(dict.pop, documents, repeat(name), repeat(MISSING)))
+def _whole_numbers(usage: list[Document], name: str) -> list[int | None]:
+    found = [one.get(name) for one in usage]
+    if {*map(type, found)} <= {float, NoneType}:  # otherwise True would be the same key as 1.0
+        known = {number: whole_number(number) for number in set(found)}
+        return [known[number] for number in found]
+    return list(map(whole_number, found))
+
+
+def _pop_contents(datas: list[Document]) -> list[Any]:
+    """Remove and return the texts; for other content return the text in it."""
+    found: list[Any] = list(map(dict.pop, datas, repeat("content"), repeat(MISSING)))
+    if {*map(type, found)} == {str}:
+        return found
+    for place, content in enumerate(found):
+        if type(content) is not str:
+            found[place] = text_of_blocks(content) if type(content) is list else None
+            if content is not MISSING:
+                datas[place]["content"] = content
+    return found
+
+
+def _pop_texts(datas: list[Document], name: str) -> list[str | None]:
+    """Remove and return strings; keep anything else."""
+    found = list(map(dict.pop, datas, repeat(name), repeat(MISSING)))
     kinds = {*map(type, found)}
     if kinds == {str}:
         return found
     if not kinds <= {str, Missing}:
-        for document, value in zip(documents, found, strict=True):
+        for data, value in zip(datas, found, strict=True):
             if value is not MISSING and type(value) is not str:
-                document[name] = value
+                data[name] = value
     return [value if type(value) is str else None for value in found]
 
 
-def unflatten_all(columns: Sequence[list[Any]], extras: list[Document], names: Names) -> None:
-    """Make documents of many `extras` at once, as `unflatten` makes them of each.
+def _extras(datas: list[Document], taken: list[list[Any]], names: Names) -> list[str | None]:
+    """Return the rest of each row as canonical JSON around its data; None if columns hold all of it."""
+    if not datas:
+        return []
+    head = form_of(names).before_data
+    lines = dumps_plain_lines(datas)[:-1].replace(b"\n", AFTER_DATA + b"\n" + head)
+    extras: list[Any] = (head + lines + AFTER_DATA).decode().split("\n")
+    if not all(datas):
+        for place, data in enumerate(datas):
+            if not data and any(column[place] is not None for column in taken):
+                extras[place] = None
+    return extras
+
+
+def unflatten_rows(columns: Sequence[list[Any]], extras: list[str | None], names: Names, *, own: bool) -> list[Typed]:
+    """Return the rows of columns, as `unflatten` makes each.
 
     Args:
         columns: those of `READ` without ``extra``.
-        extras: what the column ``extra`` holds; an empty object where there is nothing.
-        names: what the session and message fields are called.
+        extras: the column ``extra``.
+        names: the names of the session and message fields.
+        own: the columns have the types that this tool writes.
 
     Raises:
-        ValueError: as `unflatten`.
+        ValueError: a row cannot be rebuilt.
     """
-    ids, times, sessions, types, contents, *optional = columns
-    field = names.message_field
-    messages = datas = []
-    whole = not any(None in column for column in (ids, times, sessions, types, contents))
-    if whole:
-        messages = _objects([extra.setdefault(field, {}) for extra in extras])
-        datas = _objects([message.setdefault("data", {}) for message in messages])
-    if not whole or any("content" in data for data in datas) or not _all_inside(extras, field, messages, datas):
-        for row, extra in zip(zip(*columns, strict=True), extras, strict=True):
-            unflatten(row, extra, names)
-        return
-    _put_all(extras, "_id", ids)
-    _put_all(extras, "_creationTime", times)
-    _put_all(extras, names.session_field, sessions)
-    _put_all(messages, "type", types)
-    _put_all(datas, "content", contents)
-    for name, column in zip(DATA_COLUMNS[1:], optional, strict=True):
-        if column.count(None) < len(column):
-            for data, value in zip(datas, column, strict=True):
-                if value is not None:
-                    data[name] = value
+    found = _typed_rests(columns, extras, names) if own else [None] * len(extras)
+    form = form_of(names)
+    rows = []
+    for values, extra, data in zip(zip(*columns, strict=True), extras, found, strict=True):
+        if data is None:
+            rest = loads(extra) if extra else None
+            rows.append(msgspec.Raw(dumps(unflatten(values, rest, names))))
+            continue
+        name, time, session, kind, content, *optional = values
+        if content is not None:
+            data.setdefault("content", content)  # if extra holds the content, the column is only its text
+        for key, value in zip(_OPTIONAL, optional, strict=True):
+            if value is not None:
+                data[key] = value
+        rows.append(
+            form.row(
+                form.message(data, kind), session, UNSET if time is None else time, UNSET if name is None else name
+            )
+        )
+    return rows
 
 
-def _all_inside(documents: list[Document], field: str, messages: list[Document], datas: list[Document]) -> bool:
-    """Tell whether messages and their data are what stands in the documents, and nothing else stands there."""
-    both = zip(documents, messages, datas, strict=True)
-    return all(document[field] is message and message["data"] is data for document, message, data in both)
-
-
-def _put_all(documents: list[Document], name: str, values: list[Any]) -> None:
-    deque(map(dict.__setitem__, documents, repeat(name), values), maxlen=0)
-
-
-def all_microseconds(times: list[float]) -> list[Any]:
-    """Return times as `sync_tool.rows.columns.microseconds` does each."""
-    if times and min(times) >= 0 and max(times) < YEAR_10000_MS - 1:
-        return [round(time * 1000) for time in times]
-    return list(map(microseconds, times))
+def _typed_rests(columns: Sequence[list[Any]], extras: list[str | None], names: Names) -> list[Document | None]:
+    """Return the data in each ``extra``; None for a row that does not fit the typed form."""
+    _, times, sessions, kinds, *in_data = columns
+    form = form_of(names)
+    nothing = form.before_data + b"{}" + AFTER_DATA
+    texts = [extra.encode() if extra else nothing for extra in extras]
+    rests = decode_rows(b"\n".join(texts), texts, form.decode_extra)
+    found = [None if rest is None else rest.message.data for rest in rests]
+    for place, (time, session, kind) in enumerate(zip(times, sessions, kinds, strict=True)):
+        if session is None or kind is None or not (time is None or 0.0 < time < math.inf):
+            found[place] = None
+        elif not extras[place] and all(column[place] is None for column in in_data):
+            found[place] = None  # a message without data
+    return found

@@ -23,9 +23,12 @@ class DistinctIds:
 
     def add(self, ids: Iterable[str]) -> None:
         """Add ids; empty ones are skipped."""
-        before = len(self._hashes)
-        self._hashes.extend(map(hash, filter(None, ids)))
-        self._count += len(self._hashes) - before
+        self.add_hashes(array("q", map(hash, filter(None, ids))).tobytes())
+
+    def add_hashes(self, hashes: bytes) -> None:
+        """Add the 64 bits of each of some ids, from processes that agree on `hash`."""
+        self._hashes.frombytes(hashes)
+        self._count += len(hashes) // _HASH_BYTES
         if len(self._hashes) >= _HELD:
             self._spill()
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from sync_tool.rows.model import Names, Page, Position, Selection, SessionInfo
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names, Position, Selection, SessionInfo
 
 Kind = TypeVar("Kind")
 
@@ -77,10 +78,6 @@ class Source(Protocol):
 
     def count(self) -> int | None:
         """Return the number of rows of the whole table if it is known without reading them."""
-
-    def temporary_bytes(self) -> int:
-        """Return about how many bytes of temporary files `pages` needs for sorting; 0 where it sorts nothing."""
-        return 0
 
     def capability(self, kind: type[Kind]) -> Kind | None:
         """Return this source as `kind`, for work that only some sources can do; None if it cannot do that work."""

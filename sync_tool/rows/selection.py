@@ -1,4 +1,4 @@
-"""What a selection lets through, and what to say about a session id that does not exist."""
+"""Selections as filters, and the error for a session id that does not exist."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from sync_tool.encoding.order import same_value, sort_key
 from sync_tool.errors import UsageError
-from sync_tool.rows.model import Page, Position, Row, Selection, SessionInfo
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Position, Row, Selection, SessionInfo
+from sync_tool.rows.reading import runs_of
 
 _NEAREST: Final = 3
 
@@ -31,7 +33,7 @@ def stored_selection(content: Any) -> Selection:
 
 
 def session_filter(selection: Selection) -> Callable[[object], bool]:
-    """Return what decides about a session id; ids that are no strings pass only where no id is asked for."""
+    """Return a predicate on a session id; an id that is not a string passes only if no id is selected."""
     if not (selection.sessions or selection.match or selection.exclude):
         return lambda _: True
     named = frozenset(selection.sessions)
@@ -49,46 +51,56 @@ def session_filter(selection: Selection) -> Callable[[object], bool]:
 
 
 def row_filter(selection: Selection) -> Callable[[Row], bool]:
-    """Return what decides about a row by its session id and time (`active_after` is about whole sessions)."""
+    """Return a predicate on a row's session id and time; `active_after` is about whole sessions."""
+    keep = _head_filter(selection)
+    return lambda row: keep(row.session, row.time)
+
+
+def _head_filter(selection: Selection) -> Callable[[object, float], bool]:
     chosen = session_filter(selection)
+    if not selection.windowed:
+        return lambda session, _: chosen(session)
     after = -1.0 if selection.after is None else selection.after
     before = float("inf") if selection.before is None else selection.before
-    if not selection.windowed:
-        return lambda row: chosen(row.session)
-    return lambda row: after <= row.time < before and chosen(row.session)
+    return lambda session, time: after <= time < before and chosen(session)
 
 
 def filtered(pages: Iterable[Page], selection: Selection) -> Iterator[Page]:
-    """Leave out of `pages` the rows that the selection does not let through."""
+    """Keep the selected rows of pages, by their columns alone."""
     if selection.everything:
         yield from pages
         return
-    keep = row_filter(selection)
+    keep = _head_filter(selection)
     for page in pages:
-        page.rows = [row for row in page.rows if keep(row)]
+        heads = zip(page.batch.sessions, page.batch.times, strict=True)
+        page.keep([place for place, (session, time) in enumerate(heads) if keep(session, time)])
         yield page
 
 
 def after(pages: Iterable[Page], resume: Position | None) -> Iterator[Page]:
-    """Leave out of pages in session order the rows up to `resume`, if there is such a position."""
+    """Skip the rows of pages in session order up to `resume`, if it is given."""
     key = None if resume is None else resume.key()
     for page in pages:
-        if key is not None and page.rows:
-            page.rows = [row for row in page.rows if row.position.key() > key]
-            key = None if page.rows else key
+        if key is not None and page.count:
+            page.keep([place for place, row in enumerate(page.rows) if row.position.key() > key])
+            key = None if page.count else key
         yield page
 
 
 def sessions_of(pages: Iterable[Page]) -> Iterator[SessionInfo]:
-    """Yield the sessions that pages in session order hold, with first and last time and count."""
+    """Yield the sessions of pages in session order, with first and last time and count."""
     current: SessionInfo | None = None
     for page in pages:
-        for row in page.rows:
-            if current is None or not same_value(row.session, current.session):
-                if current is not None:
-                    yield current
-                current = SessionInfo(row.session, row.time, row.time, 0)
-            current = replace(current, last=row.time, count=(current.count or 0) + 1)
+        start = 0
+        for session, count in runs_of(page.batch.sessions):
+            first, last = page.batch.times[start], page.batch.times[start + count - 1]
+            start += count
+            if current is not None and same_value(session, current.session):
+                current = replace(current, last=last, count=(current.count or 0) + count)
+                continue
+            if current is not None:
+                yield current
+            current = SessionInfo(session, first, last, count)
     if current is not None:
         yield current
 

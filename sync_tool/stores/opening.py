@@ -8,7 +8,8 @@ from typing import Final
 
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.errors import UsageError
-from sync_tool.rows.model import Names, Page
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names
 from sync_tool.rows.reading import RowReader
 from sync_tool.rows.stored import StoredRows
 from sync_tool.stores import dynamodb, mongodb, redislists, sqltables
@@ -82,10 +83,10 @@ class StoreRows(StoredRows):
 
     def stored(self) -> Iterator[Page]:
         """Yield the rows session by session."""
-        read_row = RowReader(self.names).row
-        rows = (read_row(_canonical(record.raw)) for record in self.store.records())
-        while page := list(islice(rows, _ROWS_A_PAGE)):
-            yield Page(page, sum(len(row.raw) for row in page))
+        reader = RowReader(self.names)
+        raws = (_canonical(record.raw) for record in self.store.records())
+        while some := list(islice(raws, _ROWS_A_PAGE)):
+            yield reader.stored_page(some)
 
     def close(self) -> None:
         """Give back its connections."""

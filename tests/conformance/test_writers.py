@@ -18,8 +18,10 @@ from conformance.conftest import SAMPLE
 from running import ROOT
 from sync_tool.files.folder import MANIFEST
 from sync_tool.files.formats import FORMATS, make_writer
-from sync_tool.rows.model import Names, Page, Row, Selection
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names, Row, Selection
 from sync_tool.rows.ports import Writer
+from sync_tool.rows.reading import RowReader, empty_page
 
 READABLE = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet", "zip")
 """Formats from which the rows come back byte for byte."""
@@ -50,8 +52,10 @@ def rows() -> list[Row]:
 def pages_of(rows: list[Row]) -> Iterator[Page]:
     """Cut rows into pages as a source does, with an empty one between two."""
     for start in range(0, len(rows), 50):
-        yield Page(rows[start : start + 50], sum(len(row.raw) for row in rows[start : start + 50]))
-        yield Page([], 0)
+        page = RowReader(Names()).stored_page([row.raw for row in rows[start : start + 50]])
+        page.batch.numbers = [row.n for row in rows[start : start + 50]]
+        yield page
+        yield empty_page()
 
 
 def written(kind: str, rows: list[Row], stream: io.BytesIO) -> Writer:

@@ -12,8 +12,9 @@ from sync_tool.commands.options import By
 from sync_tool.encoding.canonical import canonical, dumps
 from sync_tool.encoding.order import sort_key
 from sync_tool.messages.rewrites import rewrite
+from sync_tool.rows.batch import Page
 from sync_tool.rows.digests import BYTES, DigestSum, content_bytes
-from sync_tool.rows.model import Names, Page, Row
+from sync_tool.rows.model import Names, Row
 
 Status = Literal["same", "only_here", "only_there", "extended", "reordered", "changed"]
 MessageStatus = Literal["only_here", "only_there", "changed"]

@@ -14,7 +14,8 @@ from sync_tool.commands.opening import Openable, opened
 from sync_tool.commands.options import By, Difference, DiffKeywords, DiffOptions
 from sync_tool.errors import Exit, UsageError
 from sync_tool.keywords import strict_keywords
-from sync_tool.rows.model import Page, Row, Selection
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Row, Selection
 from sync_tool.rows.ports import SILENT, Progress, Source
 from sync_tool.text import shortened
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import gettempdir
-from typing import NamedTuple, Unpack
+from typing import BinaryIO, Final, NamedTuple, Unpack
 
 from sync_tool.commands.arguments import parse_size
 from sync_tool.commands.export.folder import FolderLayout, Task, export_folder, is_folder
@@ -20,17 +20,26 @@ from sync_tool.commands.opening import Openable, opened
 from sync_tool.commands.options import ExportKeywords, ExportOptions, OutputOptions, PartitionBy
 from sync_tool.errors import UsageError
 from sync_tool.files.bytes import check_output, compressed, new_file, standard_output
+from sync_tool.files.chunks import Chunk, NumberedChunk, chunks_of_pages, encode_chunks
 from sync_tool.files.conversations import ConversationWriter, Training
-from sync_tool.files.formats import added_compression, form_of, format_of, make_writer, names_a_format
+from sync_tool.files.formats import (
+    EncodedWriter,
+    compression_of,
+    encoder_of,
+    format_of,
+    make_writer,
+    names_a_format,
+)
 from sync_tool.files.merged import Merged
-from sync_tool.files.ready import cut_pages, ready_pages
 from sync_tool.keywords import strict_keywords
 from sync_tool.parallel.processes import processes_for
-from sync_tool.rows.model import Page
-from sync_tool.rows.ports import SILENT, Progress, Source, Totals, run
+from sync_tool.rows.batch import Page
+from sync_tool.rows.ports import SILENT, Progress, Source, Totals, Writer, run
+from sync_tool.rows.stored import StoredRows
 from sync_tool.text import size
 
 STDOUT = "-"
+_ROWS_A_CHUNK: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,6 @@ class ExportReport:
     rows: int
     sessions: int | None
     """None where the files are months: a session may be in several."""
-    set_aside: int
     read_bytes: int
     files: tuple[FileReport, ...]
     started: datetime
@@ -129,6 +137,21 @@ def write_target(
     return job.into_file(target.path, target.kind, overwrite=options.overwrite, training=training)
 
 
+class _Target(NamedTuple):
+    path: Path | None
+    kind: str
+    training: Training | None
+
+
+class _Rows(NamedTuple):
+    """Rows to write."""
+
+    pages: Generator[Page]
+    processes: int
+    chunks: Iterator[Chunk] | None
+    """The same rows as chunks, if they can be divided."""
+
+
 class _Run:
     """One export under way."""
 
@@ -144,47 +167,71 @@ class _Run:
         self._started, self._clock = datetime.now(UTC), time.monotonic()
         self._estimate: Estimate | None = None
         self._once = ReadOnce(source)
+        stored = source.capability(StoredRows)
+        if stored is not None:
+            stored.on_sort = self._note_sorting
 
     def into_file(
         self, path: Path | None, kind: str, *, overwrite: bool, training: Training | None = None
     ) -> ExportReport:
         """Write one file, or standard output if there is no path."""
         source = self._source
-        self._tell_of_sorting()
-        opened = standard_output() if path is None else new_file(path, overwrite=overwrite, follow=True)
-        with opened as raw, compressed(raw, added_compression(kind, path)) as stream:
-            read = self._once.watch(source.pages(self._chosen))
-            pages = _joined(None, read) if self._chosen.everything else _begun(read)
-            meter = self._announce()
-            pages = self._laid_out(pages, kind)
-            with closing(make_writer(kind, stream, source.names, source.title, training)) as writer, closing(pages):
-                totals = run(meter.watch(pages), writer, self._progress)
+        target = _Target(path, kind, training)
+        opened = standard_output() if path is None else new_file(path, overwrite=overwrite, follow=True, compress=False)
+        with opened as raw:
+            written: tuple[Totals, Writer] | None = None
+            merged = source.capability(Merged)
+            if merged is not None and self._chosen.everything and path is not None:
+                written = self._write(raw, target, self._stored_rows(merged))
+                if not merged.is_settled:  # the rows are not in order, or some are repeated: begin the file again
+                    raw.seek(0)
+                    raw.truncate()
+                    written = None
+            totals, writer = written or self._write(raw, target, self._ordered_rows())
         files = () if path is None else (FileReport(str(path), path.stat().st_size, totals.rows),)
         report = self._report(totals, files)
         if isinstance(writer, ConversationWriter):
             report = replace(report, training=training_report(writer, self._source, self._chosen))
         return report
 
-    def _laid_out(self, pages: Generator[Page], kind: str) -> Generator[Page]:
-        """Let other processes lay the rows out for the writer, where that saves time."""
-        form = form_of(kind)
+    def _stored_rows(self, source: Merged) -> _Rows:
+        """Return all rows of files in stored order, as chunks for several processes if those save time."""
+        self._announce()
+        processes = processes_for(source.unpacked_bytes(), self._processes)
+        return _Rows(source.while_in_order(), processes, source.chunks())
+
+    def _ordered_rows(self) -> _Rows:
+        """Return the selected rows in session order."""
+        read = self._once.watch(self._source.pages(self._chosen))
+        pages = _joined(None, read) if self._chosen.everything else _begun(read)
+        meter = self._announce()
+        # Lines of a deployment pass as they came: only columns are worth other processes.
+        processes = processes_for(self._estimate.bytes if self._estimate else 0, self._processes)
+        return _Rows(_joined(None, meter.watch(pages)), processes, None)
+
+    def _write(self, raw: BinaryIO, target: _Target, rows: _Rows) -> tuple[Totals, Writer]:
         source = self._source
-        if form is None:
-            return pages
-        merged = source.capability(Merged)
-        if merged is not None and merged.trusting:
-            pieces = merged.pieces()
-            if pieces is not None:
-                pages.close()
-                return merged.ready(pieces, form, processes_for(merged.unpacked_bytes(), self._processes))
-        if not kind.startswith("parquet"):
-            return pages  # lines of a deployment go through as they came
-        size = self._estimate.bytes if self._estimate else 0
-        return ready_pages(cut_pages(pages), form, source.names, processes_for(size, self._processes))
+        encode = encoder_of(target.kind)
+        with (
+            compressed(raw, compression_of(target.kind, target.path)) as stream,
+            closing(make_writer(target.kind, stream, source.names, source.title, target.training)) as writer,
+        ):
+            chunks: Iterator[Chunk] | None = rows.chunks
+            if chunks is None and rows.processes > 1 and not target.kind.startswith("jsonl"):
+                chunks = chunks_of_pages(rows.pages, rows=_ROWS_A_CHUNK)
+            if encode is None or chunks is None or not isinstance(writer, EncodedWriter):
+                with closing(rows.pages):
+                    return run(rows.pages, writer, self._progress), writer
+            merged = source.capability(Merged) if rows.chunks is not None else None
+            if merged is not None:
+                found = merged.encoded_while_in_order(chunks, encode, rows.processes)
+            else:
+                found = encode_chunks(chunks, encode, source.names, rows.processes)
+            with closing(found), closing(rows.pages):
+                return write_chunks(found, writer, self._progress), writer
 
     def into_folder(self, folder: Path, kind: str, by: PartitionBy, *, overwrite: bool) -> ExportReport:
         """Write the files of a folder, those that are not there yet."""
-        self._tell_of_sorting()
         meter = self._announce()
         layout = FolderLayout(folder, kind, by)
         task = Task(self._source, self._chosen, self._asked, meter.watch, self._once)
@@ -192,14 +239,11 @@ class _Run:
         files = tuple(FileReport(f"{folder / part.path}", part.bytes, part.rows) for part in parts)
         return self._report(totals, files, sessions_known=by != "month")
 
-    def _tell_of_sorting(self) -> None:
-        """Say what room files need that are not in order, before it is taken."""
-        needed = self._source.temporary_bytes()
-        if needed:
-            self._progress.note(
-                f"{self._source.title}: the rows are not in order; sorting them takes up to about {size(needed)} "
-                f"in {gettempdir()} (another folder: TMPDIR)"
-            )
+    def _note_sorting(self, needed: int) -> None:
+        self._progress.note(
+            f"{self._source.title}: the rows are not in order; sorting them takes up to about {size(needed)} "
+            f"in {gettempdir()} (another folder: TMPDIR)"
+        )
 
     def _announce(self) -> Meter:
         """Say what is read, and how much where that is everything."""
@@ -215,7 +259,6 @@ class _Run:
             source=self._source.title,
             rows=totals.rows,
             sessions=totals.sessions if sessions_known else None,
-            set_aside=0,
             read_bytes=totals.read_bytes,
             files=files,
             started=self._started,
@@ -223,6 +266,19 @@ class _Run:
             seconds=time.monotonic() - self._clock,
             estimate=self._estimate,
         )
+
+
+def write_chunks(chunks: Iterable[NumberedChunk], writer: EncodedWriter, progress: Progress) -> Totals:
+    """Write encoded rows and return the totals."""
+    totals = Totals()
+    for chunk, numbers in chunks:
+        totals.rows += chunk.rows
+        totals.sessions += numbers.count(1)
+        totals.read_bytes += chunk.size
+        writer.write_encoded(chunk.encoded, numbers)
+        progress.advance(chunk.rows, chunk.size)
+    writer.finish()
+    return totals
 
 
 def _begun(pages: Iterator[Page]) -> Generator[Page]:

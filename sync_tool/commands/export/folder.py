@@ -20,7 +20,8 @@ from sync_tool.files.folder import JOURNAL, ExportJournal, ExportPart, is_export
 from sync_tool.files.formats import make_writer
 from sync_tool.files.private import below, is_real_folder
 from sync_tool.files.source import MessageFile
-from sync_tool.rows.model import MISSING, Page, Position, Row, Selection
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import MISSING, Position, Selection
 from sync_tool.rows.ports import Progress, Source, Totals, run
 from sync_tool.rows.selection import stored_selection
 from sync_tool.text import YEAR_10000_MS, moment, plural
@@ -68,18 +69,18 @@ def portions(
     return _parts(pages, len(done))
 
 
-def position_record(row: Row) -> list[Value]:
-    """Return a row's place as JSON that `portions` understands; its session id is wrapped since it may be missing."""
-    session = None if row.session is MISSING else {"id": encode(row.session)}
-    return [session, row.time, row.id, row.n]
+def position_record(page: Page) -> list[Value]:
+    """Return the position of a page's last row as JSON for `portions`; its session id is wrapped: it may be missing."""
+    batch = page.batch
+    session = None if batch.sessions[-1] is MISSING else {"id": encode(batch.sessions[-1])}
+    return [session, batch.times[-1], batch.ids[-1], (batch.numbers or [0])[-1]]
 
 
 def _numbered_on(pages: Iterable[Page], session: Value, n: int) -> Iterator[Page]:
-    """Go on counting in the session that the last finished part ended in."""
+    """Continue the numbers of the session that the last finished part ended in."""
     for page in pages:
-        for row in page.rows:
-            if same_value(row.session, session):
-                row.n += n
+        both = zip(page.batch.numbers or [], page.batch.sessions, strict=True)
+        page.batch.numbers = [number + n if same_value(one, session) else number for number, one in both]
         yield page
 
 
@@ -95,7 +96,7 @@ def _sessions(pages: Iterable[Page]) -> Iterator[Portion]:
     """Cut pages in session order where sessions end."""
     rest = _Stream(_one_session_each(pages))
     while (first := rest.more()) is not None:
-        session = first.rows[0].session
+        session = first.batch.sessions[0]
         encoded = None if session is MISSING else encode(session)
         yield Portion(safe_name(session), safe_name(session), rest.of_session(), encoded)
 
@@ -138,7 +139,7 @@ class _Stream:
 
     def more(self) -> Page | None:
         """Return the next page that has rows, without taking it; None at the end."""
-        while self._next is None or not self._next.rows:
+        while self._next is None or not self._next.count:
             self._skipped_bytes += self._next.bytes if self._next else 0
             self._next = next(self._pages, None)
             if self._next is None:
@@ -150,14 +151,14 @@ class _Stream:
         taken = taken_bytes = 0
         while (page := self.more()) is not None:
             yield self._take(page)
-            taken, taken_bytes = taken + len(page.rows), taken_bytes + page.bytes
+            taken, taken_bytes = taken + page.count, taken_bytes + page.bytes
             if (rows is not None and taken >= rows) or (size is not None and taken_bytes >= size):
                 return
 
     def of_session(self) -> Iterator[Page]:
         """Take the pages of the session that comes next."""
         started = False
-        while (page := self.more()) is not None and not (started and page.rows[0].n == 1):
+        while (page := self.more()) is not None and not (started and (page.batch.numbers or [0])[0] == 1):
             started = True
             yield self._take(page)
 
@@ -170,9 +171,9 @@ class _Stream:
 def _one_session_each(pages: Iterable[Page]) -> Iterator[Page]:
     """Cut pages so that none holds rows of two sessions."""
     for page in pages:
-        starts = [number for number, row in enumerate(page.rows) if row.n == 1 and number > 0]
-        for start, stop in zip([0, *starts], [*starts, len(page.rows)], strict=True):
-            yield Page(page.rows[start:stop], page.bytes if start == 0 else 0)
+        starts = [place for place, n in enumerate(page.batch.numbers or []) if n == 1 and place > 0]
+        for start, stop in zip([0, *starts], [*starts, page.count], strict=True):
+            yield Page(page.batch.at(range(start, stop)), page.bytes if start == 0 else 0)
 
 
 SUFFIXES: Final = {
@@ -334,19 +335,19 @@ def _write(
         closing(make_writer(layout.kind.partition(".")[0], stream, source.names, source.title)) as writer,
     ):
         totals = run(last.watch(portion.pages), writer, progress)
-    place = position_record(last.row) if last.row else None
+    place = position_record(last.page) if last.page else None
     journal.add(path, totals, label=portion.label, session=portion.session, last=place)
     return totals
 
 
 class _Last:
-    """Remembers the last row that went by."""
+    """The last page with rows that was written."""
 
-    row: Row | None = None
+    page: Page | None = None
 
     def watch(self, pages: Iterator[Page]) -> Iterator[Page]:
         """Pass pages on."""
         for page in pages:
-            if page.rows:
-                self.row = page.rows[-1]
+            if page.count:
+                self.page = page
             yield page

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 
 from sync_tool.errors import Differs
+from sync_tool.rows.batch import Page
 from sync_tool.rows.distinct import DistinctIds
-from sync_tool.rows.model import Page
 from sync_tool.rows.ports import Source
 
 
@@ -46,7 +46,7 @@ class ReadOnce:
 
     def add(self, page: Page) -> None:
         """Remember the rows of a page."""
-        self._ids.add([row.id for row in page.rows] if page.block is None else page.block.ids)
+        self._ids.add(page.batch.ids)
 
     def check(self) -> None:
         """Raise an error if a row came twice.

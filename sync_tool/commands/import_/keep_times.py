@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import islice
 from typing import BinaryIO, Final
 
 from sync_tool.commands.import_.planning import SessionPlan
@@ -15,8 +16,10 @@ from sync_tool.deployment.snapshot import COMPLETED, RUNNING, WAITING, SnapshotW
 from sync_tool.encoding.canonical import dumps, loads
 from sync_tool.errors import Differs, UsageError
 from sync_tool.files.zip import ZipWriter
-from sync_tool.rows.model import Names, Page, Row
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names, Row
 from sync_tool.rows.ports import Progress, run
+from sync_tool.rows.reading import RowReader
 from sync_tool.rows.temporary import open_temporary_file, temporary_errors
 from sync_tool.text import one_line, plural
 
@@ -83,15 +86,10 @@ class KeepTimes:
 
 
 def _pages(staging: Staging, plans: Iterator[SessionPlan], names: Names) -> Iterator[Page]:
-    rows: list[Row] = []
-    for plan in plans:
-        for row in _rows(staging, plan, names):
-            rows.append(row)
-            if len(rows) == _ROWS_A_PAGE:
-                yield Page(rows, sum(len(one.raw) for one in rows))
-                rows = []
-    if rows:
-        yield Page(rows, sum(len(one.raw) for one in rows))
+    reader = RowReader(names)
+    raws = (row.raw for plan in plans for row in _rows(staging, plan, names))
+    while some := list(islice(raws, _ROWS_A_PAGE)):
+        yield reader.stored_page(some)
 
 
 def _rows(staging: Staging, plan: SessionPlan, names: Names) -> Iterator[Row]:

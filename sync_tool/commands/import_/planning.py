@@ -21,8 +21,9 @@ from sync_tool.deployment.deployment import Deployment
 from sync_tool.deployment.functions import FunctionsWriter
 from sync_tool.encoding.order import sort_key
 from sync_tool.messages.rules import Language
+from sync_tool.rows.batch import Page
 from sync_tool.rows.digests import HistoryDigest
-from sync_tool.rows.model import Names, Page, Row, Selection
+from sync_tool.rows.model import Names, Row, Selection
 from sync_tool.rows.temporary import TemporaryDatabase
 
 # Sessions read in one request of the planner.

@@ -52,7 +52,7 @@ from sync_tool.errors import Conflict, Damaged, Exit, NotSupported, UsageError
 from sync_tool.files.bytes import check_output
 from sync_tool.keywords import strict_keywords
 from sync_tool.messages.check import Verdict
-from sync_tool.rows.model import Page
+from sync_tool.rows.batch import Page
 from sync_tool.rows.ports import SILENT, Progress, Source
 from sync_tool.rows.selection import unknown_session
 from sync_tool.stores.opening import StoreRows

@@ -24,7 +24,8 @@ from sync_tool.files.bytes import new_file
 from sync_tool.files.jsonl import JsonlWriter
 from sync_tool.messages.rules import Fault, Language
 from sync_tool.rows.digests import HistoryDigest
-from sync_tool.rows.model import Names, Page, Row
+from sync_tool.rows.model import Names, Row
+from sync_tool.rows.reading import page_of_row
 
 # Rows that earlier calls can have added at most; more of them were added by somebody else.
 _MOST_ADDED: Final = 2000
@@ -370,7 +371,7 @@ def _save(rows: Iterable[Row], writer: JsonlWriter) -> str | None:
     """Write the rows of one session and return the ``_id`` of the last one; None without rows."""
     last = None
     for row in rows:
-        writer.write(Page([row], len(row.raw)))
+        writer.write(page_of_row(row))
         last = row.id
     return last
 

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO, Final, cast
 from sync_tool.encoding.ids import decode_id
 from sync_tool.errors import Exit, UsageError
 from sync_tool.files.zip import ZipWriter
-from sync_tool.rows.model import Names, Page, Row, Selection
+from sync_tool.rows.batch import Page
+from sync_tool.rows.model import Names, Row, Selection
 from sync_tool.rows.ports import Progress, Source, run
 from sync_tool.rows.temporary import open_temporary_file, temporary_errors
 from sync_tool.text import plural

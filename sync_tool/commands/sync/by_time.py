@@ -16,9 +16,8 @@ from sync_tool.commands.metering import Meter, estimate_all, read_cap
 from sync_tool.commands.sync.by_stream import Outcome
 from sync_tool.deployment.client import newest_moment
 from sync_tool.deployment.deployment import Deployment
-from sync_tool.encoding.canonical import canonical
 from sync_tool.errors import Unreachable
-from sync_tool.rows.model import Page, Row
+from sync_tool.rows.batch import Page
 from sync_tool.rows.ports import Progress
 
 WAY: Final = "time"
@@ -124,12 +123,12 @@ class TimeReading:
 
     def _walk(self, recorder: Recorder, at: Pass) -> Pass:
         for page in self._meter.watch(self._deployment.in_time_order(at.after)):
-            recorder.take(Page(_respelled(page), page.bytes), full=at.since is not None)
-            times = [row.time for row in page.rows]
+            recorder.take(_canonical(page), full=at.since is not None)
+            times = page.batch.times
             if times:
                 at = replace(at, after=times[-1], greatest=max(times[-1], at.greatest or 0.0))
             self._read_bytes += page.bytes
-            self._progress.advance(len(page.rows), page.bytes)
+            self._progress.advance(page.count, page.bytes)
             recorder.reached(at, page.bytes)
         return at
 
@@ -143,8 +142,8 @@ def _head(done: Pass) -> float:
     return started if done.greatest is None else min(done.greatest, started)
 
 
-def _respelled(page: Page) -> list[Row]:
+def _canonical(page: Page) -> Page:
     try:
-        return [replace(row, raw=canonical(row.raw)) for row in page.rows]
+        return Page(page.batch.canonical(), page.bytes)
     except ValueError as error:
         raise Unreachable(f"a page of the deployment came garbled: {error}.") from None

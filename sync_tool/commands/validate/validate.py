@@ -17,17 +17,17 @@ from sync_tool.commands.opening import Openable
 from sync_tool.commands.options import ValidateKeywords, ValidateOptions
 from sync_tool.commands.validate.report import DamagedSource, Place, Tally, ValidationReport
 from sync_tool.errors import Damaged, UsageError
-from sync_tool.files.jsonl import read_records, too_long
-from sync_tool.files.pieces import LineChunk, most_pieces
+from sync_tool.files.lines import LineChunk, most_chunks, read_records, too_long
 from sync_tool.keywords import strict_keywords
 from sync_tool.messages.check import GOOD, NO_TOOL_USE, Look, OpenCalls, Verdict
 from sync_tool.messages.fast import ToolUse
 from sync_tool.messages.records import Record, in_chunks
 from sync_tool.messages.rules import Fault, Language, Level
 from sync_tool.parallel.processes import in_processes, processes_for
+from sync_tool.rows.batch import Page
 from sync_tool.rows.digests import row_digest
 from sync_tool.rows.distinct import DistinctIds, RowIds
-from sync_tool.rows.model import Names, Page, Row
+from sync_tool.rows.model import Names, Row
 from sync_tool.rows.ports import SILENT, Progress, Source
 from sync_tool.rows.reading import RowReader
 from sync_tool.rows.selection import row_filter, unknown_session
@@ -72,15 +72,15 @@ class Checked(NamedTuple):
     """Each ``_id`` that can be read."""
 
 
-def check_piece(options: CheckOptions, piece: LineChunk) -> Checked:
+def check_chunk(options: CheckOptions, chunk: LineChunk) -> Checked:
     """Check some lines of a file.
 
     Raises:
         UsageError: the file cannot be read.
     """
     all_found = Checked(0, 0, set(), [], [])
-    for block in piece.read():
-        begins = piece.first and not all_found.lines
+    for block in chunk.read():
+        begins = chunk.begins and not all_found.lines
         found = _check_lines(options, block, begins) if isinstance(block, bytes) else _check_too_long(block)
         all_found.sessions.update(found.sessions)
         all_found.ids.extend(found.ids)
@@ -248,15 +248,15 @@ class _Run:
     def check(self, part: InputPart) -> None:
         """Check the records of a file or deployment; damage is recorded and does not stop the other parts."""
         options = CheckOptions(self._options.level, part.names, self._options.language)
-        pieces = part.pieces() if self._chosen.everything else None
+        chunks = part.chunks() if self._chosen.everything else None
         calls = OpenCalls(part.names)
         before = 0
         try:
-            if pieces is None:
+            if chunks is None:
                 for found in self._selected(part, options):
                     self._take(part, found, before, calls)
             else:
-                for found in self._in_processes(options, pieces, part.size):
+                for found in self._in_processes(options, chunks, part.size):
                     self._take(part, found, before, calls)
                     before += found.lines
         except Damaged as error:
@@ -274,10 +274,10 @@ class _Run:
             yield check_records(options, chunk)
             self.progress.advance(len(read) - len(chunk), 0)
 
-    def _in_processes(self, options: CheckOptions, pieces: Iterator[LineChunk], size: int) -> Iterator[Checked]:
+    def _in_processes(self, options: CheckOptions, chunks: Iterator[LineChunk], size: int) -> Iterator[Checked]:
         """Check all lines of a file; results for the lines before a damaged place come before `Damaged` is raised."""
-        processes = min(processes_for(size // _QUICK, self._options.processes), most_pieces(size))
-        with closing(in_processes(partial(check_piece, options), pieces, processes)) as checked:
+        processes = min(processes_for(size // _QUICK, self._options.processes), most_chunks(size))
+        with closing(in_processes(partial(check_chunk, options), chunks, processes)) as checked:
             yield from checked
 
     def _take(self, part: InputPart, found: Checked, before: int, calls: OpenCalls) -> None:
