@@ -149,7 +149,8 @@ def test_names_that_meet(name: str) -> None:
 
 def dialogues() -> bytes:
     """Return rows of the shape of public dialogue data sets: many short messages of two people."""
-    said = [text for path in sorted((ROOT / "sample_data" / "dialogues").glob("*.txt")) for text in path.open()]
+    folder = ROOT / "sample_data" / "dialogues"
+    said = [text for path in sorted(folder.glob("*.txt")) for text in path.read_text().splitlines()]
     return lines_of(
         {
             "_id": f"id{n:06}",

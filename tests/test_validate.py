@@ -18,8 +18,8 @@ import sync_tool as cm
 from running import ROOT, Done, Sandbox, convex_msgs
 from sync_tool.encoding.canonical import dumps
 from sync_tool.files import bytes as unpacking
-from sync_tool.files import jsonl as lines
-from sync_tool.files.jsonl import read_records
+from sync_tool.files import lines
+from sync_tool.files.lines import read_records
 
 SAMPLE = ROOT / "sample_data" / "messages.jsonl"
 GOOD = b'{"message":{"data":{"content":"Hi"},"type":"human"},"sessionId":"good"}'

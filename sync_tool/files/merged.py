@@ -124,6 +124,14 @@ class Merged(StoredRows):
         if not self._distinct:
             self._refuse_conflicts()
 
+    def check(self) -> None:
+        """Read all rows, unless that was done before.
+
+        Raises:
+            Damaged: two rows have the same ``_id`` and different content.
+        """
+        _ = self._in_order
+
     @property
     def is_settled(self) -> bool:
         """Whether all rows have been read, are in session order, and none is repeated."""

@@ -275,6 +275,10 @@ class Page:
         """Number of sessions whose first row is here, if the rows are numbered."""
         return (self._batch.numbers or []).count(1)
 
+    def number(self, numbers: list[int]) -> None:
+        """Set the number of each row in its session."""
+        self._batch.numbers, self._rows = numbers, None
+
     def keep(self, places: Sequence[int]) -> None:
         """Keep only the rows at these places."""
         if len(places) < self.count:

@@ -99,7 +99,7 @@ def numbered(pages: Iterable[Page]) -> Iterator[Page]:
             n = n if n and same_value(session_of_run, session) else 0
             numbers += range(n + 1, n + count + 1)
             session, n = session_of_run, n + count
-        page.batch.numbers = numbers
+        page.number(numbers)
         yield page
 
 

@@ -82,7 +82,8 @@ def after(pages: Iterable[Page], resume: Position | None) -> Iterator[Page]:
     key = None if resume is None else resume.key()
     for page in pages:
         if key is not None and page.count:
-            page.keep([place for place, row in enumerate(page.rows) if row.position.key() > key])
+            heads = zip(page.batch.sessions, page.batch.times, page.batch.ids, strict=True)
+            page.keep([place for place, head in enumerate(heads) if Position(*head).key() > key])
             key = None if page.count else key
         yield page
 

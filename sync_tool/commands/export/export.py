@@ -232,6 +232,9 @@ class _Run:
 
     def into_folder(self, folder: Path, kind: str, by: PartitionBy, *, overwrite: bool) -> ExportReport:
         """Write the files of a folder, those that are not there yet."""
+        merged = self._source.capability(Merged)
+        if merged is not None:
+            merged.check()  # before a folder is made
         meter = self._announce()
         layout = FolderLayout(folder, kind, by)
         task = Task(self._source, self._chosen, self._asked, meter.watch, self._once)

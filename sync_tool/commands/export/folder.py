@@ -80,7 +80,7 @@ def _numbered_on(pages: Iterable[Page], session: Value, n: int) -> Iterator[Page
     """Continue the numbers of the session that the last finished part ended in."""
     for page in pages:
         both = zip(page.batch.numbers or [], page.batch.sessions, strict=True)
-        page.batch.numbers = [number + n if same_value(one, session) else number for number, one in both]
+        page.number([number + n if same_value(one, session) else number for number, one in both])
         yield page
 
 

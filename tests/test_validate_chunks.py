@@ -1,10 +1,13 @@
-"""``validate`` works on files in pieces, perhaps in several processes: it says the same as line by line."""
+"""``validate`` divides files into chunks, perhaps for several processes, and reports the same as line by line."""
 
 from __future__ import annotations
 
 import gzip
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,9 +22,28 @@ import sync_tool as cm
 from strategies_messages import NEARLY_ROWS, broken_bytes
 from sync_tool.commands.validate.report import ValidationReport
 from sync_tool.encoding.canonical import dumps
-from sync_tool.files import jsonl as lines
-from sync_tool.files import pieces
+from sync_tool.files import lines, source
 from sync_tool.messages.check import Checker
+
+LONGEST = 2000
+read_blocks = lines.read_blocks
+
+
+@contextmanager
+def small(read: int, chunk: int, sent: int, longest: int = LONGEST) -> Iterator[None]:
+    """Read and divide files in small steps."""
+    blocks = partial(read_blocks, block=read, longest=longest)
+    with (
+        patch.object(lines, "read_blocks", blocks),
+        patch.multiple(
+            source,
+            read_blocks=blocks,
+            ranges_in=partial(lines.ranges_in, size=chunk),
+            chunks_of=partial(lines.chunks_of, size=sent),
+        ),
+        patch("sync_tool.commands.validate.validate.most_chunks", lambda _: 100),
+    ):
+        yield
 
 
 def row(kind: str = "human", session: str = "s", **data: object) -> bytes:
@@ -51,7 +73,7 @@ def one_by_one(content: bytes) -> tuple[object, ...]:
     """Return what is to be reported of a file, found by looking at a line after the other."""
     checker = Checker()
     bad, warnings = [], Counter[str]()
-    records = list(lines.read_records(BytesIO(content)))
+    records = list(lines.read_records(BytesIO(content), longest=LONGEST))
     for record in records:
         verdict = checker.check(record.raw) if record.raw else None
         faults = () if record.fault is None else (record.fault,)
@@ -73,13 +95,9 @@ def reported(report: ValidationReport) -> tuple[object, ...]:
 
 @examples(max_examples=150)
 @given(FILES, st.sampled_from([1, 70, 1000]), st.sampled_from([1, 300, 4000]))
-def test_a_file_in_pieces_is_told_of_as_line_by_line(content: bytes, read: int, piece: int) -> None:
-    """Whatever is in it, wherever a piece ends, compressed or not; a line that is too long keeps its number."""
-    with (
-        TemporaryDirectory() as folder,
-        patch.multiple(pieces, _READ=read, _RANGE=piece, _SENT=piece, MAX_LINE_BYTES=2000),
-        patch.object(lines, "MAX_LINE_BYTES", 2000),
-    ):
+def test_a_file_in_chunks_is_reported_as_line_by_line(content: bytes, read: int, chunk: int) -> None:
+    """Whatever is in it, wherever a chunk ends, compressed or not; a line that is too long keeps its number."""
+    with TemporaryDirectory() as folder, small(read, chunk, chunk):
         plain, packed = Path(folder, "a.jsonl"), Path(folder, "a.jsonl.gz")
         plain.write_bytes(content)
         packed.write_bytes(gzip.compress(content))
@@ -89,26 +107,24 @@ def test_a_file_in_pieces_is_told_of_as_line_by_line(content: bytes, read: int, 
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-def test_several_processes_say_what_one_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
-    """Order, numbers, examples, sessions, results that answer calls of another piece: the whole report is the same."""
-    monkeypatch.setattr(pieces, "_RANGE", 200)
-    monkeypatch.setattr(pieces, "_SENT", 2000)
+def test_several_processes_say_what_one_says(tmp_path: Path, suffix: str) -> None:
+    """Order, numbers, examples, sessions, results that answer calls of another chunk: the whole report is the same."""
     found = [line for number in range(60) for line in (GOOD, CALLS[number % 13], row(session=f"s{number}"), b"", b"{}")]
     content = b"\n".join(found)
     path = tmp_path / f"a.jsonl{suffix}"
     path.write_bytes(gzip.compress(content) if suffix else content)
-    one, three = (cm.validate(path, processes=processes, max_errors=20) for processes in (1, 3))
+    with small(1 << 18, 200, 2000, 1 << 24):
+        one, three = (cm.validate(path, processes=processes, max_errors=20) for processes in (1, 3))
     assert replace(three, seconds=one.seconds) == one
-    assert (one.rows, one.bad_rows, len(one.records)) == (240, 60, 20)
+    assert (one.rows, one.bad_rows, len(one.records)) == (240, 180, 20)
 
 
-def test_several_processes_check_what_comes_before_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_processes_check_what_comes_before_damage(tmp_path: Path) -> None:
     """A compressed file that was cut: as many records as one process finds, and it is called damaged."""
-    monkeypatch.setattr(pieces, "_RANGE", 200)
-    monkeypatch.setattr(pieces, "_SENT", 2000)
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress(b"".join(row(session=f"s{number}") + b"\n" for number in range(2000)))[:-2000])
-    one, two = (cm.validate(path, processes=processes) for processes in (1, 2))
+    with small(1 << 18, 200, 2000, 1 << 24):
+        one, two = (cm.validate(path, processes=processes) for processes in (1, 2))
     assert replace(two, seconds=one.seconds) == one
     assert one.exit_code == 7
     assert 100 < one.rows < 2000
