@@ -19,7 +19,7 @@ _SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(k|m|g|t)?(i?)b?$", re.IGNORECASE)
 
 
 Span = str | float | timedelta
-"""A stretch of time: text such as ``10m`` or ``7d``, seconds, or a timedelta."""
+"""A duration: text such as ``10m`` or ``7d``, seconds, or a timedelta."""
 
 
 def parse_when(when: When, name: str) -> float | None:
@@ -40,7 +40,7 @@ def parse_when(when: When, name: str) -> float | None:
 
 
 def parse_span(span: Span, name: str) -> float:
-    """Return a stretch of time in seconds.
+    """Return a duration in seconds.
 
     Raises:
         UsageError: it cannot be read; `name` says which one.
@@ -51,7 +51,7 @@ def parse_span(span: Span, name: str) -> float:
         return float(span)
     found = _SPAN.match(span.strip())
     if not found:
-        raise UsageError(f"{name} {span!r} is not a stretch of time.", hint=[("like", "90s, 10m, 26h or 7d")])
+        raise UsageError(f"{name} {span!r} is not a duration.", hint=[("like", "90s, 10m, 26h or 7d")])
     return float(found[1]) * timedelta(**{_UNITS[found[2]]: 1}).total_seconds()
 
 

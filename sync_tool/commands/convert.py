@@ -20,7 +20,7 @@ from sync_tool.rows.stored import StoredRows
 
 @dataclass(frozen=True, slots=True)
 class ConvertReport:
-    """What a conversion did; the object that ``--json`` prints."""
+    """Result of a conversion; the object that ``--json`` prints."""
 
     inputs: tuple[str, ...]
     rows: int
@@ -90,7 +90,7 @@ def _rows_of(place: Openable, options: ConvertOptions, stack: ExitStack) -> Stor
 
 
 def _refuse_output_among(inputs: list[Openable], output: str | Path) -> None:
-    """Refuse to write over what is read, with or without leave to overwrite."""
+    """Refuse to write over an input, even with `overwrite`."""
     if str(output) == STDOUT:
         return
     target = Path(output).resolve()

@@ -61,7 +61,7 @@ class History(Source):
 
     @property
     def method(self) -> str:
-        """How it is read, and why so."""
+        """Method of reading, with the reason."""
         return self._source.method
 
     @property
@@ -93,7 +93,7 @@ class History(Source):
 
     @strict_keywords(SelectionOptions)
     def messages(self, one: str | None = None, /, **selection: Unpack[SelectionKeywords]) -> Messages:
-        """Return messages in session order; nothing is read before they are looked at.
+        """Return messages in session order; nothing is read before the first one is used.
 
         Args:
             one: only this session; the same as ``session=``.

@@ -51,7 +51,7 @@ class InputPart:
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """How inputs are read.
+    """Options of reading.
 
     Args:
         names: names of table and fields, for files that do not hold them.

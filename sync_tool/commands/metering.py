@@ -1,4 +1,4 @@
-"""What a read will cost, said before it is large, and a cap that it may not pass."""
+"""The estimate of a large read, and the cap on it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sync_tool.text import size
 _FREE_MONTH: Final = 1_000_000_000
 """Database bandwidth that Convex's Free plan includes a month, in bytes."""
 _FREE_READ: Final = 200_000_000
-"""What may be read without being asked where that plan may be in force."""
+"""Cap without ``--max-read`` on a deployment that may be on that plan."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """How much a read will be."""
+    """Size of a read."""
 
     rows: int
     bytes: int
@@ -58,7 +58,7 @@ def read_cap(source: Source, given: int | None) -> Cap | None:
 
 
 def estimate_all(source: Source) -> Estimate | None:
-    """Say what reading the whole table will be, judging by a few rows; None where the count is unknown."""
+    """Return the size of the whole table by a few of its rows; None where the count is unknown."""
     rows = source.count()
     if rows is None:
         return None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sync_tool.deployment.rates import Patience
 
 Openable = Source | str | Path
-"""What every function of the library takes for a source or target: an address, a path, or an open source."""
+"""A source or target as every function of the library takes it: an address, a path, or an open source."""
 STDIN: Final = "-"
 _LIVE: Final = "live"
 
@@ -171,7 +171,7 @@ class _Found(NamedTuple):
 
     @property
     def kind(self) -> Kind:
-        """What it names."""
+        """Kind of the place."""
         return _OPENERS[self.opener].kind
 
     @property
@@ -247,7 +247,7 @@ def _open_file(found: _Found, options: _Options) -> Source:
 
 
 def _is_json_store(text: str) -> bool:
-    """Tell whether a path is no file or folder of this tool, but one where LangChain keeps histories as JSON."""
+    """Return True for JSON files of LangChain; files and folders of this tool are none."""
     from sync_tool.files.folder import JOURNAL, MANIFEST
     from sync_tool.files.formats import names_a_format
     from sync_tool.stores.jsonfiles import is_json_store

@@ -25,7 +25,7 @@ class Address:
     url: str
     """The address without the part behind ``#``. May hold a password: never shown."""
     part: str | None
-    """What stands behind ``#``: a table, a collection, a prefix of keys."""
+    """The part behind ``#``: a table, a collection, a prefix of keys."""
     place: str
     """Host, port and path, without user and password, for people."""
 

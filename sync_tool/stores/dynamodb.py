@@ -66,7 +66,7 @@ class DynamoItems:
             raise
 
     def facts(self) -> Facts:
-        """Say how many items there are, and whose layout it is."""
+        """Count the items and name the layout."""
         notes = ["the number of sessions is DynamoDB's own count, up to six hours old"]
         if self._range is not None:
             notes.append(f"session ids are {self._hash}/{self._range}: the table has a sort key")
@@ -87,7 +87,7 @@ class DynamoItems:
             yield from self._of_item(builder, item)
 
     def close(self) -> None:
-        """Give back the connection."""
+        """Close the connection."""
         self._client.close()
 
     def _described(self) -> tuple[str, str | None, int]:
@@ -98,7 +98,7 @@ class DynamoItems:
         return keys["HASH"], keys.get("RANGE"), int(found.get("ItemCount", 0))
 
     def _look(self) -> bool:
-        """Tell JavaScript's layout from Python's by the first item that has either attribute."""
+        """Return True for JavaScript's layout, by the first item that has an attribute of either."""
         for item in self._items():
             if _PYTHON in item or _JAVASCRIPT in item:
                 return _PYTHON not in item

@@ -24,7 +24,7 @@ MAX_FILE_BYTES: Final = 256 << 20
 """A larger file is not read. LangChain's classes read and write the whole file for every message."""
 _HEAD: Final = 4096
 _OTHERS: Final = (".jsonl", ".md")
-"""What begins like an array and is none."""
+"""Suffixes of files that may begin like an array and hold none."""
 _SPACE: Final = b" \t\r\n\xef\xbb\xbf"
 _TEXT: Final = rb'"(?:[^"\\]|\\.)*"\s*:\s*'
 _THREE_LEVELS: Final = re.compile(rb"\{\s*" + _TEXT + rb"\{\s*(?:\}|" + _TEXT + rb"\{)", re.DOTALL)
@@ -58,18 +58,18 @@ class JsonFiles:
         self.title = one_line(str(path))
         self.method = "JSON files, one in memory at a time"
         self._files = [path]
-        self._passed_over = 0
+        self._skipped = 0
         if path.is_dir():
             self._files = sorted(_files_in(path))
-            self._passed_over = sum(file.is_file() for file in path.iterdir()) - len(self._files)
+            self._skipped = sum(file.is_file() for file in path.iterdir()) - len(self._files)
 
     def facts(self) -> Facts:
-        """Count files or sessions and say whose layout it is."""
+        """Count files or sessions and name the layout."""
         javascript = [file for file in self._files if _is_javascript(file)]
         sessions = len(self._files) - len(javascript) + sum(len(_sessions(_read(file))) for file in javascript)
         notes = []
-        if self._passed_over:
-            notes.append(f"{self._passed_over} files passed over: they are none of LangChain's")
+        if self._skipped:
+            notes.append(f"{self._skipped} files skipped: not written by LangChain")
         languages = "JavaScript" if javascript else "Python"
         if javascript and len(javascript) < len(self._files):
             languages = "Python and JavaScript"
@@ -103,7 +103,7 @@ class JsonFiles:
 
 
 def is_json_store(path: Path) -> bool:
-    """Tell whether a file, or any file of a folder, has one of LangChain's layouts."""
+    """Return True if a file, or any file of a folder, has one of LangChain's layouts."""
     return any(True for _ in _files_in(path)) if path.is_dir() else path.is_file() and _is_file(path)
 
 
@@ -126,7 +126,7 @@ def _head(file: Path) -> bytes:
 
 
 def _is_javascript(file: Path) -> bool:
-    """Tell JavaScript's file by its three levels; a line of JSONL, for one, has other values on the second."""
+    """Return True for three levels of objects; a line of JSONL, for one, has other values on the second."""
     if not _THREE_LEVELS.match(_head(file)) or file.stat().st_size > MAX_FILE_BYTES:
         return False
     try:

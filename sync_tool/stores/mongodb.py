@@ -60,7 +60,7 @@ class MongoMessages:
         self.method = f"documents that have {self._field}, in order of {self._key} and _id"
 
     def facts(self) -> Facts:
-        """Count the sessions and say whose layout it is."""
+        """Count the sessions and name the layout."""
         stages: list[dict[str, Any]] = [
             {"$match": self._wanted()},
             {"$group": {"_id": f"${self._key}"}},
@@ -70,7 +70,7 @@ class MongoMessages:
             found = list(self._collection.aggregate(stages, allowDiskUse=True))
             count = self._collection.count_documents(self._wanted())
             others = self._collection.count_documents({self._field: {"$exists": False}})
-        notes = [f"{plural(others, 'document')} passed over: without {self._field}"] if others else []
+        notes = [f"{plural(others, 'document')} skipped: without {self._field}"] if others else []
         sessions = int(found[0]["sessions"]) if found else 0
         if self._javascript:
             lost = ("when messages were written", "whether a field was undefined: it was stored as null")
@@ -103,14 +103,14 @@ class MongoMessages:
                     yield _of_message(builder, session, document)
 
     def close(self) -> None:
-        """Give back the connection."""
+        """Close the connection."""
         self._collection.database.client.close()
 
     def _wanted(self) -> dict[str, Any]:
         return {self._field: {"$exists": True}}
 
     def _look(self) -> bool:
-        """Tell JavaScript's layout from Python's by the first document of either."""
+        """Return True for JavaScript's layout, by the first document of either."""
         with self._translated():
             for javascript, (key, field) in ((False, _PYTHON), (True, _JAVASCRIPT)):
                 if self._collection.find_one({key: {"$exists": True}, field: {"$exists": True}}) is not None:

@@ -52,7 +52,7 @@ def open_store(address: str, environment: Mapping[str, str] | None = None) -> St
 class StoreRows(StoredRows):
     """The rows of a store. They have no ``_id``, and a time only where the store knows it.
 
-    A message that cannot be read is a row that holds what is there as text; `validate` says what is wrong with it.
+    A message that cannot be read becomes a row that holds it as text; `validate` names the fault.
     """
 
     def __init__(self, store: Store) -> None:
@@ -60,12 +60,12 @@ class StoreRows(StoredRows):
 
     @property
     def title(self) -> str:
-        """What a person calls the store."""
+        """Short name of the store."""
         return self.store.title
 
     @property
     def method(self) -> str:
-        """How it is read."""
+        """Method of reading."""
         return self.store.method
 
     @property
@@ -89,7 +89,7 @@ class StoreRows(StoredRows):
             yield reader.stored_page(some)
 
     def close(self) -> None:
-        """Give back its connections."""
+        """Close its connections."""
         self.store.close()
 
 

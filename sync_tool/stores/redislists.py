@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 SCHEMES: Final = ("redis", "rediss", "unix")
 PREFIX: Final = "message_store:"
-"""How keys begin that Python's LangChain writes."""
+"""Prefix of the keys that Python's LangChain writes."""
 _ANY: Final = "*"
 _PIECES: Final = (16, 500)
 """Messages in the first call for a list, and at most in any."""
 _PIECE_BYTES: Final = 1 << 20
-"""What the later calls for a list shall bring, by the size of its messages so far."""
+"""Aim for the later answers of a list, by the size of its messages so far."""
 _KEYS_A_SCAN: Final = 1000
 _GLOB: Final = str.maketrans({letter: f"\\{letter}" for letter in "\\?[]"})
 _SECONDS: Final = {"socket_connect_timeout": 10, "socket_timeout": 60}
@@ -69,18 +69,18 @@ class RedisLists:
         self.title = one_line(f"{self._place}, keys {self._prefix}{_ANY}")
         self.method = "LRANGE in pieces of about 1 MiB from the tail of each list; keys by SCAN"
         self._keys: sqlite3.Connection | None = None
-        self._passed_over = 0
+        self._skipped = 0
 
     def facts(self) -> Facts:
-        """Count the lists and say whose layout it is."""
+        """Count the lists and name the layout."""
         (count,) = self._listed().execute("SELECT count(*) FROM key").fetchone()
         notes = []
-        if self._passed_over:
-            notes.append(f"{plural(self._passed_over, 'list')} passed over: what they hold is no message")
+        if self._skipped:
+            notes.append(f"{plural(self._skipped, 'list')} skipped: they hold no messages")
         language = "Python" if self._python else "JavaScript"
         return Facts(
             product="Redis",
-            dialect=f"{language} dialect, newest first: turned round",
+            dialect=f"{language} dialect, newest first, reversed",
             sessions=count,
             unit="list",
             lost=("when messages were written", "sessions that had a time to live and expired"),
@@ -97,7 +97,7 @@ class RedisLists:
                 yield builder.text(session, payload, f"{name.encode(errors='replace').decode()}[{-age}]")
 
     def close(self) -> None:
-        """Give back the connection and the list of keys."""
+        """Close the connection and the list of keys."""
         if self._keys is not None:
             self._keys.close()
         self._client.close()
@@ -134,10 +134,10 @@ class RedisLists:
             if self._python or self._is_chat(key):
                 yield key
             else:
-                self._passed_over += 1
+                self._skipped += 1
 
     def _is_chat(self, key: bytes) -> bool:
-        """Tell a chat from any other list by both of its ends: JavaScript's keys have no mark of their own."""
+        """Return True if either end of a list is a message: JavaScript's keys have no mark of their own."""
         with self._translated():
             ends = [self._client.lindex(key, index) for index in (-1, 0)]
         return any(isinstance(end, bytes) and _is_message(end) for end in ends)

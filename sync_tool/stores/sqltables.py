@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, ColumnElement, Connection, Engine
     from sqlalchemy.sql.selectable import TableClause
 
-# Which table and which columns hold the histories, and whose layout that is. Layouts: langchain-community 0.4.2
+# Tables and columns that hold histories. Layouts: langchain-community 0.4.2
 # ``chat_message_histories/sql.py`` and ``postgres.py`` (``message_store``: id, session_id, message); langchain-
 # postgres 0.0.19 ``chat_message_histories.py`` (any table: session_id UUID, message JSONB, created_at);
 # @langchain/community 1.1.29 ``stores/message/postgres`` (``langchain_chat_histories``: message JSONB with the
@@ -46,24 +46,24 @@ class TableLayout:
     session: ColumnElement[Any]
     """The session id as text."""
     order: ColumnElement[Any]
-    """What puts the messages of a session in order."""
+    """Sorts the messages of a session."""
     order_name: str
     message: ColumnElement[Any]
     """The message as JSON text."""
     time: ColumnElement[Any] | None
-    """When it was written."""
+    """Time of writing."""
     by_session: ColumnElement[Any]
-    """What keeps the rows of a session together: ids compared byte by byte, whatever the column's collation."""
+    """Groups the rows by session: compares ids byte by byte, whatever the column's collation."""
 
 
 def find_layout(connection: Connection, wanted: str | None, title: str) -> TableLayout:
-    """Look at the tables of a database.
+    """Find the table of histories in a database.
 
     Args:
         connection: an open connection.
         wanted: name of the table, with its schema before a point if need be; None for LangChain's own names, or
             the only table that has the columns.
-        title: what a person calls the database.
+        title: short name of the database.
 
     Raises:
         UsageError: no such table, none with the columns, or several.
@@ -175,13 +175,13 @@ class SqlTables:
         self.method = f"one query in one read transaction, ordered by session_id and {self._layout.order_name}"
 
     def facts(self) -> Facts:
-        """Count sessions and messages and say whose layout it is."""
+        """Count sessions and messages and name the layout."""
         from sqlalchemy import distinct, func, select
 
         layout = self._layout
-        asked = select(func.count(distinct(layout.by_session)), func.count()).select_from(layout.table)
+        query = select(func.count(distinct(layout.by_session)), func.count()).select_from(layout.table)
         with self._translated(), self._engine.connect() as connection:
-            sessions, messages = connection.execute(asked).one()
+            sessions, messages = connection.execute(query).one()
         lost = [] if layout.time is not None else [_TIMES]
         if self._flat:
             lost.append(_FLAT_LOST)
@@ -206,13 +206,13 @@ class SqlTables:
         layout = self._layout
         builder = Builder(flat=True)
         time = literal(None) if layout.time is None else layout.time
-        asked = (
+        query = (
             select(layout.session, layout.order, layout.message, time)
             .select_from(layout.table)
             .order_by(layout.by_session, layout.order)
         )
         with self._translated(), self._reading() as connection:
-            for session, order, message, moment in connection.execute(asked):
+            for session, order, message, moment in connection.execute(query):
                 where = f"{layout.name} {layout.order_name}={order}"
                 if isinstance(message, str | bytes):
                     yield builder.text(session, message, where, _milliseconds(moment))
@@ -220,7 +220,7 @@ class SqlTables:
                     yield builder.value(session, message, where, _milliseconds(moment))
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self._engine.dispose()
 
     def _find(self, wanted: str | None) -> TableLayout:
@@ -228,12 +228,12 @@ class SqlTables:
             return find_layout(connection, wanted, self._database)
 
     def _is_flat(self) -> bool:
-        """Tell JavaScript's layout by a message of the table."""
+        """Return True for JavaScript's layout, by a message of the table."""
         from sqlalchemy import select
 
-        asked = select(self._layout.message).select_from(self._layout.table).order_by(self._layout.order).limit(1)
+        query = select(self._layout.message).select_from(self._layout.table).order_by(self._layout.order).limit(1)
         with self._translated(), self._engine.connect() as connection:
-            message = connection.execute(asked).scalar()
+            message = connection.execute(query).scalar()
         try:
             found = msgspec.json.decode(message) if isinstance(message, str | bytes) else None
         except (ValueError, RecursionError):
@@ -282,7 +282,7 @@ def sql_errors(database: str) -> Iterator[None]:
 
 
 def _is_refusal(error: BaseException | None) -> bool:
-    """Tell a refused login from a server that is not there: SQLSTATE 28… and 3D…, MySQL's 1044, 1045, 1049.
+    """Return True for a refused login: SQLSTATE 28… and 3D…, MySQL's 1044, 1045, 1049.
 
     While connecting, psycopg has the server's words only (``FATAL``, libpq's way of passing them on).
     """
@@ -330,7 +330,7 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _text(data: bytes) -> str:
-    """Return text that may be no UTF-8, which then shows where it is looked at."""
+    """Return text that may not be UTF-8; its record then gets a fault."""
     return data.decode(errors="surrogateescape")
 
 

@@ -1,4 +1,4 @@
-"""What every store can do, and what a plan says about it."""
+"""The port of stores, the facts that a plan shows of one, and the records of its messages."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from sync_tool.text import one_line, plural
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a person should know before a store is moved."""
+    """Facts to know before a store is moved."""
 
     product: str
-    """What keeps the history, such as ``Redis``."""
+    """Product that keeps the history, such as ``Redis``."""
     dialect: str
-    """Whose layout it is and in which order, such as ``Python dialect, newest first: turned round``."""
+    """Layout and order, such as ``Python dialect, newest first, reversed``."""
     sessions: int | None
-    """How many sessions there are; None where nobody knows without reading everything."""
+    """Number of sessions; None if it is unknown before everything is read."""
     unit: str = "session"
-    """What a session is called there: a list, a document, an item."""
+    """Word for a session there: list, document, item."""
     messages: int | None = None
-    """How many messages there are, where that is known."""
+    """Number of messages, where it is known."""
     times: bool = False
     """True if the store knows when each message was written: its rows have ``_creationTime``."""
     lost: tuple[str, ...] = ()
-    """What the store did not keep when LangChain wrote into it; no migration brings it back."""
+    """Details that the store did not keep when LangChain wrote into it; no migration returns them."""
     notes: tuple[str, ...] = ()
-    """What else is worth a line: what was passed over, what is not exact."""
+    """Further lines: what was skipped, what is not exact."""
 
     @property
     def summary(self) -> str:
-        """All of it that fits into a line: ``48,210 lists (Python dialect, newest first: turned round)``."""
+        """Count and layout in one line: ``48,210 lists (Python dialect, newest first, reversed)``."""
         count = f"{self.unit}s" if self.sessions is None else plural(self.sessions, self.unit)
         return f"{count} ({self.dialect})"
 
@@ -49,14 +49,14 @@ class Store(Protocol):
 
     @property
     def title(self) -> str:
-        """What a person calls it, without user and password: ``redis cache-1:6379/0, keys message_store:*``."""
+        """Short name without user and password: ``redis cache-1:6379/0, keys message_store:*``."""
 
     @property
     def method(self) -> str:
-        """How it is read, for those who ask."""
+        """Method of reading, for ``--verbose``."""
 
     def facts(self) -> Facts:
-        """Look at the store as a whole.
+        """Count and describe the store.
 
         Raises:
             Unreachable, Refused, UsageError: as `records`.
@@ -78,7 +78,7 @@ class Store(Protocol):
         """
 
     def close(self) -> None:
-        """Give back connections and files."""
+        """Close connections and files."""
 
 
 def missing_extra(extra: str, package: str) -> UsageError:

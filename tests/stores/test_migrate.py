@@ -19,7 +19,7 @@ BEYOND = "messages beyond history_size, and sessions that had a time to live and
 ALL_BUT = (
     "all but content, role, additional_kwargs: tool_calls, tool_call_id, name, id, response_metadata, usage_metadata"
 )
-NEWEST_FIRST = "newest first: turned round"
+NEWEST_FIRST = "newest first, reversed"
 FACTS = {
     "files_of_python": ("3 sessions (Python dialect, oldest first)", [WHEN]),
     "file_of_javascript": ("3 sessions (JavaScript dialect, oldest first)", [WHEN]),

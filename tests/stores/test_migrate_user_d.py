@@ -102,7 +102,7 @@ def test_the_session_as_it_is_wished(lists: Lists, prod: Target) -> None:
     assert plan.code == 0, plan.err
     assert re.sub(r"[\d.]+ KB", "N KB", plan.err) == (
         "prod tall-forest-123 · table messages\n"
-        f"from   redis {socket} 3, keys message_store:*, 60 lists (Python dialect, newest first: turned round)\n"
+        f"from   redis {socket} 3, keys message_store:*, 60 lists (Python dialect, newest first, reversed)\n"
         "lost   before this already: when messages were written · sessions that had a time to live and expired\n"
         "to     prod tall-forest-123, table messages, 154 rows, schema takes level langchain\n"
         "plan   60 sessions, 2,398 messages, N KB\n"

@@ -37,14 +37,14 @@ def test_a_file_of_python(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_python(tmp_path: Path) -> None:
-    """Each file is a session, in order of names; other files are passed over and counted."""
+    """Each file is a session, in order of names; other files are skipped and counted."""
     fill(tmp_path, "b", "a", "zażółć 1")
     (tmp_path / "notes.txt").write_text("not a history")
     (tmp_path / "rows.jsonl").write_text('{"sessionId":"a","message":{"type":"human","data":{"content":"x"}}}\n')
     store = opened(str(tmp_path))
     assert list(sessions_of(store)) == ["a", "b", "zażółć 1"]
     assert sessions_of(store)["b"] == stored(CONVERSATION)
-    assert store.facts().notes == ("2 files passed over: they are none of LangChain's",)
+    assert store.facts().notes == ("2 files skipped: not written by LangChain",)
 
 
 @pytest.mark.parametrize("user", ["", "jim"])

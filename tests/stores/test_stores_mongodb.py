@@ -62,7 +62,7 @@ def test_documents_of_javascript(collection: Any) -> None:
     assert sessions_of(store) == found["written"]
     facts = store.facts()
     assert facts.summary == "3 sessions (JavaScript dialect, one document a session)"
-    assert facts.notes == ("1 document passed over: without messages",)
+    assert facts.notes == ("1 document skipped: without messages",)
 
 
 def test_values_that_json_does_not_have(collection: Any) -> None:

@@ -27,12 +27,12 @@ def fill(url: str, prefix: str = "message_store:") -> None:
 
 
 def test_lists_of_python_come_oldest_first(redis_url: str) -> None:
-    """What Python's class wrote comes back message by message, turned round, its prefix taken off."""
+    """What Python's class wrote comes back message by message, reversed, its prefix taken off."""
     fill(redis_url)
     store = opened(redis_url)
     assert sessions_of(store) == {session: stored(messages) for session, messages in SESSIONS.items()}
     assert store.title.endswith(" 3, keys message_store:*")
-    assert store.facts().summary == "3 lists (Python dialect, newest first: turned round)"
+    assert store.facts().summary == "3 lists (Python dialect, newest first, reversed)"
     assert store.facts().times is False
     assert "when messages were written" in store.facts().lost
     store.close()
@@ -65,7 +65,7 @@ def test_a_prefix_of_the_apps_own(redis_url: str) -> None:
 
 @pytest.mark.parametrize("client", ["ioredis", "redis"])
 def test_lists_of_javascript_come_oldest_first(redis_url: str, redis_socket: Path, client: str) -> None:
-    """Both JavaScript classes: whole keys are session ids, and lists of something else are passed over."""
+    """Both JavaScript classes: whole keys are session ids, and lists of something else are skipped."""
     written = write(client, socket=str(redis_socket), db=3)["written"]
     with redis.Redis.from_url(redis_url) as other:
         other.lpush("bull:queue:wait", "1", "2")
@@ -73,8 +73,8 @@ def test_lists_of_javascript_come_oldest_first(redis_url: str, redis_socket: Pat
     store = opened(redis_url)
     assert sessions_of(store) == written
     facts = store.facts()
-    assert facts.summary == "3 lists (JavaScript dialect, newest first: turned round)"
-    assert facts.notes == ("1 list passed over: what they hold is no message",)
+    assert facts.summary == "3 lists (JavaScript dialect, newest first, reversed)"
+    assert facts.notes == ("1 list skipped: they hold no messages",)
     store.close()
 
 

@@ -40,7 +40,7 @@ class MessageDifference:
 
 @dataclass(slots=True)
 class SessionComparison:
-    """What became of one session."""
+    """Comparison of one session."""
 
     session: object
     """A Convex value, or MISSING."""
@@ -51,7 +51,7 @@ class SessionComparison:
     at: int | None = None
     """The first message that is not the same, from 1."""
     longer: Literal["here", "there"] | None = None
-    """Which side goes on, where one does."""
+    """The longer side, if there is one."""
     messages: list[MessageDifference] = field(default_factory=list)
     """The first ones that differ."""
 

@@ -56,7 +56,7 @@ class SessionReport:
 
 @dataclass(frozen=True, slots=True)
 class DiffReport:
-    """How two histories differ; the object that ``--json`` prints."""
+    """Differences of two histories; the object that ``--json`` prints."""
 
     here: str
     there: str
@@ -74,10 +74,10 @@ class DiffReport:
     rows_here: int
     rows_there: int
     sessions: tuple[SessionReport, ...]
-    """The first sessions that are not the same, of the kinds asked for."""
+    """The first sessions that differ, of the kinds in `only`."""
     seconds: float
     exit_code: int
-    """0; 4 if any session differs in a way that was asked for."""
+    """0; 4 if any session has a difference of the kinds in `only`."""
 
 
 @strict_keywords(DiffOptions)
