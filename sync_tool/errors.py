@@ -3,7 +3,7 @@
 ::
 
     ConvexMsgsError
-    ├── UsageError          2   asked wrongly: change the command, a setting or a file
+    ├── UsageError          2   wrong input: change the command, a setting or a file
     │   ├── OutputError     2   the place to write to is taken, missing, read-only or full
     │   └── NotSupported    2   this kind of place cannot do the work: a file cannot be followed live
     ├── Conflict            3   done, but sessions whose histories part were left as they are
@@ -12,11 +12,11 @@
     ├── Refused             6   the deployment said no: key, rights, limit, plan
     │   ├── FunctionFailed  6   a function ran on the deployment and failed
     │   ├── CursorExpired   6   what follows a saved position is no longer kept: read everything
-    │   └── NoStreaming     6   the deployment does not stream changes: read another way
+    │   └── NoStreaming     6   the deployment does not stream changes: use another reader
     ├── Damaged             7   stored data is not what it was
     ├── NoArchive          10   no archive there
     ├── Locked             11   another run is at work there
-    └── PipeClosed        141   whoever read standard output stopped reading
+    └── PipeClosed        141   the reader of standard output stopped reading
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Exit(IntEnum):
 EXIT_CODES: Final[dict[Exit, str]] = {
     Exit.DONE: "done (also: nothing new)",
     Exit.FAULT: "a fault of the tool itself",
-    Exit.USAGE: "asked wrongly: the command, a setting or a file needs changing",
-    Exit.SET_ASIDE: "done, but records or sessions were set aside",
+    Exit.USAGE: "wrong input: the command, a setting or a file needs changing",
+    Exit.SET_ASIDE: "done, but records were quarantined or sessions skipped",
     Exit.DIFFERS: "differences found, incomplete, or too old",
     Exit.UNREACHABLE: "no usable answer after retries; safe to run again",
     Exit.REFUSED: "refused by the deployment: key, rights, limit or plan",
@@ -86,7 +86,7 @@ class ConvexMsgsError(Exception):
 
     @property
     def hint(self) -> str:
-        """What to do about it, as text with the labels in a column; empty if there is nothing to say."""
+        """Advice as text with the labels in a column; empty without advice."""
         width = max((len(label) for label, _ in self.hint_lines), default=0)
         return "\n".join(f"{label:<{width}}  {text}".rstrip() for label, text in self.hint_lines)
 
@@ -160,15 +160,15 @@ class FunctionFailed(Refused):
 
 
 class CursorExpired(Refused):
-    """What changed after a saved position is no longer kept by the deployment; a full pass finds everything."""
+    """The deployment no longer keeps the changes after a saved position; a full pass finds everything."""
 
 
 class NoStreaming(Refused):
-    """The deployment does not stream changes: its plan, or a backend too old. Other ways of reading may be open."""
+    """The deployment does not stream changes: its plan, or a backend too old. Other readers may work."""
 
 
 def only_this_refused(error: Refused) -> bool:
-    """Tell whether only the thing asked for is refused (a missing function or right), and not the key as such."""
+    """Return whether only this request is refused (a missing function or right), not the key as such."""
     return isinstance(error, FunctionFailed) or error.code == "OperationNotPermitted"
 
 
@@ -191,6 +191,6 @@ class Locked(ConvexMsgsError):
 
 
 class PipeClosed(ConvexMsgsError):
-    """The program that reads standard output has stopped reading; nobody is left to be told."""
+    """The program that reads standard output has stopped reading."""
 
     exit_code = Exit.PIPE_CLOSED

@@ -7,7 +7,7 @@ as Convex does (``1e16``; orjson writes ``1e+16``): see ``tests/test_encoding.py
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -75,20 +75,6 @@ def export_to_canonical(data: bytes) -> bytes:
     return _encoder.encode(_shallow(_as_it_is, data))
 
 
-def exports_to_canonical(texts: Sequence[bytes]) -> list[bytes]:
-    """Respell many JSON objects as `export_to_canonical` does each, all at once where nothing is spelled otherwise.
-
-    Raises:
-        ValueError: as `loads_export`.
-    """
-    block = b"\n".join([*texts, b""])
-    if not _spelled_otherwise(block):
-        values = _shallow_lines(block)
-        if values is not None and len(values) == len(texts) == block.count(b"\n"):
-            return _encoder.encode_lines(values).split(b"\n")[:-1]
-    return list(map(export_to_canonical, texts))
-
-
 def canonical_to_export(data: bytes) -> bytes:
     """Respell canonical bytes in ``export_json``; they differ where there is an int64."""
     return dumps_export(loads(data)) if b'"$integer"' in data else data
@@ -98,13 +84,6 @@ def _spelled_otherwise(data: bytes) -> bool:
     if _OTHER_FIELD.search(data):  # quick, as it begins with one certain byte
         return True
     return data.count(b"[") != data.count(b"[]") and _OTHER_ITEM.search(data) is not None
-
-
-def _shallow_lines(block: bytes) -> list[Json] | None:
-    try:
-        return _decoder.decode_lines(block)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _as_it_is(json: Json) -> Json:

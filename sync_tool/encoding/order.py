@@ -59,7 +59,7 @@ def sort_key(value: Value) -> bytes:
 
 
 def same_value(left: Value, right: Value) -> bool:
-    """Tell whether an index takes two values for the same: NaN is itself, 0.0 is not -0.0, 1 is not True."""
+    """Return whether an index treats two values as equal: NaN is itself, 0.0 is not -0.0, 1 is not True."""
     if type(left) is str and type(right) is str:
         return left == right
     return sort_key(left) == sort_key(right)

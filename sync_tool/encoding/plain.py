@@ -1,9 +1,9 @@
-"""Many lines at once, without a Python object being looked at one by one.
+"""Fast encoding and decoding of plain documents.
 
-Almost every document that is read is *plain*: it holds no int64, bytes or special float, which JSON spells with tags.
+Almost every document that is read is *plain*: it holds no int64, bytes or special float, which JSON writes with tags.
 Then what msgspec decodes, every number taken for a float, already is the Convex value, and what it encodes with
-sorted keys is the canonical line. Whoever gets None looks at the lines one by one (`sync_tool.encoding.canonical`),
-which gives the same values and is ten times slower.
+sorted keys is the canonical line. Other lines take `sync_tool.encoding.canonical`, which is exact for all values and
+ten times slower.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def dumps_plain_lines(values: Sequence[Value]) -> bytes:
 
 
 def spells_plain(block: bytes) -> bool:
-    """Tell whether JSON texts hold nothing that a tag or -0 stands for; some that hold none are refused too."""
+    """Return whether JSON texts hold neither a tag nor -0; a few that hold none are refused too."""
     if b"$" in block and _TAG.search(block):  # one byte is found twenty times as fast as two
         return False
     if b"\\" in block and _ESCAPED_DOLLAR in block:
@@ -62,17 +62,6 @@ def plain_texts(texts: Sequence[bytes]) -> list[Document] | None:
     """Return the documents in JSON texts; None unless all are plain objects on one line."""
     values = plain_lines(b"\n".join([*texts, b""]))
     return values if values is not None and len(values) == len(texts) else None
-
-
-def canonical_texts(texts: Sequence[bytes]) -> list[Document] | None:
-    """Return the documents in JSON texts; None unless all are plain objects in canonical spelling already.
-
-    What comes out of a parse and a sorted write as it went in is canonical, also in ``export_json``: there a bare
-    integer is an int64, but the parse takes it for a float and the write gives it a point.
-    """
-    block = b"\n".join([*texts, b""])
-    values = plain_lines(block)
-    return values if values is not None and _encoder.encode_lines(values) == block else None
 
 
 def plain_type(levels: int = _NESTING) -> Any:

@@ -19,14 +19,14 @@ MAX_FIELD_NAME_BYTES: Final = 1024
 
 
 class Measured(NamedTuple):
-    """What `measure` finds out about a value."""
+    """Result of `measure`."""
 
     size: int
     """Bytes that Convex counts."""
     nesting: int
     """0 for a value that holds no others, 1 for a flat list or object."""
     plain: bool
-    """True if JSON spells it without tags (`sync_tool.encoding.plain`)."""
+    """True if JSON writes it without tags (`sync_tool.encoding.plain`)."""
 
 
 def measure(value: Value) -> Measured:

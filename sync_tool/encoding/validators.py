@@ -13,7 +13,7 @@ from sync_tool.encoding.ids import decode_id
 from sync_tool.encoding.values import Json, Value, decode, encode
 
 Fault = tuple[str, str, str]
-"""What is wrong, where (a path), and the lines that follow."""
+"""Fault, its path, and further lines."""
 
 
 def show(value: Value) -> str:

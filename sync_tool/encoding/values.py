@@ -35,7 +35,7 @@ Value: TypeAlias = Any
 """A Convex value as described above. (A recursive union would make every caller cast.)"""
 
 Json: TypeAlias = Any
-"""What a JSON parser returns."""
+"""Result of a JSON parser."""
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
@@ -61,7 +61,7 @@ def encode_clean(value: Value) -> Json:
 
 
 def decode(json: Json) -> Value:
-    """Read ``convex_encoded_json``: every bare number is a float64, however it is spelled.
+    """Read ``convex_encoded_json``: every bare number is a float64, with or without a point.
 
     Raises:
         ValueError: an unknown ``$`` tag, a tag whose content is not what it says, or a number beyond float64.
@@ -80,7 +80,7 @@ def _walk(
     on_bytes: Callable[[bytes], Json],
     on_float: Callable[[float], Json],
 ) -> Json:
-    """Rebuild `value` with integers, bytes and odd floats (NaN, infinities, -0) spelled by the callbacks."""
+    """Rebuild `value` with integers, bytes and odd floats (NaN, infinities, -0) encoded by the callbacks."""
     kind = type(value)
     if kind is str or value is None or kind is bool:
         return value

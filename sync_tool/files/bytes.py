@@ -98,11 +98,11 @@ class _Terminal(io.RawIOBase):
         self._stream = stream
 
     def writable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def write(self, data: Buffer, /) -> int:
-        """Write JSON with such characters spelled as escapes."""
+        """Write JSON with such characters as escapes."""
         text = bytes(data).decode("utf-8", "surrogateescape")
         self._stream.write(harmless_json(text).encode("utf-8", "surrogateescape"))
         return len(memoryview(data))
@@ -225,7 +225,7 @@ def lock(handle: int, name: str) -> None:
 
 
 def _is_still(handle: int, path: Path) -> bool:
-    """Tell whether a path still names an open file."""
+    """Return whether a path still names an open file."""
     try:
         return os.path.samestat(os.fstat(handle), path.lstat())
     except FileNotFoundError:
@@ -267,7 +267,7 @@ class Unpacked(io.RawIOBase):
         self._count = 0
 
     def readable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: object) -> int:
@@ -302,7 +302,7 @@ class ZstdStream(io.RawIOBase):
         self._ready = memoryview(b"")
 
     def readable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: object) -> int:

@@ -43,7 +43,7 @@ _PART_NAME: Final = re.compile(
 
 
 class PartCounts(Protocol):
-    """What is in a part."""
+    """Rows and sessions of a part."""
 
     rows: int
     sessions: int
@@ -60,19 +60,19 @@ class ExportPart:
     bytes: int
     sha256: str
     label: str
-    """What the part is: a month, or a number."""
+    """Month or number of the part."""
     session: Any = None
     """The session id, where the part is one session; in ``convex_encoded_json``."""
     last: Any = None
-    """Place of the part's last row, behind which reading goes on: session, creation time, id, n."""
+    """Position of the part's last row, from which reading resumes: session, creation time, id, n."""
 
 
 class ExportJournal:
-    """The parts of an export that is under way, kept so that the same command can go on.
+    """The finished parts of an export, kept so that the same command can resume it.
 
     Args:
         folder: the export's folder, which exists.
-        about: what is asked for and how; another export does not go on here.
+        about: the selection and format; another export is refused.
         settled: what that meant when the export began, such as the times that ``7d`` stands for; an export
             that goes on keeps to it (`ExportJournal.settled`).
 
@@ -147,7 +147,7 @@ class ExportJournal:
         if records and parts and records[0].get("about") != self._about:
             raise OutputError(
                 f"{self._folder} holds another export that was not finished.",
-                hint=[("go on with it", "the same command as then"), ("or", "give another folder")],
+                hint=[("resume it", "the same command as then"), ("or", "give another folder")],
             )
         if parts:
             self.settled = records[0].get("settled", self.settled)
@@ -166,7 +166,7 @@ class ExportJournal:
 
 
 def is_export(folder: Path) -> bool:
-    """Tell whether a folder holds a complete export of this tool, and nothing else.
+    """Return whether a folder holds a complete export of this tool, and nothing else.
 
     Raises:
         OutputError: it holds an export, but other files too.
@@ -206,7 +206,7 @@ def listed_files(folder: Path) -> set[str] | None:
 
 
 def is_part_name(name: str) -> bool:
-    """Tell whether an export may have given a file this name, relative to its folder."""
+    """Return whether an export may have given a file this name, relative to its folder."""
     return _PART_NAME.fullmatch(name) is not None
 
 

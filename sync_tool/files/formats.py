@@ -57,7 +57,7 @@ def format_of(path: Path, asked: str | None = None) -> str:
 
 
 def names_a_format(path: Path) -> bool:
-    """Tell whether the suffix of a path is that of a format."""
+    """Return whether the suffix of a path is that of a format."""
     stem = path.with_suffix("") if path.suffix in COMPRESSIONS else path
     return stem.suffix in SUFFIXES
 

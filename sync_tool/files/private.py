@@ -82,7 +82,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def is_regular(path: Path) -> bool:
-    """Tell whether a name stands for a file itself, not for a link, a folder, a device or a pipe."""
+    """Return whether a name is that of a file itself, not for a link, a folder, a device or a pipe."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except (OSError, ValueError):
@@ -90,7 +90,7 @@ def is_regular(path: Path) -> bool:
 
 
 def is_real_folder(path: Path) -> bool:
-    """Tell whether a name stands for a folder itself, not for a link to one."""
+    """Return whether a name is that of a folder itself, not for a link to one."""
     try:
         return stat.S_ISDIR(path.lstat().st_mode)
     except (OSError, ValueError):

@@ -72,7 +72,7 @@ class MessageFile(MessageFiles):
 
     @property
     def format(self) -> str:
-        """What it is, by its suffix and, of JSONL, its first line: ``jsonl``, ``openai``, ``parquet`` or ``zip``."""
+        """Format by the suffix and, of JSONL, the first line: ``jsonl``, ``openai``, ``parquet`` or ``zip``."""
         return self._format
 
     @property
@@ -262,7 +262,7 @@ class StandardInput(StoredRows):
 
     @property
     def title(self) -> str:
-        """What a person calls it."""
+        """Name for people."""
         return "stdin"
 
     @property
@@ -323,7 +323,7 @@ class _Again(io.RawIOBase):
         self._at = 0
 
     def readable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: object) -> int:

@@ -44,7 +44,7 @@ _BUFFER: Final = 1 << 17
 _FOREIGN: Final = (
     zipfile.BadZipFile, zlib.error, zstandard.ZstdError, EOFError, NotImplementedError, struct.error, ValueError,
 )  # fmt: skip
-"""What broken bytes make the libraries raise (ValueError: wrong offsets and names)."""
+"""Errors that the libraries raise for broken bytes (ValueError: wrong offsets and names)."""
 
 
 ValueReader = Callable[[bytes], Value]
@@ -80,7 +80,7 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
 
 @contextmanager
 def _translated(place: str) -> Iterator[None]:
-    """Say what the libraries raise in our words.
+    """Translate the errors of the libraries.
 
     Raises:
         Damaged: the bytes are broken.
@@ -281,7 +281,7 @@ class ZipWriter:
             self._documents.write(lines)
 
     def finish(self) -> None:
-        """Write the word that says how rows are spelled, and the directory of the zip."""
+        """Write the marker of the rows' encoding, and the directory of the zip."""
         self._end_documents()
         with self._entry(f"{self._table}/generated_schema.jsonl") as schema:
             schema.write(_UNIFORM + b"\n")
@@ -377,7 +377,7 @@ class _Forward(io.RawIOBase):
         """True when what is still written is dropped."""
 
     def writable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def write(self, data: object) -> int:

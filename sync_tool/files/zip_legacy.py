@@ -36,13 +36,13 @@ _MOST_NESTED: Final = 64
 _decoder = msgspec.json.Decoder()
 
 Hint = Any
-"""What a document's own line says: ``"infer"``, ``"int64"``, ``"float64inf"``, ``"bytes"``, a list or an object
+"""Hint in a document's own line: ``"infer"``, ``"int64"``, ``"float64inf"``, ``"bytes"``, a list or an object
 of hints, or ``{"$float64NaN": base64}``."""
 
 
 @dataclass(slots=True)
 class Shape:
-    """What values of a place look like: of one kind, or (`union`) of several."""
+    """Shape of the values of one place: one kind, or (`union`) several."""
 
     kind: str
     parts: tuple[Shape, ...] = ()
@@ -66,7 +66,7 @@ _STRINGS: Final[dict[str, tuple[str, ...]]] = {
     "bytes": ("bytes",),
     "unknown": ("infer", "float64inf", "nan", "int64", "bytes"),
 }
-"""What a string may stand for, by the kind of the shape. NaN has many values, so it is never certain."""
+"""Types that a string may encode, by the kind of the shape. NaN has many values, so it is never certain."""
 
 
 def parse_shape(text: str) -> Shape:

@@ -9,7 +9,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 
 class Sized(Protocol):
-    """What is read page by page, such as `sync_tool.rows.model.Page`."""
+    """Unit of reading, such as `sync_tool.rows.batch.Page`."""
 
     @property
     def bytes(self) -> int:
@@ -43,7 +43,7 @@ def map_in_order(pieces: Sequence[Piece[P]], workers: int, *, waiting: int = _WI
 
 
 class _Window(Generic[P]):
-    """What the readers have read and the caller has not taken yet."""
+    """Pages that are read and not yet taken by the caller."""
 
     def __init__(self, pieces: Sequence[Piece[P]], most: int) -> None:
         self._pieces = pieces
@@ -81,7 +81,7 @@ class _Window(Generic[P]):
                 yield page
 
     def stop(self) -> None:
-        """Tell the readers that nobody takes pages any more."""
+        """Stop the readers: no more pages are taken."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()

@@ -227,12 +227,12 @@ def _widen(pipe: IO[bytes]) -> None:
 
 
 def serve() -> None:
-    """Be a worker: answer what comes on standard input until it ends."""
+    """Run a worker: answer the requests on standard input until it ends."""
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 20, 100)
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what anything prints does not get between the answers
-    with suppress(EOFError, OSError, pickle.UnpicklingError):  # whoever asked is gone
+    with suppress(EOFError, OSError, pickle.UnpicklingError):  # the parent process is gone
         function = pickle.load(requests)  # noqa: S301  # from the process that started this one
         while True:
             item = pickle.load(requests)  # noqa: S301

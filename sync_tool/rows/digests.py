@@ -95,7 +95,7 @@ class HistoryDigest:
         self.value = value
 
     def add(self, digest: bytes) -> None:
-        """Go on with the next message, given by its `message_digest`."""
+        """Add the next message, given by its `message_digest`."""
         self.value = blake2b(self.value + digest, digest_size=BYTES).digest()
 
     @property

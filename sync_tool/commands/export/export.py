@@ -131,10 +131,11 @@ def write_target(
     source: Source, target: OutputTarget, options: OutputOptions, training: Training | None, cap: int | None = None
 ) -> ExportReport:
     """Write the selected messages, reading at most `cap` bytes."""
-    job = _Run(source, options, cap)
-    if target.path is not None and target.folder:
-        return job.into_folder(target.path, target.kind, options.partition_by or "none", overwrite=options.overwrite)
-    return job.into_file(target.path, target.kind, overwrite=options.overwrite, training=training)
+    with closing(_Run(source, options, cap)) as job:
+        if target.path is not None and target.folder:
+            by = options.partition_by or "none"
+            return job.into_folder(target.path, target.kind, by, overwrite=options.overwrite)
+        return job.into_file(target.path, target.kind, overwrite=options.overwrite, training=training)
 
 
 class _Target(NamedTuple):
@@ -170,6 +171,10 @@ class _Run:
         stored = source.capability(StoredRows)
         if stored is not None:
             stored.on_sort = self._note_sorting
+
+    def close(self) -> None:
+        """Delete temporary files."""
+        self._once.close()
 
     def into_file(
         self, path: Path | None, kind: str, *, overwrite: bool, training: Training | None = None
