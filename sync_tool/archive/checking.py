@@ -1,4 +1,4 @@
-"""Looking at every file of an archive: is each what was written, and do they belong together?"""
+"""Checks every file of an archive: its own digest, and whether the files belong together."""
 
 from __future__ import annotations
 
@@ -31,40 +31,40 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Which parts to look into: of `of` of them in a row, the one of this number, from 1."""
+    """A share of the parts: of every `of` parts in a row the one of this number, from 1."""
 
     number: int = 1
     of: int = 1
 
     def holds(self, place: int) -> bool:
-        """Tell whether a part, counted from 0 over the whole archive, is among them."""
+        """Return True for a part of this share; parts count from 0 over the whole archive."""
         return place % self.of == self.number - 1
 
 
 @dataclass(slots=True)
 class Findings:
-    """What was found."""
+    """Results of a check."""
 
     damaged: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     chain: list[tuple[Run, str]] = field(default_factory=list)
-    """The runs whose files are as they were written, with their seals."""
+    """The runs with intact files, with their seals."""
     files: int = 0
-    """Files that are as they were written."""
+    """Number of intact files."""
     good: str | None = None
-    """The newest run of which, and of all before it, nothing is damaged."""
+    """The newest run that is intact together with all runs before it."""
     inside: bool = False
-    """True if the records were counted and their digests added up, and came to what the runs' files say."""
+    """True if the records were read and their counts and digests equal those of the runs' files."""
 
 
 class Check:
-    """Looks at one archive.
+    """Checks one archive.
 
     Args:
         layout: of the archive.
-        quick: look at the small files, and at the sizes of the parts, but not into them.
-        share: of the parts to look into.
-        step: called with every part that was looked into.
+        quick: check the small files and the sizes of the parts, but do not read the parts.
+        share: of the parts to read.
+        step: called with every part before it is read.
     """
 
     def __init__(self, layout: Layout, *, quick: bool, share: Share, step: Callable[[ArchivePart], None]) -> None:
@@ -76,7 +76,7 @@ class Check:
         self.found = Findings()
 
     def run(self) -> Findings:
-        """Look at everything.
+        """Check everything.
 
         Raises:
             OutputError: no room for a temporary index.
@@ -98,7 +98,7 @@ class Check:
         return self.found
 
     def _try(self, look: Callable[[], T]) -> T | None:
-        """Note damage, or that a file is good."""
+        """Read a file, and count it as intact or damaged."""
         try:
             result = look()
         except Damaged as error:
@@ -108,14 +108,14 @@ class Check:
         return result
 
     def _read_chain(self) -> int:
-        """Read the runs' files; return how many of the first ones are as they were written, each after the other."""
+        """Read the runs' files; return how many of the first ones are intact, each after the other."""
         before: str | None = None
         linked, sound = True, 0
         found_before = len(self.found.damaged)
         for name in self._layout.run_names():
             found = self._try(partial(read_run, self._layout, name))
             if found is None:
-                linked = False  # what follows it cannot be said to follow anything
+                linked = False  # the next run's predecessor is unknown
                 continue
             try:
                 if linked:
@@ -138,20 +138,20 @@ class Check:
         if state.open_run is None or state.open_run.run in names:
             return
         self.found.notes.append(
-            f"run {state.open_run.run} is under way, or was cut off: the next `sync` goes on with it"
+            f"run {state.open_run.run} is under way, or was interrupted: the next `sync` resumes it"
         )
         if self._quick:
             return
         try:
             self.found.files += len(read_open_parts(self._layout, state.open_run))
         except Damaged as error:
-            if read_state(self._layout) == state:  # else another run has gone on meanwhile
+            if read_state(self._layout) == state:  # else another run has continued meanwhile
                 self.found.damaged.append(error.message)
 
     def _check_parts(self, index: Index, sound: int) -> None:
-        """Look into the parts, and add up what they hold as long as nothing is missing from it.
+        """Read the parts, and compare counts and digests while nothing is missing.
 
-        Only the first `sound` runs can be used: what follows a damaged run's file follows nothing.
+        Only the first `sound` runs count: a run after a damaged one has no known predecessor.
         """
         whole = True
         counting = not self._quick and self._share == Share()

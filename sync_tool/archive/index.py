@@ -1,7 +1,7 @@
-"""The index of an archive: which record of each ``_id`` is the newest, in an SQLite file that can be thrown away.
+"""The index of an archive: the newest record of each ``_id``, in a SQLite file that can be deleted at any time.
 
-Records are numbered through all parts of all runs, from 1. A row's record knows the number of the record that
-replaced or deleted it; so the state after any run can be told: the rows that were there and not yet gone.
+Records are numbered from 1 through all parts of all runs. A row's record has the number of the record that replaced
+or deleted it, which gives the rows after any run: those recorded by then and not yet replaced or deleted.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ CREATE TABLE seen (id TEXT PRIMARY KEY, step INTEGER NOT NULL) WITHOUT ROWID;
 _FORMAT: Final = 1
 _AT_A_TIME: Final = 500
 _COLUMNS: Final = 4
+# SQLite takes 999 values in one statement; newer versions take more.
 _ROWS_AN_INSERT: Final = 200
-"""SQLite takes 999 values in one statement; newer ones take more."""
 _TALLIED: Final = 10_000
 _MOST_SESSIONS: Final = 100_000
 _BUSY_SECONDS: Final = 30.0
@@ -55,12 +55,12 @@ _BUSY_SECONDS: Final = 30.0
 
 @cache
 def _insert(rows: int) -> str:
-    """Return the statement for so many records: one for many takes half the time of as many for one."""
+    """Return the statement that inserts this many records: one for many takes half the time of many for one."""
     return f"INSERT INTO record VALUES {','.join(['(?, ?, ?, ?, NULL)'] * rows)}"  # noqa: S608
 
 
 class Entry(NamedTuple):
-    """A record as the index knows it."""
+    """A record in the index."""
 
     id: str
     session: int
@@ -71,7 +71,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class IndexCounts:
-    """What a run changed, compared with the run before it."""
+    """Changes of a run, compared with the run before it."""
 
     new: int
     changed: int
@@ -80,7 +80,7 @@ class IndexCounts:
 
 
 class Index:
-    """An index in a file, or (without a path) in a private temporary one that is gone with the process.
+    """An index in a file, or without a path in a private temporary one.
 
     Raises:
         sqlite3.Error: the file is no index, or damaged.
@@ -103,20 +103,20 @@ class Index:
 
     @property
     def format_fits(self) -> bool:
-        """False if another version of this tool has made it."""
+        """False if another version of this tool wrote it."""
         return bool(self._database.execute("PRAGMA user_version").fetchone()[0] == _FORMAT)
 
     def close(self) -> None:
-        """Close the file; what was not kept is lost."""
+        """Close the file; changes that were not kept are lost."""
         self._database.close()
 
     def begin(self) -> None:
-        """Begin a step: all or nothing of it will be kept."""
+        """Begin a step, which is kept as a whole or not at all."""
         if not self._database.in_transaction:
             self._database.execute("BEGIN")
 
     def undo(self) -> None:
-        """Forget what was done since the last step that was kept."""
+        """Undo the changes since the last kept step."""
         if self._database.in_transaction:
             self._database.execute("ROLLBACK")
         self.seq = self._number("seq")
@@ -125,7 +125,7 @@ class Index:
         """Make the step durable.
 
         Args:
-            open_run: the run that is under way; None if there is none.
+            open_run: the run under way; None without one.
         """
         self._set("seq", self.seq)
         self._set("open_run", open_run)
@@ -137,24 +137,24 @@ class Index:
 
     @property
     def open_run(self) -> str | None:
-        """The run whose records stand behind those of the applied ones."""
+        """The run whose records follow those of the applied runs."""
         found = self._meta("open_run")
         return None if found is None else str(found)
 
     def last_of(self, run: str | None) -> int:
-        """Return the number of the last record of an applied run; None stands for before the first."""
+        """Return the number of the last record of an applied run; 0 for None, which is before the first run."""
         found = self._database.execute("SELECT last FROM applied WHERE run = ?", (run,)).fetchone()
         return int(found[0]) if found else 0
 
     def roll_back(self, seq: int, step: int) -> None:
-        """Forget all records behind a number, and what was seen in later steps."""
+        """Delete all records after a number, and the marks of later steps."""
         self._database.execute("DELETE FROM record WHERE seq > ?", (seq,))
         self._database.execute("UPDATE record SET gone = NULL WHERE gone > ?", (seq,))
         self._database.execute("DELETE FROM seen WHERE step > ?", (step,))
         self.seq = seq
 
     def newest(self, ids: Sequence[str]) -> dict[str, bytes]:
-        """Return the digests of the rows that exist among `ids`; quick where these stand behind all others."""
+        """Return the digests of the rows that exist among `ids`; fast if the ids sort after all others."""
         found: dict[str, bytes] = {}
         greatest = self._database.execute("SELECT id FROM record WHERE gone IS NULL ORDER BY id DESC LIMIT 1")
         ((last,),) = greatest.fetchall() or [("",)]
@@ -167,11 +167,11 @@ class Index:
         return found
 
     def add(self, entries: Sequence[Entry], known: Collection[str] | None = None) -> None:
-        """Take the next records, of different ids; each replaces or deletes what there is of its id.
+        """Add the next records, of different ids; each replaces or deletes the row of its id.
 
         Args:
             entries: the records.
-            known: the ids among them that there is something of, where the caller knows.
+            known: the ids among them that have a row, if the caller knows.
         """
         if known is None or known:
             replaced = [
@@ -188,7 +188,7 @@ class Index:
         self.seq += len(entries)
 
     def see(self, ids: Iterable[str], step: int) -> None:
-        """Mark rows as existing in this pass."""
+        """Mark rows as seen in this pass."""
         self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", [(name, step) for name in ids])
 
     def forget_seen(self) -> None:
@@ -196,7 +196,7 @@ class Index:
         self._database.execute("DELETE FROM seen")
 
     def unseen(self, since: int) -> Iterator[list[str]]:
-        """Yield, some at a time, the ids of rows that were recorded before `since` and not seen in this pass."""
+        """Yield, in batches, the ids of rows that were recorded before `since` and not seen in this pass."""
         last = 0
         query = (
             "SELECT seq, id FROM record WHERE seq > ? AND seq <= ? AND gone IS NULL "
@@ -207,19 +207,19 @@ class Index:
             yield [name for _, name in found]
 
     def existing(self, run: str | None) -> Iterator[tuple[int, bytes]]:
-        """Yield number and digest of the records that hold the rows as they were after a run, by number."""
+        """Yield number and digest of the records that were the rows after a run, by number."""
         last = self.last_of(run)
         query = "SELECT seq, digest FROM record WHERE seq <= ? AND (gone IS NULL OR gone > ?) ORDER BY seq"
         return self._database.execute(query, (last, last))
 
     def rows_now(self) -> int:
-        """Return how many rows there are, those of the open run included."""
+        """Return the number of rows, including those of the open run."""
         return int(self._database.execute("SELECT count(*) FROM record WHERE gone IS NULL").fetchone()[0])
 
     def settle(self, before: Run | None) -> IndexCounts:
-        """Count what came behind a run, the newest applied one; costs as much as there is of it.
+        """Count the changes after `before`, the newest applied run; the cost grows with their number.
 
-        The counts of sessions are carried on too, so this is done once, just before `apply`.
+        This also updates the counts of sessions, so it is called once, just before `apply`.
         """
         start = self.last_of(before.run if before else None)
         totals = before.totals if before else RunTotals()
@@ -238,7 +238,7 @@ class Index:
         return IndexCounts(came.count - stayed, changed, gone.count - stayed, found)
 
     def apply(self, run: str, seal: str, counts: IndexCounts) -> None:
-        """Note that everything up to the newest record is of complete runs, and make it durable."""
+        """Record that all records belong to complete runs, and make that durable."""
         totals = counts.totals
         values = (run, seal, self.seq, totals.rows, totals.sessions, totals.digest)
         self._database.execute("INSERT INTO applied VALUES (?, ?, ?, ?, ?, ?)", values)
@@ -246,7 +246,7 @@ class Index:
         self.keep(None)
 
     def _tally(self, query: str, start: int, *, sign: int = 1) -> DigestSum:
-        """Add up digests, and count rows for (with `sign` -1: off) their sessions."""
+        """Sum digests, and add their rows to the counts of their sessions, or subtract them with `sign` -1."""
         found = DigestSum()
         counts: Counter[int] = Counter()
         rows = self._database.execute(query, (start,))
@@ -284,7 +284,7 @@ class Index:
 
 @contextmanager
 def sqlite_errors(where: Path | str) -> Iterator[None]:
-    """Translate what SQLite says about the index while it is written.
+    """Translate the errors of SQLite while the index is written.
 
     Raises:
         OutputError: it cannot be written.
@@ -297,8 +297,6 @@ def sqlite_errors(where: Path | str) -> Iterator[None]:
         ) from None
 
 
-# Getting an index: the one in ``cache/`` where it fits, else one made of the parts.
-
 _NAME: Final = "index.sqlite"
 _BATCH: Final = 1000
 _MOST_KNOWN: Final = 100_000
@@ -307,7 +305,7 @@ Chain = Sequence[tuple[Run, str]]
 
 
 class SessionHashes:
-    """Session ids (any Convex value, or MISSING) as numbers by which sessions are counted."""
+    """Numbers by which sessions are counted, made of their ids (any Convex value, or MISSING)."""
 
     def __init__(self) -> None:
         self._known = _Hashes()
@@ -324,7 +322,7 @@ class SessionHashes:
 
 
 class _Hashes(dict[str, int]):
-    """The numbers of session ids that were met lately."""
+    """The numbers of recent session ids."""
 
     def __missing__(self, session: str) -> int:
         if len(self) == _MOST_KNOWN:
@@ -338,7 +336,7 @@ def _hash(session: Any) -> int:
 
 
 def open_cache(layout: Layout) -> Index:
-    """Open the index in ``cache/`` for writing, or a new one in the place of one that cannot be used.
+    """Open the index in ``cache/`` for writing; an unusable one is replaced.
 
     Raises:
         OutputError: it cannot be written.
@@ -358,7 +356,7 @@ def open_cache(layout: Layout) -> Index:
 
 
 def _make_private(layout: Layout, path: Path) -> None:
-    """Make the index's file before SQLite does, whose own files beside it get the same mode: 0600."""
+    """Create the index's file with mode 0600 before SQLite does; SQLite gives its other files the same mode."""
     try:
         try:
             os.close(open_private(path))
@@ -376,7 +374,7 @@ def remove_cache(layout: Layout) -> None:
 
 
 def open_for_reading(layout: Layout, chain: Chain, names: Names) -> Index:
-    """Return an index that holds at least the runs of `chain`; where the cache does not, a temporary one.
+    """Return an index that holds at least the runs of `chain`: the cache, else a temporary one.
 
     Raises:
         Damaged: a part of the archive is.
@@ -397,10 +395,10 @@ def open_for_reading(layout: Layout, chain: Chain, names: Names) -> Index:
 
 
 def bring_to(index: Index, layout: Layout, chain: Chain, names: Names) -> list[IndexCounts]:
-    """Apply the runs that an index lacks; it may hold none but the first ones of `chain`.
+    """Apply the missing runs to an index that holds the first runs of `chain` and no others.
 
     Returns:
-        What each run that was applied changed.
+        The counts of each applied run.
 
     Raises:
         Damaged: a part is.
@@ -422,10 +420,10 @@ def bring_to(index: Index, layout: Layout, chain: Chain, names: Names) -> list[I
 
 
 def entries_of(layout: Layout, part: ArchivePart, names: Names) -> Iterator[list[Entry]]:
-    """Yield the records of a part as the index takes them: some at a time, of different ids.
+    """Yield the records of a part in batches of different ids.
 
     Raises:
-        Damaged: the part is not what its run's file says.
+        Damaged: the part differs from its run's file.
     """
     read_row = RowReader(names).row
     hashes = SessionHashes()
@@ -447,7 +445,7 @@ def _entry(record: bytes, read_row: Any, hashes: SessionHashes) -> Entry:
 
 
 def _distinct(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Cut entries where an id comes again."""
+    """Start a new batch where an id is repeated."""
     batch: list[Entry] = []
     ids: set[str] = set()
     for entry in entries:

@@ -1,4 +1,4 @@
-"""Where everything lies in an archive, and how files get there: complete under their name, or not at all."""
+"""Paths, names and the lock of an archive."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MANIFEST: Final = "convex-msgs.json"
 _STAMP: Final = "%Y-%m-%dT%H-%M-%SZ"
 _RUN: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z")
 _PART: Final = re.compile(r"[0-9]{6}\.jsonl\.zst")
+# Files that a run creates in its folder of parts.
 _MADE: Final = re.compile(r"[0-9]{6}\.jsonl\.zst|\.[0-9]{6}\.jsonl\.zst\.part")
-"""Files that a run makes in its folder of parts."""
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -41,12 +41,12 @@ class Layout:
         self.cache = root / "cache"
 
     def require(self) -> None:
-        """See that there is an archive.
+        """Raise an error unless there is an archive.
 
         Raises:
             NoArchive: there is none.
-            Damaged: there is one that has lost its manifest.
-            UsageError: this user may not look.
+            Damaged: its manifest is missing.
+            UsageError: this user may not read it.
         """
         if is_archive(self.root):
             return
@@ -62,7 +62,7 @@ class Layout:
         return self.parts / run / f"{number:06}.jsonl.zst"
 
     def run(self, run: str) -> Path:
-        """Return the path of the file that says that a run is complete."""
+        """Return the path of a run's file, which exists once the run is complete."""
         return self.runs / f"{run}.json"
 
     def run_names(self) -> list[str]:
@@ -70,16 +70,16 @@ class Layout:
         return sorted(path.stem for path in _listed(self.runs) if path.suffix == ".json" and is_run(path.stem))
 
     def part_files(self, run: str) -> list[Path]:
-        """Return the finished part files that lie in a run's folder, in order."""
+        """Return the finished part files in a run's folder, in order."""
         return sorted(path for path in _listed(self.parts / run) if _PART.fullmatch(path.name))
 
     def stray(self, known: set[Path]) -> list[Path]:
-        """Return the files of `parts` and `runs` that nothing names: left by runs that were cut off."""
+        """Return the files of `parts` and `runs` that nothing names: those of interrupted runs."""
         found = [*self.parts.rglob("*"), *self.runs.glob("*")]
         return sorted(path for path in found if is_regular(path) and path not in known)
 
     def is_part(self, name: str, run: str) -> bool:
-        """Tell whether a path, relative to the archive, is one that a run gives its parts."""
+        """Return True if a path, relative to the archive, can be that of a part of `run`."""
         folder, _, file = name.rpartition("/")
         return folder == f"{self.parts.name}/{run}" and _PART.fullmatch(file) is not None
 
@@ -112,13 +112,14 @@ class Layout:
 
     @contextmanager
     def locked(self, wait: float) -> Iterator[None]:
-        """Keep other runs out for the block; the lock dies with the process.
+        """Lock the archive for the block; the lock dies with the process.
 
         Args:
-            wait: seconds to wait for another run's end.
+            wait: most seconds to wait for another run.
 
         Raises:
-            Locked: another run is still at work.
+            Locked: another run still holds the lock.
+            OutputError: the file system has no locks.
         """
         from filelock import FileLock, Timeout
 
@@ -138,10 +139,10 @@ class Layout:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder for the owner alone, and its name durable; one that is there is fine.
+    """Create a folder for the owner alone, and sync its name to disk; an existing one is fine.
 
     Raises:
-        OutputError: it cannot be made, or is a link.
+        OutputError: it cannot be created, or is a link.
     """
     try:
         if os.path.lexists(path):
@@ -158,10 +159,10 @@ def make_folder(path: Path) -> None:
 
 
 def make_root(path: Path) -> None:
-    """Make the folder of an archive as `make_folder` does; it may be a link, which the user has chosen.
+    """Create the folder of an archive as `make_folder` does; it may be a link, which the user has chosen.
 
     Raises:
-        OutputError: it cannot be made.
+        OutputError: it cannot be created.
     """
     if not path.is_dir():
         make_folder(path)
@@ -175,7 +176,7 @@ def _require_own(path: Path) -> None:
 
 
 def remove_parts(folder: Path, keep: Collection[Path] = ()) -> None:
-    """Remove what a run made in its folder of parts but for `keep`, and the folder if it is empty then."""
+    """Remove a run's parts except `keep`, and their folder if it is empty then."""
     if not is_real_folder(folder):
         return
     for path in _listed(folder):
@@ -187,7 +188,7 @@ def remove_parts(folder: Path, keep: Collection[Path] = ()) -> None:
 
 
 def is_run(name: str) -> bool:
-    """Tell whether a name is one that runs have."""
+    """Return True for the name of a run."""
     try:
         return _RUN.fullmatch(name) is not None and bool(run_time(name))
     except ValueError:
@@ -195,7 +196,7 @@ def is_run(name: str) -> bool:
 
 
 def run_name(now: datetime, last: str | None) -> str:
-    """Return the name of a run that begins now: its time, but always after the run before it."""
+    """Return the name of a run that begins now: its time, or later if the run before is not earlier."""
     name = now.astimezone(UTC).strftime(_STAMP)
     if last is not None and name <= last:
         name = (run_time(last) + timedelta(seconds=1)).strftime(_STAMP)
@@ -203,15 +204,15 @@ def run_name(now: datetime, last: str | None) -> str:
 
 
 def run_time(name: str) -> datetime:
-    """Return the time that a run is named for."""
+    """Return the time in a run's name."""
     return datetime.strptime(name, _STAMP).replace(tzinfo=UTC)
 
 
 def is_archive(path: Path) -> bool:
-    """Tell whether a folder is an archive.
+    """Return True for the folder of an archive.
 
     Raises:
-        UsageError: this user may not look.
+        UsageError: this user may not read it.
     """
     try:
         return (path / MANIFEST).is_file()
@@ -222,7 +223,7 @@ def is_archive(path: Path) -> bool:
 
 
 def unreadable(path: Path) -> UsageError:
-    """Return the error for what belongs to somebody else: nothing is damaged, and nothing can be said of it."""
+    """Return the error for a file of another user: it may well be intact."""
     return UsageError(
         f"cannot read {path}: Permission denied.",
         hint=[("run as", "the user who runs `sync`: an archive can be read by its owner alone")],

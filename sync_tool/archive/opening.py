@@ -1,4 +1,4 @@
-"""Opening an archive for a run: everything in step, whatever the last run was cut off in."""
+"""Opens an archive for a run, and repairs the state in which an interrupted run left it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Note = Callable[[str], None]
 
 @dataclass(slots=True)
 class Opened:
-    """An archive that is locked, with its index in step with its state."""
+    """A locked archive, with an index that agrees with its state."""
 
     layout: Layout
     manifest: Manifest
@@ -37,15 +37,15 @@ class Opened:
     index: Index
 
     def drop_open(self) -> None:
-        """Throw away what a run that was cut off has recorded."""
+        """Delete the records of an interrupted run."""
         self.state = drop_open(self.layout, self.index, self.state, self.before)
 
 
 def create(layout: Layout, manifest: Manifest) -> None:
-    """Make the folders of a new archive, and last what makes it one.
+    """Create the folders of a new archive, and its manifest last.
 
     Raises:
-        OutputError: a folder is missing above it, or it cannot be written.
+        OutputError: its parent folder is missing, or it cannot be written.
     """
     make_root(layout.root)
     _make_folders(layout)
@@ -60,7 +60,7 @@ def _make_folders(layout: Layout) -> None:
 
 @contextmanager
 def opened_archive(layout: Layout, note: Note) -> Iterator[Opened]:
-    """Open an archive that is locked.
+    """Open a locked archive.
 
     Raises:
         Damaged: its state names a run that is not there, or a file is damaged.
@@ -87,7 +87,7 @@ def _state(layout: Layout, note: Note) -> tuple[State, Run | None]:
         state = read_state(layout)
     except Damaged as error:
         if layout.state.exists() or layout.run_names():
-            note(f"{error.message} It is made again from the runs.")
+            note(f"{error.message} It is written again from the runs.")
         state = rebuilt(layout)
     state = settle(layout, state)
     if state.run is None:
@@ -99,7 +99,7 @@ def _state(layout: Layout, note: Note) -> tuple[State, Run | None]:
 
 
 def _remove_strays(layout: Layout, state: State) -> None:
-    """Remove what runs that were cut off have left and nobody goes on with: unfinished files, parts of no run."""
+    """Remove unfinished files, and parts of interrupted runs that cannot be resumed."""
     for file in layout.runs.glob(".*.json.part"):
         if is_run(file.name[1 : -len(".json.part")]):
             file.unlink()
@@ -110,14 +110,14 @@ def _remove_strays(layout: Layout, state: State) -> None:
 
 
 def _in_step(layout: Layout, manifest: Manifest, index: Index, state: State, before: Run | None, note: Note) -> Index:
-    """Bring the index to the newest complete run, or make a new one where that is not possible."""
+    """Apply missing runs to the index, or build a new one if it does not fit."""
     applied = index.applied()
     newest = [(state.run, state.run_sha256)] if before else []
     if applied[-1:] == newest:
         return index
     chain = read_chain(layout)
     if applied != [(run.run, seal) for run, seal in chain[: len(applied)]]:
-        note("the index of the archive does not fit its runs; it is made again.")
+        note("the index of the archive does not fit its runs; it is built again.")
         index.close()
         remove_cache(layout)
         index = open_cache(layout)
@@ -130,7 +130,7 @@ def _in_step(layout: Layout, manifest: Manifest, index: Index, state: State, bef
 
 
 def _resume(found: Opened, note: Note) -> None:
-    """Bring the index to where the open run is durable; without an index of it that run is thrown away."""
+    """Roll the index back to the last durable step of the open run; without that index, delete the run."""
     index, open_run = found.index, found.state.open_run
     base = index.last_of(found.state.run)
     if open_run is None:
@@ -140,7 +140,7 @@ def _resume(found: Opened, note: Note) -> None:
     if index.open_run == open_run.run and index.seq >= base + open_run.records:
         _roll_back(index, base + open_run.records, open_run.steps, open_run.run)
         return
-    note(f"run {open_run.run} was cut off and cannot be gone on with (its index is lost); it begins again.")
+    note(f"run {open_run.run} was interrupted and cannot be resumed (its index is lost); it starts over.")
     found.drop_open()
 
 

@@ -1,6 +1,6 @@
-"""Records, one a line: a row as it is, or ``{"_deleted":"<_id>"}``. What stands later is newer.
+"""Parts: compressed files of records, one a line, which is a row or ``{"_deleted":"<_id>"}``; later ones are newer.
 
-No row can look like a deletion: fields of Convex documents do not begin with ``_``, but for the system's two.
+No row can look like a deletion: fields of Convex documents do not begin with ``_``, except the system's two.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -24,20 +24,20 @@ from sync_tool.files.private import open_regular
 
 _DELETED: Final = b'{"_deleted":'
 _CHUNK: Final = 1 << 20
+# Longer than any row.
 _LONGEST: Final = 16 << 20
-"""No row is so long."""
 
 _encode = msgspec.json.encode
 _decode = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def deletion(document_id: str) -> bytes:
-    """Return the record that says that a row is gone."""
+    """Return the record of a deleted row."""
     return _encode({"_deleted": document_id})
 
 
 def deleted_id(record: bytes) -> str | None:
-    """Return the ``_id`` that a record says is gone; None if it is a row.
+    """Return the ``_id`` of a deletion; None for a row.
 
     Raises:
         ValueError: it is neither.
@@ -46,7 +46,7 @@ def deleted_id(record: bytes) -> str | None:
 
 
 class PartWriter:
-    """A part in the making; it appears under its name with `finish`. It is compressed in a thread beside the caller.
+    """Writes a part, which appears under its name with `finish`. A thread compresses it.
 
     Raises:
         OutputError: it cannot be written.
@@ -57,7 +57,7 @@ class PartWriter:
         self._layout = layout
         self._path = layout.part(run, number)
         self._stack = ExitStack()
-        # An older run may have been cut off behind this part's rename: what it left does not count.
+        # A run that was interrupted just after this part's rename left it there; it does not count.
         self._stream = self._stack.enter_context(new_file(self._path, overwrite=True))
         self._thread = self._stack.enter_context(ThreadPoolExecutor(1, "part"))
         self._writing: Future[int] | None = None
@@ -74,35 +74,29 @@ class PartWriter:
         self.bytes += len(data)
 
     def finish(self) -> ArchivePart:
-        """Make it durable and return what it is."""
+        """Make the part durable and return its description."""
         self._settle()
         self._stack.close()
         return finished_part(self._layout, self._path, self.records)
 
     def _settle(self) -> None:
-        """Wait for what was given to the thread."""
+        """Wait for the thread, and raise its error."""
         if self._writing is not None:
             self._writing.result()
 
-    def abandon(self) -> None:
-        """Leave nothing of it."""
-
-        def fail() -> None:
-            raise _AbandonedError
-
-        try:
-            with self._stack:
-                fail()
-        except _AbandonedError:
-            pass
+    def discard(self) -> None:
+        """Remove the unfinished part."""
+        error = _DiscardedError()  # an error in the block is how `new_file` knows that the file is not wanted
+        with suppress(_DiscardedError):
+            self._stack.__exit__(type(error), error, None)
 
 
-class _AbandonedError(Exception):
-    """Nobody wants the part any more."""
+class _DiscardedError(Exception):
+    """The part is not wanted any more."""
 
 
 def finished_part(layout: Layout, path: Path, records: int) -> ArchivePart:
-    """Return a finished file as a part."""
+    """Return the description of a finished file."""
     digest, size = sha256(), 0
     with open_regular(path) as file:
         while chunk := file.read(_CHUNK):
@@ -116,10 +110,10 @@ def read_part(path: Path, part: ArchivePart | None = None) -> Iterator[bytes]:
 
     Args:
         path: the file.
-        part: what the run's file says of it; checked at the end.
+        part: its description in the run's file, checked at the end.
 
     Raises:
-        Damaged: missing, cut off, or not what was written.
+        Damaged: missing, cut off, or changed.
         UsageError: this user may not read it.
     """
     try:
@@ -144,7 +138,7 @@ def read_part(path: Path, part: ArchivePart | None = None) -> Iterator[bytes]:
 
 
 class _Watched:
-    """A file whose bytes are counted and digested on the way."""
+    """A file that counts and digests the bytes that are read."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -152,7 +146,7 @@ class _Watched:
         self.size = 0
 
     def read(self, count: int = -1) -> bytes:
-        """Read on."""
+        """Read the next bytes."""
         data = self._file.read(count)
         self._digest.update(data)
         self.size += len(data)
@@ -160,7 +154,7 @@ class _Watched:
 
     @property
     def hexdigest(self) -> str:
-        """The sha256 of what was read."""
+        """The sha256 of the bytes read."""
         return self._digest.hexdigest()
 
 

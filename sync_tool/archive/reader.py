@@ -1,4 +1,4 @@
-"""An archive as a source of messages, as it was after any of its runs."""
+"""An archive as a source of messages, in its state after any of its runs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from sync_tool.text import plural
 
 _ROWS_A_PAGE: Final = 1000
 _DATE: Final = re.compile(r"^\d{4}-\d\d-\d\d$")
+# Bytes, to estimate the room that sorting takes.
 _TYPICAL_ROW: Final = 500
-"""Bytes, to say about how much room sorting takes."""
 
 
 class ArchiveRows(StoredRows):
     """The rows of an archive after its newest run, or an earlier one.
 
-    The rows that come out are checked: their number and their digests must be those that the run's file says.
+    Reading checks that the rows have the number and digest that the run's file states.
 
     Args:
         path: the archive's folder.
@@ -40,7 +40,7 @@ class ArchiveRows(StoredRows):
         NoArchive: there is none.
         Differs: no run is complete yet.
         UsageError: no run so early.
-        Damaged: what says which rows there are is damaged.
+        Damaged: the manifest or a run's file is damaged.
     """
 
     def __init__(self, path: Path, as_of: str | datetime | None = None) -> None:
@@ -56,22 +56,22 @@ class ArchiveRows(StoredRows):
 
     @property
     def title(self) -> str:
-        """The folder's name, and which run."""
+        """The folder's name with the run."""
         return f"{self.path.resolve().name}/ {self.run.run}"
 
     @property
     def method(self) -> str:
-        """How its parts become rows."""
+        """A sentence about how it is read."""
         return f"reading {plural(len(self.chain), 'run')} of the archive {self.path}, of each row the newest record"
 
     @property
     def names(self) -> Names:
-        """How the table and its fields are called, as the manifest says."""
+        """The names in the manifest."""
         return self.manifest.names
 
     @property
     def run(self) -> Run:
-        """The run after which this is."""
+        """The run after which the rows are read."""
         return self.chain[-1][0]
 
     @property
@@ -84,7 +84,7 @@ class ArchiveRows(StoredRows):
         return self.run.totals.rows
 
     def unpacked_bytes(self) -> int:
-        """Return about how many bytes the rows are."""
+        """Return an estimate of the rows' bytes."""
         return self.run.totals.rows * _TYPICAL_ROW
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class ArchiveRows(StoredRows):
         """Yield the rows in the order in which they were recorded.
 
         Raises:
-            Damaged: a part is, or the rows together are not what the run's file says.
+            Damaged: a part is damaged, or the rows differ from the run's file.
         """
         if self._index is None:
             self._index = open_for_reading(self.layout, self.chain, self.names)
@@ -124,7 +124,7 @@ class ArchiveRows(StoredRows):
         return self.run.totals.rows <= 1
 
     def _newest(self, index: Index) -> Iterator[bytes]:
-        """Yield the records that hold the rows: those whose numbers the index names."""
+        """Yield the newest record of each row, by the numbers in the index."""
         wanted = index.existing(self.run.run)
         number, (next_wanted, _) = 0, next(wanted, (0, b""))
         for run, _ in self.chain:
@@ -137,7 +137,7 @@ class ArchiveRows(StoredRows):
 
 
 def find_run(runs: list[str], as_of: str | datetime | None) -> int:
-    """Return the place in `runs` (their names, oldest first, at least one) of the run that is meant.
+    """Return the index in `runs` (names, oldest first, at least one) of the wanted run.
 
     Raises:
         UsageError: there is none.
@@ -159,7 +159,7 @@ def find_run(runs: list[str], as_of: str | datetime | None) -> int:
 
 
 class _fits:  # noqa: N801  # used as a function
-    """Decides which runs are not after what was asked for."""
+    """Decides which runs are not after the wanted one."""
 
     def __init__(self, as_of: str | datetime) -> None:
         self._text = as_of.strip() if isinstance(as_of, str) else ""
@@ -172,7 +172,7 @@ class _fits:  # noqa: N801  # used as a function
 
     @property
     def is_time(self) -> bool:
-        """True if it was a date or a time, and no name."""
+        """True for a date or a time, False for a name."""
         return self._date or self._moment is not None
 
     def __call__(self, run: str) -> bool:

@@ -1,7 +1,7 @@
-"""Recording a run: rows come in; what is new, changed or gone goes into parts, step by step durable.
+"""Records a run: writes new, changed and deleted rows into parts, made durable step by step.
 
-A step is: finish the part, keep the index, replace ``state.json``. So the state may lag behind the data and never
-leads it; what lies behind it after a kill is thrown away, and read again.
+A step finishes the part, commits the index and replaces ``state.json``. So the state may lag behind the data but never
+leads it; data after the last step is deleted after a kill, and read again.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from sync_tool.rows.batch import Page
 from sync_tool.rows.digests import row_digest
 from sync_tool.rows.model import Row
 
+# Bytes of rows, before compression, that are read or written between two steps.
 STEP_BYTES: Final = 32 << 20
-"""How many bytes of rows, before compression, are read or written between two steps."""
 
 _BATCH_ROWS: Final = 1000
 _BATCH_BYTES: Final = 4 << 20
@@ -32,15 +32,15 @@ class Recorder:
     """One run under way.
 
     Args:
-        layout: of the archive, which is locked.
-        index: in step with `state`.
-        state: what is durable; its open run goes on.
+        layout: of the locked archive.
+        index: agrees with `state`.
+        state: the durable state; its open run is continued.
         before: the newest complete run.
-        keep: decides which rows are in the archive at all; None for all.
+        keep: returns True for the rows that the archive holds; None for all.
         step_bytes: as `STEP_BYTES`.
 
     Raises:
-        Damaged: a part of the open run is not what it was.
+        Damaged: a part of the open run has changed.
     """
 
     def __init__(
@@ -74,21 +74,21 @@ class Recorder:
         return self._before
 
     def rows(self) -> int:
-        """Return how many rows there are now."""
+        """Return the number of rows now."""
         return self._index.rows_now()
 
     def begin_full(self) -> int:
-        """Begin a full pass, and return what its `Pass.since` is."""
+        """Begin a full pass, and return its `Pass.since`."""
         self._index.forget_seen()
         return self._index.seq
 
     def take(self, page: Page, gone: Sequence[bool] = (), *, full: bool) -> None:
-        """Take rows as they are now, in the order in which they became so.
+        """Record rows in their present state, in the order of their changes.
 
         Args:
-            page: rows in canonical spelling.
-            gone: which of them do not exist any more; none without it. Of these only the id counts.
-            full: a full pass is under way: rows that are as they were are marked as seen.
+            page: rows in canonical form.
+            gone: True for rows that were deleted, of which only the id counts; empty if there are none.
+            full: in a full pass, unchanged rows are marked as seen.
         """
         ids, sessions, records = _columns(page)
         if True in gone:
@@ -101,18 +101,18 @@ class Recorder:
             self._take(ids[batch], sessions[batch], records[batch], full=full)
 
     def delete_unseen(self, since: int) -> None:
-        """End a full pass: what was recorded before it and not seen in it is gone."""
+        """End a full pass: record rows that it did not see as deleted."""
         for ids in self._index.unseen(since):
             self._write([Entry(name, 0, None) for name in ids], [deletion(name) for name in ids])
 
     def reached(self, progress: Pass, read: int) -> None:
-        """Note how far the reading is, `read` more bytes; make it durable when a step is due."""
+        """Count `read` bytes, and make the progress durable when a step is due."""
         self._read += read
         if self._read >= self._step_bytes:
             self.step(progress)
 
     def step(self, progress: Pass) -> None:
-        """Make everything so far durable, and how far the reading is."""
+        """Make all records and the progress durable."""
         self._finish_part()
         self.open = replace(
             self.open,
@@ -129,7 +129,7 @@ class Recorder:
         self._index.begin()
 
     def settle(self) -> IndexCounts:
-        """Finish the last part and count what the run has changed; `complete` or `discard` follows."""
+        """Finish the last part and count the changes; `complete` or `discard` follows."""
         self._finish_part()
         counts = self._index.settle(self._before)
         size = (self._before.totals.bytes if self._before else 0) + sum(part.bytes for part in self._parts)
@@ -138,7 +138,7 @@ class Recorder:
     def complete(
         self, counts: IndexCounts, position: PassPosition, *, way: str, full: bool, consistent: str | None
     ) -> Run:
-        """Write the run's file, which makes it complete, and say where the next one goes on."""
+        """Write the run's file, which makes it complete, and the position of the next run."""
         run = Run(
             run=self.open.run,
             before=self._state.run,
@@ -162,15 +162,15 @@ class Recorder:
         return run
 
     def discard(self) -> None:
-        """Leave nothing of the run."""
+        """Remove the run."""
         self.close()
         self._index.undo()
         drop_open(self._layout, self._index, self._state, self._before)
 
     def close(self) -> None:
-        """Let go of the part that is being written; what the last step has kept stays."""
+        """Remove the unfinished part; the records of the last step stay."""
         if self._part is not None:
-            self._part.abandon()
+            self._part.discard()
             self._part = None
 
     @property
@@ -178,7 +178,7 @@ class Recorder:
         return self._index.last_of(self._before.run if self._before else None)
 
     def _take(self, ids: list[str], sessions: list[Any], records: list[bytes | None], *, full: bool) -> None:
-        """Take rows of different ids; None stands for one that is gone."""
+        """Record rows of different ids; None stands for a deleted one."""
         known = self._index.newest(ids)
         hashes = self._hashes.of_all(sessions)
         if not known and None not in records:  # as in a first pass: all are new
@@ -221,7 +221,7 @@ def _columns(page: Page) -> tuple[list[str], list[Any], list[bytes | None]]:
 
 
 def _distinct(ids: list[str], most: int) -> Iterator[slice]:
-    """Cut rows into batches of at most `most`, in none of which an id comes twice."""
+    """Divide rows into batches of at most `most`, none of which repeats an id."""
     start = 0
     while start < len(ids):
         stop = min(start + most, len(ids))
@@ -232,10 +232,10 @@ def _distinct(ids: list[str], most: int) -> Iterator[slice]:
 
 
 def open_parts(layout: Layout, open_run: OpenRun) -> list[ArchivePart]:
-    """Return the parts of an open run that count, and delete those that do not.
+    """Return the durable parts of an open run, and delete all others.
 
     Raises:
-        Damaged: they are not what they were when they were made durable.
+        Damaged: a durable part has changed.
     """
     parts = read_open_parts(layout, open_run)
     remove_parts(layout.parts / open_run.run, {layout.root / part.path for part in parts})
@@ -243,10 +243,10 @@ def open_parts(layout: Layout, open_run: OpenRun) -> list[ArchivePart]:
 
 
 def read_open_parts(layout: Layout, open_run: OpenRun) -> list[ArchivePart]:
-    """Return the parts of an open run that count.
+    """Return the durable parts of an open run.
 
     Raises:
-        Damaged: they are not what they were when they were made durable.
+        Damaged: a durable part has changed.
     """
     parts = []
     for number in range(1, open_run.parts + 1):
@@ -258,12 +258,12 @@ def read_open_parts(layout: Layout, open_run: OpenRun) -> list[ArchivePart]:
 
 
 def chain_of(parts: Iterable[ArchivePart]) -> str:
-    """Return the sha256 over the sha256 of parts, one after the other."""
+    """Return the sha256 of the concatenated sha256 of parts."""
     return sha256("".join(part.sha256 for part in parts).encode()).hexdigest()
 
 
 def drop_open(layout: Layout, index: Index, state: State, before: Run | None) -> State:
-    """Throw away an open run, and return the state without it."""
+    """Delete an open run, and return the state without it."""
     left = replace(state, open_run=None)
     left.write(layout)
     if state.open_run is not None:

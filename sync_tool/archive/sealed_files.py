@@ -1,4 +1,4 @@
-"""``runs/<run>.json``: a completed run. Written last, never again; each holds the seal of the one before."""
+"""The JSON files of an archive: manifest, state, runs and proofs, each with the sha256 of its own content."""
 
 from __future__ import annotations
 
@@ -18,25 +18,24 @@ from sync_tool.files.private import open_regular
 from sync_tool.rows.model import Names, Selection
 from sync_tool.rows.selection import stored_selection
 
-# JSON files that carry the sha256 of their own content. The last field is ``"sha256"``; it is taken over the bytes
-# of the file before the comma in front of it. So one changed byte anywhere shows, in the seal as well as in what it
-# seals.
+# The last field of each file is ``"sha256"``, the seal: the digest of all bytes before the comma in front of it. So a
+# changed byte shows anywhere in the file.
 
 FORMAT: Final = 1
 _SEAL: Final = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n}\n\Z')
 
 
 def write_sealed(path: Path, kind: str, content: dict[str, Any], *, overwrite: bool = False) -> str:
-    """Write a file that appears complete or not at all, and return its seal.
+    """Write a file, complete or not at all, and return its seal.
 
     Args:
-        path: where to.
-        kind: what it is: ``archive``, ``state``, ``run`` or ``proof``.
+        path: of the file.
+        kind: ``archive``, ``state``, ``run`` or ``proof``.
         content: JSON.
         overwrite: replace an older one.
 
     Raises:
-        OutputError: it cannot be written, or is there.
+        OutputError: it cannot be written, or exists.
     """
     marked = {"convex-msgs": kind, "format": FORMAT, **content}
     body = json.dumps(marked, ensure_ascii=True, indent=1).encode().removesuffix(b"\n}")
@@ -50,8 +49,8 @@ def read_sealed(path: Path, kind: str) -> tuple[dict[str, Any], str]:
     """Return the content of a file and its seal.
 
     Raises:
-        Damaged: it is missing, cannot be read, or is not what was written there.
-        UsageError: a newer version of this tool has written it, or this user may not read it.
+        Damaged: it is missing, cannot be read, or has changed.
+        UsageError: a newer version of this tool wrote it, or this user may not read it.
     """
     try:
         with open_regular(path) as file:
@@ -91,33 +90,33 @@ class ArchivePart:
 
 @dataclass(frozen=True, slots=True)
 class PassPosition:
-    """Where the next run goes on."""
+    """The position from which the next run reads."""
 
     door: str = ""
     """``stream`` or ``time``; empty before the first run."""
     cursor: str | None = None
     """Of the stream."""
     head: float | None = None
-    """Without the stream: everything created before this has been read but for late arrivals. ms since 1970."""
+    """Without the stream: rows created before this were read, except late arrivals. ms since 1970."""
     full: str | None = None
     """When the last full pass began. ISO 8601, UTC."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunTotals:
-    """What an archive holds after a run."""
+    """Totals of an archive after a run."""
 
     rows: int = 0
     sessions: int = 0
     digest: str = f"{0:032x}"
-    """The digests of all rows added up (`sync_tool.rows.digests`): the digests of all sessions added up."""
+    """The sum of the digests of all rows (`sync_tool.rows.digests`)."""
     bytes: int = 0
     """Size of all parts so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A completed run."""
+    """A complete run. Its file is written last and never changed."""
 
     run: str
     before: str | None
@@ -134,7 +133,7 @@ class Run:
     """ISO 8601, UTC."""
     ended: str
     consistent: str | None
-    """The one moment at which the archive equals the table; None where pages were read one after the other."""
+    """The moment at which the archive equals the table; None if pages were read one after the other."""
     new: int
     changed: int
     deleted: int
@@ -143,7 +142,7 @@ class Run:
     parts: tuple[ArchivePart, ...]
 
     def write(self, layout: Layout) -> str:
-        """Write it, which makes the run complete, and return its seal.
+        """Write the run's file, which makes it complete, and return its seal.
 
         Raises:
             OutputError: it cannot be written.
@@ -152,10 +151,10 @@ class Run:
 
 
 def read_run(layout: Layout, name: str) -> tuple[Run, str]:
-    """Return a completed run and its seal.
+    """Return a complete run and its seal.
 
     Raises:
-        Damaged: it is missing, not what was written, or of another name.
+        Damaged: its file is missing, has changed, or is of another run.
     """
     path = layout.run(name)
     content, seal = read_sealed(path, _RUN_KIND)
@@ -175,10 +174,10 @@ def read_chain(layout: Layout, names: Sequence[str] | None = None) -> list[tuple
 
     Args:
         layout: of the archive.
-        names: the first ones; all without it.
+        names: of the first runs; None for all.
 
     Raises:
-        Damaged: one is damaged, or one is missing in between.
+        Damaged: a run is damaged or missing.
     """
     chain: list[tuple[Run, str]] = []
     for name in layout.run_names() if names is None else names:
@@ -189,7 +188,7 @@ def read_chain(layout: Layout, names: Sequence[str] | None = None) -> list[tuple
 
 
 def check_link(layout: Layout, run: Run, before: str | None) -> None:
-    """See that a run follows the one whose seal is `before` (None: that it is the first one).
+    """Raise an error unless a run follows the one with the seal `before`, or is the first one if that is None.
 
     Raises:
         Damaged: another run was before it.
@@ -205,37 +204,35 @@ def _run(content: dict[str, Any]) -> Run:
     return Run(**content, totals=totals, position=position, parts=parts)
 
 
-# ``convex-msgs.json``: what an archive is of. Written once.
-
 _ARCHIVE_KIND: Final = "archive"
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One table of one deployment, or the selected rows of it."""
+    """``convex-msgs.json``: the table of a deployment that an archive is of, and the selection. Written once."""
 
     deployment: str
-    """The deployment's instance name when the archive was made; later runs may say another (``--rebind``)."""
+    """The deployment's instance name at creation; later runs may have another (``--rebind``)."""
     names: Names
     selection: Selection
     created: str
     """ISO 8601, UTC."""
 
     def write(self, layout: Layout) -> None:
-        """Write it, which makes the folder an archive.
+        """Write the file, which makes the folder an archive.
 
         Raises:
-            OutputError: it cannot be written, or is there.
+            OutputError: it cannot be written, or exists.
         """
         write_sealed(layout.manifest, _ARCHIVE_KIND, asdict(self))
 
 
 def read_manifest(layout: Layout) -> Manifest:
-    """Read it.
+    """Read the manifest.
 
     Raises:
-        Damaged: it is not what was written.
-        UsageError: a newer version of this tool has written it.
+        Damaged: it is missing or has changed.
+        UsageError: a newer version of this tool wrote it.
     """
     content, _ = read_sealed(layout.manifest, _ARCHIVE_KIND)
     try:
@@ -249,23 +246,20 @@ def read_manifest(layout: Layout) -> Manifest:
         raise Damaged(f"{layout.manifest} is damaged: it is not what this tool writes there.") from None
 
 
-# ``state.json``: where the next run goes on, and what a run that was cut off has already made durable. Constant in
-# size. It can be made again from the newest run, but for the run that was cut off.
-
 _STATE_KIND: Final = "state"
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """How far the reading of a run is."""
+    """Progress of the reading of a run."""
 
     way: str = "time"
     """``stream`` or ``time``."""
     since: int | None = None
-    """For a full pass: the number of records before it; rows recorded later, or marked as seen, exist."""
+    """For a full pass: the number of records before it. Rows recorded later, or marked as seen, exist."""
     full_started: str | None = None
     cursor: str | None = None
-    """Of the stream: what follows it is not recorded yet."""
+    """Of the stream: changes after it are not recorded yet."""
     after: float | None = None
     """Of time order: rows created before this have been read; None before the first. ms since 1970."""
     started_at: float | None = None
@@ -283,19 +277,19 @@ class OpenRun:
     """ISO 8601, UTC."""
     deployment: str
     parts: int = 0
-    """How many of its parts count; more may lie there, which do not."""
+    """Number of durable parts; further files do not count."""
     records: int = 0
-    """How many records are in them."""
+    """Number of records in them."""
     chain: str = sha256(b"").hexdigest()
-    """sha256 over the sha256 of each of these parts, one after the other."""
+    """sha256 of the concatenated sha256 of these parts."""
     steps: int = 0
-    """How often it was made durable."""
+    """Number of durable steps."""
     progress: Pass = Pass()
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where the next run goes on."""
+    """``state.json``: the position of the next run, and the durable progress of an interrupted one."""
 
     run: str | None = None
     """The newest complete run."""
@@ -314,10 +308,10 @@ class State:
 
 
 def read_state(layout: Layout) -> State:
-    """Read the file as it stands.
+    """Read the file.
 
     Raises:
-        Damaged: it is missing or not what was written.
+        Damaged: it is missing or has changed.
     """
     content, _ = read_sealed(layout.state, _STATE_KIND)
     try:
@@ -331,10 +325,10 @@ def read_state(layout: Layout) -> State:
 
 
 def rebuilt(layout: Layout) -> State:
-    """Return the state that the newest complete run stands for.
+    """Return the state after the newest complete run.
 
     Raises:
-        Damaged: that run's file is.
+        Damaged: that run's file is damaged.
     """
     names = layout.run_names()
     if not names:
@@ -344,10 +338,10 @@ def rebuilt(layout: Layout) -> State:
 
 
 def settle(layout: Layout, state: State) -> State:
-    """Return `state`, or what became true just before its file could be written: that its open run is complete.
+    """Return `state`, or the newer one after a kill between the completion of a run and the write of the state.
 
     Raises:
-        Damaged: the run that it names is not there any more.
+        Damaged: the run that it names is missing.
     """
     newest = next(iter(reversed(layout.run_names())), None)
     if newest == state.run:
@@ -366,27 +360,25 @@ def _state(content: dict[str, Any]) -> State:
     return State(**content, position=position, open_run=open_run)
 
 
-# ``proofs/``: that the rows of a run were restored, read back and compared. A file for each time.
-
 _PROOF_KIND: Final = "proof"
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One restore that gave back exactly what is in the archive."""
+    """A file in ``proofs/``: the rows of a run were restored, read back and found equal."""
 
     run: str
     run_sha256: str
-    """Seal of the run's file: what it lists is what was restored."""
+    """Seal of the run's file."""
     proven: str
-    """When. ISO 8601, UTC."""
+    """ISO 8601, UTC."""
     target: str
-    """Into what."""
+    """``sandbox``, or the title of a deployment."""
     rows: int
     sessions: int
 
     def write(self, layout: Layout) -> Path:
-        """Write it into a file of its own.
+        """Write the proof into a file of its own.
 
         Raises:
             OutputError: it cannot be written.
@@ -403,10 +395,10 @@ class Proof:
 
 
 def read_proof(path: Path) -> Proof:
-    """Read one.
+    """Read a proof.
 
     Raises:
-        Damaged: it is not what was written.
+        Damaged: it has changed.
     """
     proof = Proof(**read_sealed(path, _PROOF_KIND)[0])
     if path.name != proof._name:  # noqa: SLF001  # of our own class
@@ -415,5 +407,5 @@ def read_proof(path: Path) -> Proof:
 
 
 def proof_files(layout: Layout) -> list[Path]:
-    """Return the proofs there are, oldest first for each run."""
+    """Return the files of proofs, oldest first for each run."""
     return sorted(layout.proofs.glob("*.json")) if layout.proofs.is_dir() else []
