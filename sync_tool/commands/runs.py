@@ -1,4 +1,4 @@
-"""``runs``: what an archive holds."""
+"""``runs``: lists the runs of an archive."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class RunInfo:
     changed: int
     deleted: int
     whole: bool
-    """True if all its parts, and those of the runs before, are there in their size; ``verify`` looks inside."""
+    """True if all parts of it and of the runs before it exist in their size; ``verify`` reads them."""
     restored: datetime | None
-    """When it was last restored, read back and found equal."""
+    """Time of the last restore that was read back and found equal."""
     consistent: datetime | None
-    """The one moment that it is of; None where pages were read one after the other."""
+    """The moment that it is of; None if pages were read one after the other."""
     started: datetime
     ended: datetime
 
@@ -52,7 +52,7 @@ def runs(archive: str | Path) -> RunsReport:
 
     Raises:
         NoArchive: there is none.
-        Damaged: a run's file is damaged or missing, or a proof is.
+        Damaged: the file of a run or of a proof is damaged or missing.
     """
     layout = Layout(Path(archive).expanduser())
     layout.require()

@@ -1,4 +1,4 @@
-"""``verify``: is an archive whole, and does it restore?"""
+"""``verify``: checks that an archive is whole, and that it restores."""
 
 from __future__ import annotations
 
@@ -26,32 +26,30 @@ from sync_tool.keywords import strict_keywords
 from sync_tool.rows.model import Names
 from sync_tool.rows.ports import SILENT, Progress
 
-# Restoring an archive into a deployment, reading it back, and comparing: the proof that it restores.
-
 SANDBOX = "sandbox"
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What came of a restore."""
+    """Result of a restore that was read back and compared."""
 
     target: str
     """``sandbox``, or the deployment's title."""
     equal: int
-    """Sessions that came back as they are in the archive."""
+    """Sessions that equal those of the archive."""
     different: int
     difference: DiffReport
     unkept: str | None = None
-    """Why the date could not be kept: the archive is a copy that cannot be written, say."""
+    """The reason if the date could not be recorded, such as an archive that cannot be written."""
 
 
 def prove(rows: ArchiveRows, address: str | None, progress: Progress) -> Restored:
-    """Restore, read back, compare session by session; keep the date if all are equal.
+    """Restore, read back and compare session by session; record the date if all are equal.
 
     Args:
-        rows: what to restore.
-        address: an empty table of a deployment; None for a sandbox of its own.
-        progress: who is told how far it is.
+        rows: the rows to restore.
+        address: of a deployment with an empty table; None for a new sandbox.
+        progress: shows the progress.
 
     Raises:
         UsageError: the sandbox is not installed, or the table is not empty; nothing is written into it then.
@@ -112,35 +110,35 @@ _SHARE: Final = re.compile(r"^([1-9]\d{0,5})/([1-9]\d{0,5})$")
 
 @dataclass(frozen=True, slots=True)
 class RestoreCheck:
-    """What came of restoring, reading back and comparing."""
+    """Result of restoring, reading back and comparing."""
 
     target: str
     """``sandbox``, or the deployment."""
     equal: int
-    """Sessions that came back as they are in the archive."""
+    """Sessions that equal those of the archive."""
     different: int
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What ``verify`` found; the object that ``--json`` prints."""
+    """The result of ``verify``; the object that ``--json`` prints."""
 
     archive: str
     whole: bool
-    """True if nothing that was looked at is damaged."""
+    """True if nothing that was checked is damaged."""
     inside: bool
-    """True if every record was looked at; else only names, sizes and small files, or a share of the parts."""
+    """True if every record was checked; else only names, sizes and small files, or a share of the parts."""
     run: str | None
-    """The run that is meant: the newest, or the one of ``--as-of``; None where none is complete."""
+    """The newest run, or the one of ``--as-of``; None if none is complete."""
     rows: int
     """Rows after that run."""
     sessions: int
     files: int
-    """Files that are as they were written."""
+    """Number of intact files."""
     damaged: tuple[str, ...]
-    """What is not, one sentence each."""
+    """A sentence for each damaged file."""
     good: str | None
-    """The newest run that can be used whole: of it and of all before it nothing is damaged."""
+    """The newest run that is intact together with all runs before it."""
     notes: tuple[str, ...]
     age: float | None
     """Seconds since the newest run ended."""
@@ -153,7 +151,7 @@ class VerifyReport:
 
 @strict_keywords(VerifyOptions)
 def verify(archive: str | Path, *, restore: bool | str = False, **keywords: Unpack[VerifyKeywords]) -> VerifyReport:
-    """Look at every file of an archive, and where asked for restore it and compare.
+    """Check every file of an archive; with `restore`, restore it and compare.
 
     Args:
         archive: its folder.

@@ -1,1 +1,1 @@
-"""The parts of an import: records staged in session order, compared with the target, sent, and what was set aside."""
+"""The parts of an import: records staged in session order, compared with the target, sent, and what was quarantined."""

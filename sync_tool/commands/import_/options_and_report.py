@@ -1,4 +1,4 @@
-"""What an import is going to do, and what it did."""
+"""The plan and the report of an import."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sync_tool.text import duration, one_line, plural, shortened, size
 
 @dataclass(frozen=True, slots=True)
 class ConflictFound:
-    """A session that is left as it is."""
+    """A session that is not changed."""
 
     session: str
     reason: str
@@ -23,35 +23,35 @@ class ConflictFound:
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """What an import is going to do; complete before the first write."""
+    """The plan of an import, complete before the first write."""
 
     sources: tuple[str, ...]
     lost: tuple[str, ...]
-    """What another store had not kept when LangChain wrote into it."""
+    """Losses of another store when LangChain wrote into it."""
     notes: tuple[str, ...]
-    """What else is worth knowing of another store."""
+    """Further facts about another store."""
     target: str
     table: str
     target_rows: int | None
-    """Rows in the table; None where the deployment does not say."""
+    """Rows in the table; None if unknown."""
     schema_level: str
-    """What the deployment's own schema takes: ``langchain``, ``documented`` or ``other``."""
+    """Level of the deployment's own schema: ``langchain``, ``documented`` or ``other``."""
     sessions: int
     messages: int
-    """Good messages, and those that only wait for a bad one."""
+    """Good messages, including held ones."""
     bytes: int
     new: int
     """Sessions that the target does not have."""
     up_to_date: int
-    """Sessions of which the target has everything already."""
+    """Sessions that the target has whole."""
     ahead: int
-    """Those among them of which it has more."""
+    """Sessions among them with more messages in the target."""
     extend: int
     """Sessions of which the target has the beginning."""
     conflict: int
-    """Sessions of which the target has another history, and which are left as they are."""
+    """Sessions with another history in the target, which are not changed."""
     replace: int
-    """Sessions of which the target has another history, and which are replaced."""
+    """Sessions with another history in the target, which are replaced."""
     held: int
     """Sessions that stop before a bad message."""
     conflicts: tuple[ConflictFound, ...]
@@ -59,29 +59,29 @@ class ImportPlan:
     send_sessions: int
     send_bytes: int
     rewritten: dict[str, int]
-    """Messages brought to today's form, by rewrite."""
+    """Number of rewritten messages by rewrite."""
     bad_rows: int
     bad_sessions: int
-    """Sessions that have a bad message, as far as messages tell their session."""
+    """Sessions with a bad message, where a message has a session."""
     faults: tuple[RuleCount, ...]
     warnings: tuple[RuleCount, ...]
     damaged: tuple[DamagedSource, ...]
     has_times: bool
     """True if every message has a time of its own."""
     timeless: tuple[str, ...]
-    """What keeps the messages, such as ``Redis``, where no source knows their times; else empty."""
+    """Products of the sources, such as ``Redis``, if no source keeps times; else empty."""
     bytes_per_second: int | None
     concurrency: int
 
     @property
     def seconds(self) -> float | None:
-        """How long the rate alone makes it take; None without a limit."""
+        """Duration by the rate limit alone; None without a limit."""
         return None if self.bytes_per_second is None else self.send_bytes / self.bytes_per_second
 
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import did; the object that ``--json`` prints."""
+    """The result of an import; the object that ``--json`` prints."""
 
     plan: ImportPlan
     dry_run: bool
@@ -94,13 +94,13 @@ class ImportReport:
     conflicts: tuple[ConflictFound, ...]
     """Sessions left as they are: those of the plan, and those that changed meanwhile."""
     bad_rows: int
-    """Messages set aside, those included that the deployment refused."""
+    """Quarantined messages, including those that the deployment refused."""
     held_rows: int
-    """Good messages that wait for a bad one before them."""
+    """Good messages held because of a bad one before them."""
     quarantine: str | None
-    """The file that they are in."""
+    """The quarantine file."""
     saved: str | None
-    """The file that replaced rows were saved to."""
+    """The file with the replaced rows."""
     compared: Comparison | None
     seconds: float
     exit_code: int
@@ -118,14 +118,12 @@ class Comparison:
     different: int
 
 
-# The plan of an import as people read it.
-
 _TITLES: Final = 3
 _ID_COLUMNS: Final = 40
 
 
 def plan_lines(plan: ImportPlan, *, keep_times: bool, quarantine: str) -> list[str]:
-    """Return the lines: what comes from where, what is done with it, what is left, how long it takes."""
+    """Return the plan as lines for people."""
     lines = [f"from   {_titles(plan.sources)}"]
     if plan.lost:
         lines.append(f"lost   before this already: {one_line(' · '.join(plan.lost))}")

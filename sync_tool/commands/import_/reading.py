@@ -230,7 +230,7 @@ class _Candidate(NamedTuple):
     of: str
     """Fingerprint of the bytes that were read."""
     original: bytes | None = None
-    """Those bytes, if it was repaired."""
+    """The bytes that were read, if it was repaired."""
     removed: bool = False
 
 

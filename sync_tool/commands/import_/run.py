@@ -85,7 +85,7 @@ def import_(source: Sources, target: Openable, **keywords: Unpack[ImportKeywords
         UsageError: a missing `yes`, an unknown session, two rows with one ``_id``, a table that is not empty.
         Refused: the deployment refused the key, or cannot be written to.
         Unreachable: no usable answer; what was written stays, and the same call goes on.
-        OutputError: no room for temporary files, or for what is set aside.
+        OutputError: no room for temporary files, or for the quarantine file.
     """
     return _import(source, target, ImportOptions(**keywords))
 
@@ -136,7 +136,7 @@ class _Import:
         self._clock = time.monotonic()
 
     def run(self, sources: list[Openable]) -> ImportReport:
-        """Do it."""
+        """Run it and return the report."""
         options = InputOptions(
             names=self._options.names or self._deployment.names,
             as_of=self._options.as_of,
@@ -230,7 +230,7 @@ class _Import:
             )
 
     def _agree(self, plan: ImportPlan) -> None:
-        """See that whoever must agree does."""
+        """Ask for confirmation, or raise UsageError without a terminal."""
         needed = plan.replace > 0 or (self._deployment.identity.type == _PROD and plan.send_rows > 0)
         if not needed or self._options.yes:
             return

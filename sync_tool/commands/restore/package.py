@@ -1,4 +1,4 @@
-"""From a source to the zip that a deployment takes: every row looked at, for what would stop the import there."""
+"""Writes the zip of a restore, and checks every row for faults that would stop the import."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _MAX_TIME: Final = float(2**53)
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A table as it is uploaded."""
+    """The upload of a table."""
 
     file: BinaryIO
     bytes: int
     digest: str
-    """sha256 of the bytes; the same rows give the same."""
+    """sha256 of the bytes, which the same rows always give."""
     rows: int
     sessions: int
     table_number: int | None
@@ -37,16 +37,16 @@ class Package:
 
 @contextmanager
 def packed(source: Source, selection: Selection, names: Names, progress: Progress) -> Iterator[Package]:
-    """Write the selected rows of `source` into a temporary zip, gone after the block.
+    """Write the selected rows of `source` into a temporary zip, which is deleted after the block.
 
     Args:
         source: rows with their ids and times.
-        selection: which ones.
-        names: how the target calls its table.
-        progress: is told of every page.
+        selection: the rows to write.
+        names: the target's names.
+        progress: shows every page.
 
     Raises:
-        UsageError: a row without ``_id`` or ``_creationTime``, or ids of different tables; says which row.
+        UsageError: a row without ``_id`` or ``_creationTime``, or ids of different tables; names the row.
         OutputError: no room in the temporary folder.
     """
     with open_temporary_file() as file:
@@ -67,7 +67,7 @@ def _pack(pages: Iterator[Page], names: Names, file: BinaryIO, progress: Progres
 
 
 class _Check:
-    """Looks at ids and times on the way."""
+    """Checks ids and times of passing rows."""
 
     def __init__(self) -> None:
         self.table_number: int | None = None
@@ -99,12 +99,9 @@ class _Check:
         self.table_number = number
 
 
-# What a restore will do, and what it did.
-
-
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """What a restore will do, as the deployment itself counted it."""
+    """The plan of a restore, with the deployment's own counts."""
 
     target: str
     table: str
@@ -124,7 +121,7 @@ class RestorePlan:
 
 @dataclass(frozen=True, slots=True)
 class RestoreReport:
-    """What a restore did; the object that ``--json`` prints."""
+    """The result of a restore; the object that ``--json`` prints."""
 
     source: str
     target: str
@@ -132,12 +129,12 @@ class RestoreReport:
     dry_run: bool
     """True if nothing was changed, only planned."""
     joined: bool
-    """True if the import had been started by an earlier call, which was cut off."""
+    """True if an earlier, interrupted call had started the import."""
     rows: int
     """Rows written; with `dry_run`, those that would be."""
     deleted: int
     rows_after: int | None
-    """Rows that the deployment's statistics say the table holds now; None where they do not say."""
+    """Rows in the table now by the deployment's statistics; None without them."""
     uploaded_bytes: int
     import_id: str
     started: datetime
@@ -146,6 +143,6 @@ class RestoreReport:
 
     @property
     def exit_code(self) -> Exit:
-        """0, or 4 where the table holds fewer rows than were written."""
+        """0, or 4 if the table holds fewer rows than were written."""
         missing = not self.dry_run and self.rows_after is not None and self.rows_after < self.rows
         return Exit.DIFFERS if missing else Exit.DONE

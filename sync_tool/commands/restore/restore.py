@@ -1,4 +1,4 @@
-"""``restore``: a whole table back with its ids and times, in one step of the deployment's snapshot import."""
+"""``restore``: writes a whole table with its ids and times, in one step of the deployment's snapshot import."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sync_tool.commands.options import RestoreKeywords, RestoreOptions
 from sync_tool.commands.restore.package import Package, RestorePlan, RestoreReport, packed
 from sync_tool.commands.restore.snapshot_import import (
     CancelledByInterrupt,
-    let_go,
+    cancel_import,
     number_taken,
     refused_import,
 )
@@ -33,8 +33,8 @@ _PROD: Final = "prod"
 def restore(source: Openable, target: Openable, **keywords: Unpack[RestoreKeywords]) -> RestoreReport:
     """Write the rows of a file into the table of a deployment, with their own ``_id`` and ``_creationTime``.
 
-    The table changes in one step or not at all. A call that was cut off after its plan was confirmed goes on
-    in the deployment; the same call again joins it.
+    The table changes in one step or not at all. After an interruption behind the confirmation the deployment
+    continues the import, and the same call joins it.
 
     Args:
         source: an address or a path of rows with their ids, or what `open` returned for it.
@@ -62,7 +62,7 @@ def restore(source: Openable, target: Openable, **keywords: Unpack[RestoreKeywor
 
 
 class TableNotEmpty(UsageError):
-    """The table holds rows, and nothing was said of replacing them."""
+    """The table holds rows, and replacing them was not allowed."""
 
 
 class _Restore:
@@ -73,13 +73,13 @@ class _Restore:
         self._target = target
         self._options = options
         self._progress = progress = options.progress or SILENT
-        self._door = SnapshotWriter(target.client, progress.note)
+        self._writer = SnapshotWriter(target.client, progress.note)
         self._table = target.names.table
         self._journal = RestoreJournal(f"{target.client.url} {target.identity.title} {self._table}")
         self._started, self._clock = datetime.now(UTC), time.monotonic()
 
     def run(self, chosen: Selection) -> RestoreReport:
-        """Do it."""
+        """Run it and return the report."""
         self._progress.begin(f"{self._source.title} -> {self._target.title} · table {self._table}", None)
         self._note_new_table()
         begun = None if self._options.dry_run else self._journal.read()
@@ -87,25 +87,25 @@ class _Restore:
         if begun is None:
             self._refuse_early(existing, chosen)
         with packed(self._source, chosen, self._target.names, self._progress) as package:
-            earlier = self._begun_before(begun, package)
+            earlier = self._to_join(begun, package)
             if earlier is not None:
                 with self._cancelling(earlier.import_id):
-                    status = self._ended(self._door.settled(earlier.import_id))
+                    status = self._ended(self._writer.settled(earlier.import_id))
                 return self._report(status, package, earlier.deleted, joined=True)
             if begun is not None:
                 existing = self._target.count() or 0  # it may have ended meanwhile
                 self._refuse_early(existing, chosen)
             self._refuse_number(package)
-            self._refuse_company()
+            self._refuse_other_import()
             return self._import(package, existing)
 
     def _import(self, package: Package, existing: int) -> RestoreReport:
         mode: Mode = "replace" if self._options.replace or (self._options.dry_run and existing) else "requireEmpty"
         self._progress.detail(f"uploading {size(package.bytes)}")
-        import_id = self._door.upload(package.file, package.bytes, mode)
+        import_id = self._writer.upload(package.file, package.bytes, mode)
         with ExitStack() as undo:
-            undo.callback(let_go, self._door, import_id, self._progress)
-            status = self._door.settled(import_id)
+            undo.callback(cancel_import, self._writer, import_id, self._progress)
+            status = self._writer.settled(import_id)
             if status.state != WAITING:
                 raise refused_import(status, self._target.title)
             plan = self._plan(status, package)
@@ -116,10 +116,10 @@ class _Restore:
             self._remember(ConfirmedImport(import_id, package.digest, plan.deletes))
             undo.pop_all()
         with self._cancelling(import_id):
-            return self._report(self._ended(self._door.performed(import_id)), package, plan.deletes)
+            return self._report(self._ended(self._writer.performed(import_id)), package, plan.deletes)
 
     def _cancelling(self, import_id: str) -> CancelledByInterrupt:
-        return CancelledByInterrupt(self._door, import_id, self._progress, self._journal.clear)
+        return CancelledByInterrupt(self._writer, import_id, self._progress, self._journal.clear)
 
     def _plan(self, status: ImportStatus, package: Package) -> RestorePlan:
         found = next((table for table in status.tables if table.table == self._table), None)
@@ -131,14 +131,14 @@ class _Restore:
         return RestorePlan(self._target.title, self._table, found.existing, found.deleted, found.rows)
 
     def _ended(self, status: ImportStatus) -> ImportStatus:
-        """Refuse an import that was confirmed and failed."""
+        """Raise an error for an import that was confirmed and failed."""
         if status.state != COMPLETED:
             self._journal.clear()
             raise refused_import(status, self._target.title)
         return status
 
     def _refuse_early(self, existing: int, chosen: Selection) -> None:
-        """Refuse what needs no upload to be refused."""
+        """Refuse before the upload if possible."""
         where = f"{self._table} on {self._target.title} holds {plural(existing, 'row')}"
         if existing and (not chosen.everything or self._source.partial):
             raise UsageError(
@@ -168,7 +168,7 @@ class _Restore:
             raise UsageError("not confirmed; nothing was written.")
 
     def _note_new_table(self) -> None:
-        """Say that there is no such table: the import makes one, and the name may be a slip."""
+        """Note a table that does not exist: the import creates it, and the name may be a slip."""
         catalog = self._target.catalog
         if catalog is None or catalog.declared(self._table) is not None:
             return
@@ -178,15 +178,15 @@ class _Restore:
             self._progress.note(f"no table {self._table!r} is there yet{there}; it will be made, without an index.")
 
     def _refuse_number(self, package: Package) -> None:
-        """See that no other table of the target owns the table number that the ids carry."""
+        """Refuse ids whose table number belongs to another table of the target."""
         owners = table_numbers(self._target.client) or {}
         owner = owners.get(package.table_number or 0, self._table)
         if owner != self._table:
             raise number_taken(package.table_number or 0, owner, self._table, self._target.title)
 
-    def _refuse_company(self) -> None:
-        """Refuse to begin beside an import that is being written: which of the two wins would be chance."""
-        other = next((status for status in self._door.newest() if status.state == RUNNING), None)
+    def _refuse_other_import(self) -> None:
+        """Refuse to start while another import is written: chance would decide which of them wins."""
+        other = next((status for status in self._writer.newest() if status.state == RUNNING), None)
         if other is not None:
             since = moment(other.created)
             raise Locked(
@@ -194,13 +194,13 @@ class _Restore:
                 hint=[("", "wait for its end, or cancel it in the dashboard; nothing was written")],
             )
 
-    def _begun_before(self, begun: ConfirmedImport | None, package: Package) -> ConfirmedImport | None:
-        """Return the import of an earlier call that was cut off, if it was of the same rows and is to be joined.
+    def _to_join(self, begun: ConfirmedImport | None, package: Package) -> ConfirmedImport | None:
+        """Return the import of an earlier, interrupted call to join, if it was of the same rows.
 
-        One that has ended counts only while the table holds as many rows as it wrote, and not where rows may be
-        replaced: then the table is written again, as somebody may have changed it since.
+        One that has ended counts only while the table holds as many rows as it wrote. With ``--replace`` the table
+        is written again, since somebody may have changed it.
         """
-        status = self._door.status(begun.import_id) if begun is not None and begun.digest == package.digest else None
+        status = self._writer.status(begun.import_id) if begun is not None and begun.digest == package.digest else None
         running = status is not None and status.state == RUNNING
         done = status is not None and status.state == COMPLETED and status.rows == self._target.count()
         if status is None or not (running or (done and not self._options.replace)):
@@ -210,12 +210,12 @@ class _Restore:
         return begun
 
     def _drop(self, begun: ConfirmedImport | None) -> None:
-        """Let go of what an earlier call left waiting for a confirmation that will not come."""
+        """Cancel the import of an earlier call if it still waits for a confirmation."""
         if begun is None:
             return
-        status = self._door.status(begun.import_id)
+        status = self._writer.status(begun.import_id)
         if status is not None and status.state == WAITING:
-            self._door.cancel(begun.import_id)
+            self._writer.cancel(begun.import_id)
         if status is None or status.state != RUNNING:
             self._journal.clear()
 

@@ -1,4 +1,4 @@
-"""A snapshot import under way in a deployment, stopped when the person who began it stops waiting."""
+"""Snapshot imports under way: cancelled on Ctrl-C, and their errors in our words."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from sync_tool.text import one_line
 
 
 class CancelledByInterrupt:
-    """Cancels an import when the block is left by Ctrl-C or SIGTERM; other errors leave it running, to be joined.
+    """Cancels an import if Ctrl-C or SIGTERM ends the block; other errors leave it running, to be joined.
 
     Args:
-        door: to the deployment.
+        writer: of the deployment.
         import_id: the import.
-        progress: is told what came of it.
+        progress: shows the result.
         forget: called when the import has ended.
     """
 
     def __init__(
-        self, door: SnapshotWriter, import_id: str, progress: Progress, forget: Callable[[], None] = lambda: None
+        self, writer: SnapshotWriter, import_id: str, progress: Progress, forget: Callable[[], None] = lambda: None
     ) -> None:
-        self._door = door
+        self._writer = writer
         self._import_id = import_id
         self._progress = progress
         self._forget = forget
@@ -39,7 +39,7 @@ class CancelledByInterrupt:
     ) -> None:
         if error is None or isinstance(error, ConvexMsgsError):
             return
-        cancelled = let_go(self._door, self._import_id, self._progress)
+        cancelled = cancel_import(self._writer, self._import_id, self._progress)
         if cancelled is None:
             return
         self._forget()
@@ -47,18 +47,18 @@ class CancelledByInterrupt:
         self._progress.note(said)
 
 
-def let_go(door: SnapshotWriter, import_id: str, progress: Progress) -> bool | None:
-    """Cancel an import; False if it had ended, None if nobody answered."""
+def cancel_import(writer: SnapshotWriter, import_id: str, progress: Progress) -> bool | None:
+    """Cancel an import; return False if it had ended, None without an answer."""
     try:
-        return door.cancel(import_id)
+        return writer.cancel(import_id)
     except Unreachable as error:
         progress.note(f"the import {import_id} could not be cancelled: {error.message}")
         return None
 
 
-# What a deployment says when it does not take an import, in our words and with what to do about it. Its texts: get-
-# convex/convex-backend, ``crates/application/src/snapshot_import/import_error.rs``,
-# ``crates/database/src/bootstrap_model/{import_facing,table}.rs``. Only the text is told, no code.
+# Errors of imports, recognised by their text: they have no code. The texts are in get-convex/convex-backend,
+# ``crates/application/src/snapshot_import/import_error.rs`` and
+# ``crates/database/src/bootstrap_model/{import_facing,table}.rs``.
 
 _HEAD: Final = re.compile(r"^hit an error while importing:\s*", re.IGNORECASE)
 
@@ -67,7 +67,7 @@ _OWN_NUMBER: Final = (
     ("2", "without _id: take it out of the rows and run `npx convex import`; ids are new then, times are kept"),
     ("3", "if the other tables there may go: `npx convex import --replace-all` of a zip, which clears them"),
 )
-"""The ways out where ids carry the number of another table."""
+"""Advice for ids with the number of another table."""
 
 _KNOWN: Final[tuple[tuple[str, type[ConvexMsgsError], Hint], ...]] = (
     (r"already exists\. Please choose", UsageError, (("replace it", "--replace --yes"),)),
@@ -91,7 +91,7 @@ def refused_import(status: ImportStatus, target: str) -> ConvexMsgsError:
 
 
 def number_taken(number: int, owner: str, table: str, target: str) -> UsageError:
-    """Return the error for ids that another table of the target would own."""
+    """Return the error for ids with the number of another table of the target."""
     return UsageError(
         f"the _id of these rows carry table number {number}, which on {target} belongs to the table {owner!r}, "
         f"not to {table!r}; nothing was written.",

@@ -1,4 +1,4 @@
-"""Reading the stream of changes: every edit and deletion, up to one moment."""
+"""Reads the stream of changes: every edit and deletion, up to one moment."""
 
 from __future__ import annotations
 
@@ -12,32 +12,30 @@ from sync_tool.deployment.stream import INVALID_CURSOR, StreamReader
 from sync_tool.errors import CursorExpired, Refused
 from sync_tool.rows.ports import Progress
 
-# What the ways of reading a deployment for an archive have in common.
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a reading ended."""
+    """Result of reading a deployment for a run."""
 
     position: PassPosition
-    """Where the next run goes on."""
+    """The position from which the next run reads."""
     full: bool
     """True if everything was read and compared."""
     consistent: str | None
-    """The one moment at which all that was recorded equals the table, ISO 8601; None where there is none."""
+    """The moment at which the archive equals the table, ISO 8601; None if pages were read one after the other."""
     read_bytes: int
 
 
 class PassReader(Protocol):
-    """A way of reading."""
+    """Reads a deployment for a run."""
 
     kind: str
-    """``stream`` or ``time``: what an open run must have been begun with to be gone on with."""
+    """``stream`` or ``time``: an interrupted run is resumed by a reader of the same kind."""
     way: str
     """``stream``, ``functions`` or ``system``."""
 
     def read(self, recorder: Recorder) -> Outcome:
-        """Read what is new, or go on where `recorder` was cut off, until nothing is left."""
+        """Read all new rows, from the progress of the interrupted run if there is one."""
 
 
 WAY: Final = "stream"
@@ -48,24 +46,24 @@ class StreamReading:
     """Reads through ``data/sync``.
 
     Args:
-        door: of the table.
-        position: where the last run ended.
-        full: begin anew, whatever that was.
-        progress: who is told how far it is.
+        stream: of the table.
+        position: of the last run.
+        full: read everything.
+        progress: shows the progress.
     """
 
     kind: str = WAY
     way: str = WAY
 
-    def __init__(self, door: StreamReader, position: PassPosition, *, full: bool, progress: Progress) -> None:
-        self._door = door
+    def __init__(self, stream: StreamReader, position: PassPosition, *, full: bool, progress: Progress) -> None:
+        self._stream = stream
         self._position = position
         self._full = full
         self._progress = progress
         self._read_bytes = 0
 
     def read(self, recorder: Recorder) -> Outcome:
-        """Read what has changed; everything, where the deployment does not know any more what that is.
+        """Read the changes; everything if the deployment no longer keeps them.
 
         Raises:
             Refused: the deployment refused.
@@ -92,7 +90,7 @@ class StreamReading:
 
     def _walk(self, recorder: Recorder, at: Pass) -> Outcome:
         snapshot = None
-        for page in self._door.pages(at.cursor):
+        for page in self._stream.pages(at.cursor):
             if page.truncated and at.cursor is not None:
                 at = self._beginning(recorder)
             count = 0

@@ -1,7 +1,7 @@
-"""Reading in time order: what is new since the last time, and now and then everything.
+"""Reads in time order: rows since the last pass, and from time to time everything.
 
-Creation times do not change, but transactions commit out of their order; so each pass looks back a little, and a
-full pass finds what that missed: edits, deletions, and rows that came later still.
+Creation times do not change, but transactions commit out of their order. So each pass looks back a little, and a full
+pass finds edits, deletions and rows that came later still.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ WAY: Final = "time"
 
 @dataclass(frozen=True, slots=True)
 class TimeOptions:
-    """How to read in time order."""
+    """Options of reading in time order."""
 
     lookback: float
     """ms before the end of the last pass at which this one begins."""
     full: bool
-    """Read everything, whatever else speaks against it."""
+    """Read everything."""
     max_read: int | None
     counts_compare: bool
-    """True if the archive should hold as many rows as the table."""
+    """True if the archive holds all rows of the table, so that their numbers can be compared."""
 
 
 class TimeReading:
     """Reads through the functions or the dashboard's queries.
 
     Args:
-        deployment: which.
-        position: where the last run ended.
-        options: how.
-        progress: who is told how far it is.
+        deployment: the deployment to read.
+        position: of the last run.
+        options: lookback and limits.
+        progress: shows the progress.
     """
 
     kind: str = WAY
@@ -60,7 +60,7 @@ class TimeReading:
         self._read_bytes = 0
 
     def read(self, recorder: Recorder) -> Outcome:
-        """Read what is new; everything, where that is due or the deployment holds another number of rows.
+        """Read new rows; everything if that is due or the deployment has another number of rows.
 
         Raises:
             UsageError: more to read than allowed.
@@ -79,14 +79,14 @@ class TimeReading:
         return Outcome(position, done.full_started is not None, None, self._read_bytes)
 
     def _window(self, recorder: Recorder, head: float, at: Pass | None = None) -> Pass:
-        """Read what was created since shortly before `head`."""
+        """Read the rows created since shortly before `head`."""
         if at is None:
             started = newest_moment(self._deployment.client)
             at = Pass(WAY, after=head - self._options.lookback, started_at=started, greatest=head)
         return self._walk(recorder, at)
 
     def _full(self, recorder: Recorder, at: Pass | None = None) -> Pass:
-        """Read everything, and take for gone what is not met."""
+        """Read all rows; record rows that were not seen as deleted."""
         self._announce(resumed=at is not None)
         if at is None:
             moment = newest_moment(self._deployment.client)
@@ -97,7 +97,7 @@ class TimeReading:
         return done
 
     def _look_again(self, recorder: Recorder, head: float) -> Pass:
-        """Read what is new once more; where the numbers of rows differ still, everything."""
+        """Read new rows once more; everything if the numbers of rows still differ."""
         first = self._deployment.count()
         done = self._window(recorder, head)
         last = self._deployment.count()
@@ -118,7 +118,7 @@ class TimeReading:
     def _announce(self, *, resumed: bool) -> None:
         estimate = estimate_all(self._deployment)
         self._meter = Meter(read_cap(self._deployment, self._options.max_read), None if resumed else estimate)
-        what = "going on with a full pass" if resumed else "full pass: everything is read and compared"
+        what = "resuming a full pass" if resumed else "full pass: everything is read and compared"
         self._progress.note(what if estimate is None else f"{what}, {estimate}")
 
     def _walk(self, recorder: Recorder, at: Pass) -> Pass:
@@ -134,7 +134,7 @@ class TimeReading:
 
 
 def _head(done: Pass) -> float:
-    """Return the time before which nothing is missing but late arrivals.
+    """Return the time before which only late arrivals can be missing.
 
     Not the greatest time alone: one row dated in the future would hide every row that comes before then.
     """

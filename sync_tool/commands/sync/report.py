@@ -1,4 +1,4 @@
-"""What a sync did, and how others are told of it."""
+"""The report of a sync, the ping of a watchdog and the metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -22,18 +22,17 @@ from sync_tool.errors import ConvexMsgsError, Exit, UsageError
 from sync_tool.files.bytes import translate
 from sync_tool.rows.ports import Progress
 
-# Telling a watchdog that a job has begun, succeeded or failed, as healthchecks.io and its like take it.
-
+# Timeout of a ping.
 _SECONDS: Final = 5.0
 
 
 class Ping:
-    """Sends POST to the URL: with ``/start`` behind it at the beginning, bare after success, with ``/fail`` else.
+    """Pings a watchdog such as healthchecks.io: POST to URL/start at the start, URL after success, else URL/fail.
 
-    It neither delays the job, but for at most a few seconds at its end, nor makes it fail.
+    A ping never makes the job fail, and delays at most its end by a few seconds.
 
     Args:
-        url: which usually is a secret; it is in no message.
+        url: usually a secret; it is in no message.
 
     Raises:
         UsageError: it is no http or https URL.
@@ -48,19 +47,19 @@ class Ping:
         self._starting = threading.Thread(target=self._send, args=("/start", ""), daemon=True)
 
     def start(self) -> None:
-        """Say that the job begins; does not wait."""
+        """Ping the start, without waiting."""
         self._starting.start()
 
     def succeed(self, text: str) -> str | None:
-        """Say that the job is done; return why that could not be said, or None."""
+        """Ping the success; return the reason if that failed."""
         return self._finish("", text)
 
     def fail(self, text: str) -> str | None:
-        """Say that the job has failed; return why that could not be said, or None."""
+        """Ping the failure; return the reason if that failed."""
         return self._finish("/fail", text)
 
     def _finish(self, end: str, text: str) -> str | None:
-        self._starting.join(2 * _SECONDS)  # or the order of the two would be chance
+        self._starting.join(2 * _SECONDS)  # keeps the order of the two pings
         failed = self._send(end, text)
         self._pool.clear()
         return failed
@@ -92,7 +91,7 @@ _METRICS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """What a sync did; the object that ``--json`` prints."""
+    """The result of a sync; the object that ``--json`` prints."""
 
     archive: str
     run: str
@@ -102,7 +101,7 @@ class SyncReport:
     full: bool
     """True if everything was read and compared."""
     resumed: bool
-    """True if it went on with a run that was cut off."""
+    """True if it resumed an interrupted run."""
     rows: int
     """Rows in the archive now."""
     sessions: int
@@ -112,22 +111,22 @@ class SyncReport:
     archive_bytes: int
     """Size of all parts of the archive."""
     read_bytes: int
-    """What was read of the deployment, by this call."""
+    """Bytes that this call read of the deployment."""
     consistent: datetime | None
-    """The one moment at which the archive equals the table; None where pages were read one after the other."""
+    """The moment at which the archive equals the table; None if pages were read one after the other."""
     started: datetime
     ended: datetime
     seconds: float
 
 
-class Telling:
-    """A block whose beginning and end others are told of: a watchdog by ping, Prometheus by a file.
+class Reporting:
+    """Reports start and end of a block: to a watchdog by pings, to Prometheus by a file.
 
     Args:
-        ping_url: as `Ping`; None for nobody.
-        metrics_file: where to write metrics in Prometheus' text format; None for nowhere.
+        ping_url: as for `Ping`; None for no pings.
+        metrics_file: for metrics in Prometheus' text format; None for no file.
         archive: the label of the metrics.
-        progress: is told where telling fails, which never makes the job fail.
+        progress: shows failures of the reporting, which never make the job fail.
     """
 
     def __init__(self, ping_url: str | None, metrics_file: Path | None, archive: str, progress: Progress) -> None:
@@ -180,7 +179,7 @@ class Telling:
             self._progress.note(f"the metrics were not written: {translate(error, self._file).message}")
 
     def _kept(self) -> dict[str, float]:
-        """Return what the file said of the last success, which a failure does not change."""
+        """Return the file's values of the last success, which a failure does not change."""
         kept = ("last_success_timestamp_seconds", "rows", "sessions", "archive_bytes")
         found: dict[str, float] = {}
         try:
@@ -206,7 +205,7 @@ def _metrics_text(values: dict[str, float], archive: str) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file in one step, for others to read: there is no chat in it."""
+    """Replace a file in one step; others may read it, since it holds no chat."""
     with (
         ExitStack() as undo,
         NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8") as file,

@@ -1,11 +1,11 @@
-"""``sync``: what is new in a deployment into an archive."""
+"""``sync``: records the changes of a deployment in an archive."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Unpack
@@ -20,7 +20,7 @@ from sync_tool.commands.opening import Openable, opened_deployment
 from sync_tool.commands.options import SyncKeywords, SyncOptions, SyncVia
 from sync_tool.commands.sync.by_stream import Outcome, PassReader, StreamReading
 from sync_tool.commands.sync.by_time import TimeOptions, TimeReading
-from sync_tool.commands.sync.report import SyncReport, Telling
+from sync_tool.commands.sync.report import Reporting, SyncReport
 from sync_tool.deployment.client import instance_name
 from sync_tool.deployment.deployment import Deployment
 from sync_tool.errors import (
@@ -39,51 +39,40 @@ from sync_tool.rows.ports import SILENT, Progress, Source
 from sync_tool.rows.selection import row_filter
 from sync_tool.text import plural
 
-# By which way an archive's deployment is read.
 
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """What was asked for."""
-
-    via: SyncVia
-    full: bool
-    """Read everything."""
-    time: TimeOptions
-    """How, without the stream."""
-
-
-def choose_reading(deployment: Deployment, position: PassPosition, way: Way, progress: Progress) -> PassReader:
-    """Return how to read: what was asked for, else stream, functions, system, whichever is open first.
+def _pass_reader(
+    deployment: Deployment, position: PassPosition, options: SyncOptions, in_time: TimeOptions, progress: Progress
+) -> PassReader:
+    """Return the reader that ``--via`` names, else the first one that works of stream, functions and system.
 
     Raises:
         UsageError: `deployment` was opened for another reader.
-        Refused: the way asked for is not open.
+        Refused: the named reader does not work.
         Unreachable: no answer.
     """
-    if way.via in ("auto", "stream"):
-        door = deployment.stream
+    via: SyncVia = options.via
+    if via in ("auto", "stream"):
+        stream = deployment.stream
         try:
-            door.check()
+            stream.check()
         except Refused as error:
-            if way.via == "stream" or not (isinstance(error, NoStreaming) or only_this_refused(error)):
+            if via == "stream" or not (isinstance(error, NoStreaming) or only_this_refused(error)):
                 raise
             progress.detail(f"not by the stream of changes: {error.message}")
         else:
             progress.detail("reading the stream of changes: edits and deletions are seen, up to one moment")
-            return StreamReading(door, position, full=way.full, progress=progress)
-    if way.via in ("functions", "system"):
-        deployment = deployment.through(way.via)
+            return StreamReading(stream, position, full=options.full, progress=progress)
+    if via in ("functions", "system"):
+        deployment = deployment.through(via)
     progress.detail(deployment.method)
-    return TimeReading(deployment, position, way.time, progress)
+    return TimeReading(deployment, position, in_time, progress)
 
 
-# One run of ``sync``: the archive opened, the deployment checked against it, read, recorded.
-
+# Deletions up to the larger of a number and a share of the rows are recorded without --allow-shrink.
 _FEW_DELETED: Final = 100
 _SMALL_SHARE: Final = 0.1
+# Files that an interrupted creation of an archive may have left.
 _OURS: Final = frozenset({".lock", "parts", "runs", "state.json", ".state.json.part", ".convex-msgs.json.part"})
-"""What making an archive may have left when it was cut off."""
 
 
 class SyncRun:
@@ -104,7 +93,7 @@ class SyncRun:
         self._instance = ""
 
     def run(self) -> SyncReport:
-        """Do it."""
+        """Run it and return the report."""
         self._require_archive()
         self._deployment.check_names()  # a missing table would look like an empty one
         self._instance = instance_name(self._deployment.client, self._deployment.identity.name)
@@ -154,45 +143,44 @@ class SyncRun:
         return self._report(run, outcome, resumed=resumed)
 
     def _recorder(self, archive: Opened) -> Recorder:
-        """Go on with the run that was cut off, or begin one."""
+        """Resume the interrupted run, or begin one."""
         open_run = archive.state.open_run
         if open_run is None:
             name = run_name(self._started, archive.state.run)
             state = replace(archive.state, open_run=OpenRun(name, self._started.isoformat(), self._instance))
         else:
-            self._progress.note(f"going on with run {open_run.run}, which was cut off")
+            self._progress.note(f"resuming run {open_run.run}, which was interrupted")
             state = archive.state
         selection = archive.manifest.selection
         keep = None if selection.everything else row_filter(selection)
         try:
             return Recorder(self._layout, archive.index, state, archive.before, keep=keep, step_bytes=self._step_bytes)
         except Damaged as error:
-            self._progress.note(f"{error.message} That run begins again.")
+            self._progress.note(f"{error.message} That run starts over.")
             archive.drop_open()
             return self._recorder(archive)
 
     def _reading(self, archive: Opened, position: PassPosition) -> PassReader:
         due = position.full is None or self._age(position.full) >= self._full_every
-        options = TimeOptions(
+        in_time = TimeOptions(
             lookback=self._lookback * 1000,
             full=self._options.full or due,
             max_read=self._max_read,
             counts_compare=archive.manifest.selection.everything,
         )
-        way = Way(self._options.via, self._options.full, options)
-        return choose_reading(self._deployment, position, way, self._progress)
+        return _pass_reader(self._deployment, position, self._options, in_time, self._progress)
 
     def _age(self, moment: str) -> float:
         return (self._started - datetime.fromisoformat(moment)).total_seconds()
 
     def _check_bound(self, archive: Opened) -> bool:
-        """Refuse another table, selection or deployment; False if it is another deployment and may be."""
+        """Refuse another table, selection or deployment; return False for another deployment with ``--rebind``."""
         manifest, names = archive.manifest, self._deployment.names
         if names != manifest.names:
             raise UsageError(f"{self._layout.root} is of {manifest.names}, but asked for is {names}.")
         if not self._chosen.everything and self._chosen != manifest.selection:
             raise UsageError(
-                f"{self._layout.root} is of another selection; its own is taken where none is given.",
+                f"{self._layout.root} is of another selection; without one it keeps its own.",
                 hint=[("for another", "another archive")],
             )
         known = archive.before.deployment if archive.before else manifest.deployment
@@ -207,7 +195,7 @@ class SyncRun:
         return False
 
     def _guard(self, counts: IndexCounts, recorder: Recorder) -> None:
-        """Record nothing where too much is gone."""
+        """Discard a run that would record too many deletions."""
         before = recorder.before.totals.rows if recorder.before else 0
         few = counts.deleted <= max(_FEW_DELETED, before * _SMALL_SHARE)
         if few or self._options.allow_shrink:
@@ -254,9 +242,9 @@ def _selection(options: SyncOptions) -> Selection:
 
 @strict_keywords(SyncOptions)
 def sync(source: Openable | Callable[[], Source], archive: str | Path, **keywords: Unpack[SyncKeywords]) -> SyncReport:
-    """Record in an archive what is new, changed and deleted in a deployment since the last run.
+    """Record the new, changed and deleted rows of a deployment in an archive.
 
-    A run that is cut off at any point is gone on with by the same call; nothing is lost or doubled.
+    The same call resumes an interrupted run; nothing is lost or doubled.
 
     Args:
         source: a deployment: its address, or what `connect` returned; or a function that connects, so that
@@ -276,9 +264,9 @@ def sync(source: Openable | Callable[[], Source], archive: str | Path, **keyword
     options = SyncOptions(**keywords)
     progress = options.progress or SILENT
     metrics = Path(options.metrics_file) if options.metrics_file else None
-    with Telling(options.ping_url, metrics, str(archive), progress) as telling:
+    with Reporting(options.ping_url, metrics, str(archive), progress) as reporting:
         place = source() if callable(source) else source
         with opened_deployment(place, "sync reads deployments, not files.") as deployment:
             report = SyncRun(deployment, Path(archive).expanduser(), options, progress).run()
-        telling.report = report
+        reporting.report = report
     return report
