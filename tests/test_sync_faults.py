@@ -64,7 +64,7 @@ def test_a_damaged_open_run_begins_again(subject: SyncSubject, tmp_path: Path) -
     part.write_bytes(part.read_bytes()[:-1])
     assert cm.verify(case.archive).exit_code == 7
     assert case.tool.run() == 0
-    assert "begins again" in case.tool.words
+    assert "starts over" in case.tool.words
     case.check(0)
 
 

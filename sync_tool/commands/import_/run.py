@@ -136,7 +136,23 @@ class _Import:
         self._clock = time.monotonic()
 
     def run(self, sources: list[Openable]) -> ImportReport:
-        """Run it and return the report."""
+        """Read the sources, plan, send, and return the report."""
+        parts = self._open(sources)
+        keeper = KeepTimes(self._deployment, self._staging, self._progress) if self._options.keep_times else None
+        if keeper is not None:
+            keeper.await_earlier()
+            self._target = replace(self._target, rows=self._deployment.count())
+        plan = self._plan(parts, self._read(parts), keep_times=keeper is not None)
+        if keeper is not None and plan.send_rows:
+            self._require_empty()
+            keeper.require_times()
+        if self._options.dry_run:
+            return self._report(plan, Sent(), None)
+        require_place(self._staging, self._quarantine, skip_bad=self._skip_bad)
+        self._confirm(plan)
+        return self._send(plan, keeper)
+
+    def _open(self, sources: list[Openable]) -> list[InputPart]:
         options = InputOptions(
             names=self._options.names or self._deployment.names,
             as_of=self._options.as_of,
@@ -147,33 +163,25 @@ class _Import:
         if not parts:
             raise UsageError("nothing to import.", hint=[("give", "files, folders, or - for standard input")])
         self._progress.begin(f"{self._deployment.title} · table {self._deployment.names.table}", None)
-        keeper = KeepTimes(self._deployment, self._staging, self._progress) if self._options.keep_times else None
-        if keeper is not None:
-            keeper.await_earlier()
-            self._target = replace(self._target, rows=self._deployment.count())
-        rewritten = self._take(parts)
+        return parts
+
+    def _plan(self, parts: list[InputPart], rewritten: dict[str, int], *, keep_times: bool) -> ImportPlan:
+        """Compare all sessions with the target, and show the plan."""
         for found in self._planner(self._target).sessions():
             self._plans.add(self._planned(found))
         totals = SourceTotals(tuple(parts), self._staging, self._tally, rewritten)
         plan = make_plan(totals, self._plans, self._deployment, self._rate)
         quarantine = str(self._quarantine or "quarantine.jsonl")
-        for line in plan_lines(plan, keep_times=keeper is not None, quarantine=quarantine):
+        for line in plan_lines(plan, keep_times=keep_times, quarantine=quarantine):
             self._progress.note(line)
-        if keeper is not None and plan.send_rows:
-            self._require_empty()
-            keeper.require_times()
-        if self._options.dry_run:
-            return self._report(plan, Sent(), None)
-        require_place(self._staging, self._quarantine, skip_bad=self._skip_bad)
-        self._agree(plan)
-        return self._write(plan, keeper)
+        return plan
 
     def _metered(self, source: Source) -> Iterator[Page]:
         cap = read_cap(source, parse_size(self._options.max_read, "--max-read"))
         return Meter(cap, estimate_all(source) if self._chosen.everything else None).watch(source.pages(self._chosen))
 
-    def _take(self, parts: list[InputPart]) -> dict[str, int]:
-        """Read everything into the staging file; return how many messages were rewritten, by rewrite."""
+    def _read(self, parts: list[InputPart]) -> dict[str, int]:
+        """Read all sources into the staging database; return the number of rewritten messages by rewrite."""
         fixes = Fixes(tuple(self._options.fixes))
         reader = SourceReader(self._staging, self._requirements(), self._chosen, fixes, self._tally)
         for part in parts:
@@ -229,7 +237,7 @@ class _Import:
                 hint=[("without it", "rows get the time at which they are written")],
             )
 
-    def _agree(self, plan: ImportPlan) -> None:
+    def _confirm(self, plan: ImportPlan) -> None:
         """Ask for confirmation, or raise UsageError without a terminal."""
         needed = plan.replace > 0 or (self._deployment.identity.type == _PROD and plan.send_rows > 0)
         if not needed or self._options.yes:
@@ -241,7 +249,7 @@ class _Import:
         if not decide(plan):
             raise UsageError("not confirmed; nothing was written.")
 
-    def _write(self, plan: ImportPlan, keeper: KeepTimes | None) -> ImportReport:
+    def _send(self, plan: ImportPlan, keeper: KeepTimes | None) -> ImportReport:
         if plan.send_rows:
             self._progress.begin(f"sending to {plan.target}", plan.send_rows)
         sender = Sender(
