@@ -16,7 +16,7 @@ from sync_tool.archive.layout import Layout, is_archive
 from sync_tool.archive.reader import ArchiveRows
 from sync_tool.archive.sealed_files import Proof, Run
 from sync_tool.commands.arguments import parse_span
-from sync_tool.commands.diff.diff import DiffReport, diff
+from sync_tool.commands.diff.diff import diff
 from sync_tool.commands.history import History
 from sync_tool.commands.opening import connect, open_source
 from sync_tool.commands.options import VerifyKeywords, VerifyOptions
@@ -30,26 +30,26 @@ SANDBOX = "sandbox"
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
-    """Result of a restore that was read back and compared."""
+class RestoreCheck:
+    """Result of restoring, reading back and comparing."""
 
     target: str
-    """``sandbox``, or the deployment's title."""
+    """``sandbox``, or the deployment."""
     equal: int
     """Sessions that equal those of the archive."""
     different: int
-    difference: DiffReport
-    unkept: str | None = None
-    """The reason if the date could not be recorded, such as an archive that cannot be written."""
 
 
-def prove(rows: ArchiveRows, address: str | None, progress: Progress) -> Restored:
+def prove(rows: ArchiveRows, address: str | None, progress: Progress) -> tuple[RestoreCheck, str | None]:
     """Restore, read back and compare session by session; record the date if all are equal.
 
     Args:
         rows: the rows to restore.
         address: of a deployment with an empty table; None for a new sandbox.
         progress: shows the progress.
+
+    Returns:
+        The result, and the reason if the date could not be recorded, such as an archive that cannot be written.
 
     Raises:
         UsageError: the sandbox is not installed, or the table is not empty; nothing is written into it then.
@@ -71,7 +71,7 @@ def prove(rows: ArchiveRows, address: str | None, progress: Progress) -> Restore
             Proof(run.run, seal, now, title, run.totals.rows, run.totals.sessions).write(rows.layout)
         except OutputError as error:
             unkept = error.message
-    return Restored(title, difference.same, different, difference, unkept)
+    return RestoreCheck(title, difference.same, different), unkept
 
 
 def _restore_into(rows: ArchiveRows, target: History, progress: Progress) -> None:
@@ -106,17 +106,6 @@ def _target(address: str | None, names: Names) -> Iterator[History]:
 
 
 _SHARE: Final = re.compile(r"^([1-9]\d{0,5})/([1-9]\d{0,5})$")
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreCheck:
-    """Result of restoring, reading back and comparing."""
-
-    target: str
-    """``sandbox``, or the deployment."""
-    equal: int
-    """Sessions that equal those of the archive."""
-    different: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +169,9 @@ def verify(archive: str | Path, *, restore: bool | str = False, **keywords: Unpa
     run = _meant(layout, found, options.as_of)
     restored = None
     if not found.damaged and run is not None and restore:
-        proven = _restored(layout, run.run, None if restore is True else restore, progress)
-        restored = RestoreCheck(proven.target, proven.equal, proven.different)
-        if proven.unkept is not None:
-            found.notes.append(f"the date of this restore was not kept: {proven.unkept}")
+        restored, unkept = _restored(layout, run.run, None if restore is True else restore, progress)
+        if unkept is not None:
+            found.notes.append(f"the date of this restore was not kept: {unkept}")
     return VerifyReport(
         archive=str(archive),
         whole=not found.damaged,
@@ -209,7 +197,7 @@ def _meant(layout: Layout, found: Findings, as_of: str | datetime | None) -> Run
     return ArchiveRows(layout.root, as_of).run
 
 
-def _restored(layout: Layout, run: str, address: str | None, progress: Progress) -> Restored:
+def _restored(layout: Layout, run: str, address: str | None, progress: Progress) -> tuple[RestoreCheck, str | None]:
     rows = ArchiveRows(layout.root, run)
     try:
         return prove(rows, address, progress)
