@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # `__getattr__` imports these names at their first use
     from sync_tool.commands.doctor import doctor
     from sync_tool.commands.export.export import ExportReport, export
     from sync_tool.commands.history import History, Messages, Sessions
-    from sync_tool.commands.import_.options_and_report import ImportPlan, ImportReport
+    from sync_tool.commands.import_.report import ImportPlan, ImportReport
     from sync_tool.commands.import_.run import import_, migrate
     from sync_tool.commands.init import init
     from sync_tool.commands.opening import connect

@@ -109,7 +109,7 @@ class Conflict(ConvexMsgsError):
     """The target has another history of some sessions than the one to be imported; all others were imported.
 
     Attributes:
-        report: what was done (`sync_tool.commands.import_.options_and_report.ImportReport`).
+        report: what was done (`sync_tool.commands.import_.report.ImportReport`).
     """
 
     exit_code = Exit.SET_ASIDE

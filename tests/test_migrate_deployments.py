@@ -13,7 +13,7 @@ from faults.proxying import running_proxy
 from faults.reaching import Table
 from importing import Target
 from running import Done, Sandbox, convex_msgs, running_sandbox
-from sync_tool.commands.import_.options_and_report import Comparison
+from sync_tool.commands.import_.report import Comparison
 
 OTHER_NAMES = cm.Names("chat_log", "byChat", "chatId")
 

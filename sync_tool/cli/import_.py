@@ -13,7 +13,7 @@ from sync_tool.commands.options import ImportOptions
 from sync_tool.errors import Conflict, Exit
 
 if TYPE_CHECKING:
-    from sync_tool.commands.import_.options_and_report import Comparison, ImportPlan, ImportReport
+    from sync_tool.commands.import_.report import Comparison, ImportPlan, ImportReport
     from sync_tool.rows.model import Names
 
 # Console with `migrate`: the target, the question, the last lines.

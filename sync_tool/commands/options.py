@@ -20,7 +20,7 @@ from sync_tool.messages.rules import LANGUAGES, LEVELS, Language, Level
 from sync_tool.rows.model import Names, Selection
 
 if TYPE_CHECKING:
-    from sync_tool.commands.import_.options_and_report import ImportPlan
+    from sync_tool.commands.import_.report import ImportPlan
     from sync_tool.commands.restore.package import RestorePlan
     from sync_tool.rows.ports import Progress
 

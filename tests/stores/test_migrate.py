@@ -9,7 +9,7 @@ import pytest
 
 from importing import Target
 from stores.told import KINDS, Told, telling
-from sync_tool.commands.import_.options_and_report import Comparison
+from sync_tool.commands.import_.report import Comparison
 from syncing import Notes
 
 WHEN = "when messages were written"

@@ -10,8 +10,8 @@ from enum import StrEnum
 from itertools import chain, islice
 from typing import Any, Final
 
-from sync_tool.commands.import_.options_and_report import Comparison, ConflictFound, ImportPlan
 from sync_tool.commands.import_.reading import compared_digest
+from sync_tool.commands.import_.report import Comparison, ConflictFound, ImportPlan
 from sync_tool.commands.import_.staging import START, Item, Position, Staging
 from sync_tool.commands.inputs import InputPart
 from sync_tool.commands.journals import ImportJournal, KnownSession

@@ -12,13 +12,6 @@ from typing import Final, Unpack
 
 from sync_tool.commands.arguments import parse_size
 from sync_tool.commands.import_.keep_times import KeepTimes
-from sync_tool.commands.import_.options_and_report import (
-    Comparison,
-    ConflictFound,
-    ImportPlan,
-    ImportReport,
-    plan_lines,
-)
 from sync_tool.commands.import_.planning import (
     SENT,
     Planner,
@@ -38,6 +31,13 @@ from sync_tool.commands.import_.quarantine import (
     write_quarantine,
 )
 from sync_tool.commands.import_.reading import Renaming, Requirements, SourceReader, place_of
+from sync_tool.commands.import_.report import (
+    Comparison,
+    ConflictFound,
+    ImportPlan,
+    ImportReport,
+    plan_lines,
+)
 from sync_tool.commands.import_.sending import Sender, Sent, replace_sessions
 from sync_tool.commands.import_.staging import Staging
 from sync_tool.commands.inputs import InputOptions, InputPart, input_parts
