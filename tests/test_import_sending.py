@@ -18,7 +18,7 @@ from running import deployment_of, running_sandbox
 from sandbox.importing import post, status, upload, zipped
 from sync_tool.commands.import_ import run as import_
 from sync_tool.commands.import_.sending import MAX_BYTES, MAX_ROWS
-from sync_tool.deployment.functions import Appended, Batch, FunctionsWriter, Moved
+from sync_tool.deployment.functions import AppendBatch, Appended, FunctionsWriter, Moved
 from sync_tool.encoding.validators import ANY
 
 Results = list[Appended | Moved]
@@ -43,11 +43,11 @@ class Calls:
     """Watches the appends of an import, and lets something happen just before or after one of them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.made: list[list[Batch]] = []
+        self.made: list[list[AppendBatch]] = []
         self.before: dict[int, Callable[[], None]] = {}
         original = FunctionsWriter.append
 
-        def append(door: FunctionsWriter, batches: list[Batch]) -> Results:
+        def append(door: FunctionsWriter, batches: list[AppendBatch]) -> Results:
             self.made.append(list(batches))
             self.before.pop(len(self.made), lambda: None)()
             return original(door, batches)
@@ -273,7 +273,7 @@ def test_an_earlier_larger_call_may_commit_late(target: Target, calls: Calls) ->
     with target.connected() as there:
         documents = [json.dumps({"sessionId": session, "message": one["message"]}).encode() for one in
                      history(session, numbered(700))]  # fmt: skip
-        late = [Batch(session, documents, None)]
+        late = [AppendBatch(session, documents, None)]
         door = deployment_of(there).writer(None)
         calls.before[1] = lambda: FunctionsWriter.append(door, late) and None
         report = cm.import_(source, there)

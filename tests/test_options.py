@@ -16,11 +16,12 @@ from running import ROOT
 from sync_tool.cli.main import cli
 from sync_tool.commands import options as declarations
 from sync_tool.commands.declaration import Options, declared
+from sync_tool.commands.selection import SelectionKeywords, SelectionOptions
 from sync_tool.langchain import ConvexChatMessageHistory
 
 SAMPLE = ROOT / "sample_data" / "messages.jsonl"
 PAIRS = [
-    (declarations.SelectionOptions, declarations.SelectionKeywords),
+    (SelectionOptions, SelectionKeywords),
     (declarations.TrainingOptions, declarations.TrainingKeywords),
     (declarations.ExportOptions, declarations.ExportKeywords),
     (declarations.ConvertOptions, declarations.ConvertKeywords),

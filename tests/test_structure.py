@@ -1,4 +1,4 @@
-"""What the code promises about its own shape; import layers are checked by import-linter in `make check`."""
+"""Rules for the shape of the code; import layers are checked by import-linter in `make check`."""
 
 from __future__ import annotations
 

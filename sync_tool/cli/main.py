@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import gc
 import io
 import os
 import signal
@@ -17,12 +15,11 @@ import click
 
 from sync_tool._version import __version__
 from sync_tool.cli.help import Group
+from sync_tool.cli.memory import limit_memory
 from sync_tool.cli.options import general
 from sync_tool.cli.report import Console
 from sync_tool.errors import ConvexMsgsError, Exit, OutputError, PipeClosed, UsageError
 
-_OBJECTS_BETWEEN_COLLECTIONS: Final = 200_000
-"""Python looks for circular garbage every 700 new objects otherwise; rows hold many objects and no circles."""
 _OTHER_OPTIONS: Final = {
     "--path": "the output is -o FILE",
     "--output": "the output is -o FILE",
@@ -37,8 +34,6 @@ _OTHER_OPTIONS: Final = {
     "--since": "select with --after",
     "--until": "select with --before",
 }
-_M_ARENA_MAX: Final = -8
-"""The number of an option in glibc's malloc.h."""
 
 
 class _Interrupted(KeyboardInterrupt):
@@ -73,10 +68,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     console = Console()
     console.watch_keys()
     _secure_streams()
-    # Arrow's own allocators keep what they once had: a fifth more memory at the peak of an export to Parquet.
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 20, 100)
-    _share_memory_among_threads()
+    limit_memory()
     signal.signal(signal.SIGTERM, _raise_terminated)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the parent process wants it ignored
         signal.signal(signal.SIGINT, _raise_interrupted)
@@ -88,14 +80,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         except OSError:  # already reported; otherwise Python reports it again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(int(code))
-
-
-def _share_memory_among_threads() -> None:
-    """Let the threads that read have one heap: of one each, what they once had stays theirs (45 MB in an export)."""
-    if sys.platform == "linux":
-        set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # of glibc
-        if set_option is not None:
-            set_option(_M_ARENA_MAX, 1)
 
 
 def _secure_streams() -> None:

@@ -16,7 +16,8 @@ import click
 from sync_tool.cli.help import SectionedOption
 from sync_tool.cli.report import Console
 from sync_tool.commands.declaration import Option, Options, declared, option
-from sync_tool.commands.options import CONNECTION, SelectionOptions
+from sync_tool.commands.options import CONNECTION
+from sync_tool.commands.selection import SELECTION, SelectionOptions
 from sync_tool.errors import UsageError
 from sync_tool.rows.model import Names
 
@@ -308,7 +309,7 @@ def _reading_ids(function: F) -> F:
             kwargs["sessions"] = (*kwargs["sessions"], *ids_from(sessions_from))
         return function(*args, **kwargs)
 
-    shown = Option("Session ids from a file, one a line; - is standard input.", (), "FILE", None, (), None, "Selection")
+    shown = Option("Session ids from a file, one a line; - is standard input.", (), "FILE", None, (), None, SELECTION)
     return _click_option("sessions_from", None, shown)(wrapper)  # type: ignore[no-any-return]
 
 

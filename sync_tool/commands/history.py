@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
-from sync_tool.commands.options import SelectionKeywords, SelectionOptions
+from sync_tool.commands.selection import SelectionKeywords, SelectionOptions
 from sync_tool.encoding.order import MISSING
 from sync_tool.encoding.values import encode
 from sync_tool.errors import UsageError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from sync_tool.commands.history import History, Sessions
-from sync_tool.commands.options import SelectionKeywords, SelectionOptions
+from sync_tool.commands.selection import SelectionKeywords, SelectionOptions
 from sync_tool.deployment.deployment import Deployment
 from sync_tool.errors import UsageError
 from sync_tool.rows.model import Selection

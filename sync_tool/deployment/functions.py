@@ -176,7 +176,7 @@ ROWS_ERASED_A_CALL: Final = 4000
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class AppendBatch:
     """Documents to append to one session."""
 
     session: str
@@ -202,7 +202,7 @@ class Moved:
     """``_id`` of the session's last row; None if the session is empty."""
 
 
-def append_call(names: Names, batches: Sequence[Batch]) -> Call:
+def append_call(names: Names, batches: Sequence[AppendBatch]) -> Call:
     """Return the call that writes batches of different sessions in one transaction, each wholly or not at all."""
     body = [
         {
@@ -215,7 +215,7 @@ def append_call(names: Names, batches: Sequence[Batch]) -> Call:
     return Call("mutation", f"{MODULE}:append", {**table_args(names), "batches": body}, encoded=True)
 
 
-def read_appended(result: Result, batches: Sequence[Batch]) -> list[Appended | Moved]:
+def read_appended(result: Result, batches: Sequence[AppendBatch]) -> list[Appended | Moved]:
     """Return the outcome of each batch of an `append_call`.
 
     Raises:
@@ -228,7 +228,7 @@ def read_appended(result: Result, batches: Sequence[Batch]) -> list[Appended | M
     return [_outcome(found, batch) for found, batch in zip(results, batches, strict=True)]
 
 
-def _outcome(result: Any, batch: Batch) -> Appended | Moved:
+def _outcome(result: Any, batch: AppendBatch) -> Appended | Moved:
     if isinstance(result, dict):
         ids = result.get("ids")
         if isinstance(ids, list) and len(ids) == len(batch.documents) and ids:
@@ -258,7 +258,7 @@ class FunctionsWriter:
         self._names = names
         self._throttle = Throttle(bytes_per_second)
 
-    def append(self, batches: Sequence[Batch]) -> list[Appended | Moved]:
+    def append(self, batches: Sequence[AppendBatch]) -> list[Appended | Moved]:
         """Write batches of different sessions in one transaction, each wholly or not at all.
 
         A repeated call writes nothing twice: the session's last row is no longer the expected one, and the

@@ -15,8 +15,8 @@ from sync_tool.deployment.functions import (
     MODULE,
     ROWS,
     ROWS_ERASED_A_CALL,
+    AppendBatch,
     Appended,
-    Batch,
     FunctionsReader,
     append_call,
     function_names,
@@ -94,11 +94,11 @@ class SessionState:
             return True, self.unsettled[0]
         return False, self.shared.last_row(self.session, self.names)
 
-    def batch(self, expected: LastRow, documents: list[bytes]) -> list[Batch]:
+    def batch(self, expected: LastRow, documents: list[bytes]) -> list[AppendBatch]:
         """Return the argument of an append, which is unsettled from now on."""
         self.unsettled = (expected, documents)
         self.shared.saw(self.session, self.names, None)
-        return [Batch(self.session, documents, expected.id)]
+        return [AppendBatch(self.session, documents, expected.id)]
 
     def settle(self, last: LastRow | None) -> None:
         """Remember that the documents are stored."""

@@ -18,7 +18,7 @@ from sync_tool.commands.import_.quarantine import faults_json, next_names
 from sync_tool.commands.import_.reading import compared_digest
 from sync_tool.commands.import_.staging import Item, Staging
 from sync_tool.commands.journals import KnownSession
-from sync_tool.deployment.functions import Appended, Batch, Moved
+from sync_tool.deployment.functions import AppendBatch, Appended, Moved
 from sync_tool.errors import FunctionFailed, Unreachable
 from sync_tool.files.bytes import new_file
 from sync_tool.files.jsonl import JsonlWriter
@@ -238,7 +238,9 @@ class Sender:
 
     def _append(self, call: Call) -> list[Appended | Moved]:
         """Send one call, and repeat it after a lost answer, which writes nothing twice."""
-        batches = [Batch(pending.session, [item.document for item in items], pending.last) for pending, items in call]
+        batches = [
+            AppendBatch(pending.session, [item.document for item in items], pending.last) for pending, items in call
+        ]
         for attempt in stamina.retry_context(on=self._repeats_after, attempts=self._attempts, timeout=None):
             with attempt:
                 return self._writer.append(batches)
