@@ -86,7 +86,7 @@ def test_the_session_as_it_is_wished(prod: Target, tmp_path: Path) -> None:
     assert "prod tall-forest-123: append 2,185 messages to 56 sessions? [y/N]" in said
     code, said = answered(prod, folder, b"y\n", interrupt=True)
     assert code == 130, said
-    assert "stopped safely: nothing doubled, nothing half a batch. The same command goes on. [exit 130]" in said
+    assert "stopped safely: nothing doubled, nothing half a batch. Run the same command to resume. [exit 130]" in said
 
     done = migrate(prod, folder, "--level", "loadable", "--yes", "--compare")
     assert done.code == 3, done.err

@@ -118,7 +118,7 @@ def test_the_session_as_it_is_wished(lists: Lists, prod: Target) -> None:
     assert "prod tall-forest-123: append 2,185 messages to 56 sessions? [y/N]" in words
     code, words = lists.answered(b"y\n", interrupt=True)
     assert code == 130, words
-    assert "stopped safely: nothing doubled, nothing half a batch. The same command goes on. [exit 130]" in words
+    assert "stopped safely: nothing doubled, nothing half a batch. Run the same command to resume. [exit 130]" in words
 
     done = lists.migrate("--yes")
     assert done.code == 3, done.err
