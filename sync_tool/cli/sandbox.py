@@ -126,6 +126,18 @@ _OPERATIONS = (
     help="Functions that read more rows than this time out.",
 )
 @click.option(
+    "--conflicts",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Every Nth mutation fails with 503, as one that lost a conflict.",
+)
+@click.option(
+    "--max-calls",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Calls of a kind at a time, 16 on a small deployment; others wait, and after 5 seconds fail with 429.",
+)
+@click.option(
     "--write-rate",
     metavar="BYTES",
     type=click.IntRange(min=1),

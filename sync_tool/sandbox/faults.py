@@ -91,6 +91,12 @@ def bad_request(code: str, message: str) -> ServerError:
     return ServerError(400, code, message)
 
 
+def conflict() -> ServerError:
+    """Return the error of a mutation that lost a conflict, also after the server's retries."""
+    text = "Data read or written in this mutation changed while it was being run. Consider reducing the amount of data"
+    return ServerError(503, "OptimisticConcurrencyControlFailure", f"{text} read by using indexed queries.")
+
+
 def internal_error(status: int = 500) -> ServerError:
     """Return the generic error that hides its cause."""
     return ServerError(status, "InternalServerError", INTERNAL_ERROR_TEXT)

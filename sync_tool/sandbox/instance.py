@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
 from sync_tool.encoding import canonical
 from sync_tool.encoding.ids import decode_id, encode_id
 from sync_tool.encoding.values import Value
+from sync_tool.sandbox import limits
 from sync_tool.sandbox.database.cursors import Cursors
 from sync_tool.sandbox.database.documents import new_id
 from sync_tool.sandbox.database.engine import Engine, Snapshots
 from sync_tool.sandbox.database.schema import chat_schema
 from sync_tool.sandbox.database.store import Store, Table
 from sync_tool.sandbox.database.writing import WriteTransaction
-from sync_tool.sandbox.faults import FunctionError
+from sync_tool.sandbox.faults import FunctionError, ServerError
 from sync_tool.sandbox.functions import convex_msgs, examples, system
 from sync_tool.sandbox.functions.calls import Caller
 from sync_tool.sandbox.functions.registry import Facts, Function, Kind
@@ -62,6 +64,7 @@ class Instance:
         self.caller = Caller(self.engine, Facts(options, schema, cursors, _deployed(options)), _SYSTEM)
         self.snapshots = Snapshots(self.engine)
         self.importer = Importer(self.engine)
+        self._permits = _permits(options.max_calls)
         self._readers = ThreadPoolExecutor(_READERS, "reader")
         self._writer = ThreadPoolExecutor(1, "writer")
         self._actions = ThreadPoolExecutor(_ACTIONS, "action")
@@ -77,6 +80,23 @@ class Instance:
     async def act(self, run: Callable[[], T]) -> T:
         """Run an action, which may wait for reads and writes."""
         return await asyncio.get_running_loop().run_in_executor(self._actions, run)
+
+    @asynccontextmanager
+    async def permit(self, kind: Kind) -> AsyncIterator[None]:
+        """Wait until one more call of this kind may run; raise ServerError 429 if that takes too long."""
+        permits = self._permits.get(kind)
+        if permits is None:
+            yield
+            return
+        try:
+            await asyncio.wait_for(permits.acquire(), limits.PERMIT_SECONDS[kind])
+        except TimeoutError:
+            text = "Too many concurrent requests, backoff and try again."
+            raise ServerError(429, "TooManyConcurrentRequests", text) from None
+        try:
+            yield
+        finally:
+            permits.release()
 
     def thread_for(self, kind: Kind) -> Callable[[Callable[[], T]], Awaitable[T]]:
         """Return the runner for a kind of function."""
@@ -110,6 +130,11 @@ class Instance:
 
 
 _SYSTEM: Final[dict[str, Function]] = {**system.FUNCTIONS, **records.FUNCTIONS}
+
+
+def _permits(max_calls: int | None) -> dict[Kind, asyncio.Semaphore]:
+    kinds: tuple[Kind, ...] = ("Query", "Mutation", "Action")
+    return {} if max_calls is None else {kind: asyncio.Semaphore(max_calls) for kind in kinds}
 
 
 def _deployed(options: SandboxOptions) -> dict[str, Function]:

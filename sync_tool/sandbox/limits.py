@@ -36,6 +36,9 @@ RETENTION_SECONDS: Final = 14 * 86_400.0  # How long changes are kept
 
 IDLE_SECONDS: Final = 3600.0  # An idle deployment commits this often, so that positions expire there, too
 
+# How long a call waits while too many of its kind run.
+PERMIT_SECONDS: Final = {"Query": 5.0, "Mutation": 5.0, "Action": 10.0}
+
 SNAPSHOT_SECONDS: Final = 10.0  # A timestamp stays readable this long after the next commit
 
 

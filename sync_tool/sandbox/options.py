@@ -42,6 +42,8 @@ class SandboxOptions:
     schema: SchemaLevel = "any"
     env_file: Path | None = None  # File for the address and the key
     slow_rows: int | None = None  # A function that reads more rows times out
+    conflicts: int | None = None  # Every Nth mutation fails as one that lost a conflict
+    max_calls: int | None = None  # Queries, mutations and actions of HTTP at a time, each
     write_rate: int | None = None  # Bytes per second that the deployment may write
     with_parent: bool = False  # Stop when standard input is closed
     verbose: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import tracemalloc
@@ -10,13 +11,15 @@ from typing import Any
 
 import pytest
 
+from sync_tool.sandbox import limits
 from sync_tool.sandbox.database.documents import Row
 from sync_tool.sandbox.database.transaction import Interval, Transaction
 from sync_tool.sandbox.database.writing import WriteTransaction
-from sync_tool.sandbox.faults import FunctionError
+from sync_tool.sandbox.faults import FunctionError, ServerError
 from sync_tool.sandbox.functions.calls import Call
 from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.limits import binary_size
+from sync_tool.sandbox.options import SandboxOptions
 from sync_tool.sandbox.paths import parse_path
 
 from .box import Running, Start
@@ -284,3 +287,22 @@ def test_a_long_append_stays_within_the_ranges(instance: Instance) -> None:
         documents = [{"sessionId": "s"}] * count
         call = Call(parse_path("convexMsgs:append"), [{"batches": [{"sessionId": "s", "documents": documents}]}], True)
         assert instance.caller.mutation(call).failure is None
+
+
+def test_calls_above_the_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a limit of calls at a time, one more waits and is then a 429; other kinds have limits of their own."""
+    monkeypatch.setitem(limits.PERMIT_SECONDS, "Query", 0.01)
+    inside = Instance(SandboxOptions(max_calls=2))
+
+    async def crowd() -> None:
+        async with inside.permit("Query"), inside.permit("Query"), inside.permit("Mutation"):
+            with pytest.raises(ServerError, match="429 TooManyConcurrentRequests"):
+                async with inside.permit("Query"):
+                    raise AssertionError
+        async with inside.permit("Query"):
+            pass
+
+    try:
+        asyncio.run(crowd())
+    finally:
+        inside.close()

@@ -185,9 +185,21 @@ def test_run_endpoint(box: Running) -> None:
 
 
 def test_unknown_route(box: Running) -> None:
-    """What is no endpoint is 404."""
-    assert box.request("GET", "/api/nope").status == 404
-    assert box.request("POST", "/api/v1/nope", {}).status == 404
+    """An endpoint that the sandbox does not have ends a client at once with 400; other addresses are 404."""
+    for method, path in (("GET", "/api/stream_function_logs"), ("POST", "/api/v1/nope")):
+        answer = box.request(method, path)
+        assert (answer.status, json.loads(answer.data)["code"]) == (400, "NotInSandbox")
+    assert box.request("GET", "/nope").status == 404
+    assert box.request("GET", "/api/query").status == 405
+
+
+def test_every_second_mutation_loses_a_conflict(starting: Start) -> None:
+    """With --conflicts 2 each second mutation is a 503 that commits nothing."""
+    box = starting("--conflicts", "2")
+    body = {"path": "convexMsgs:append", "args": {"batches": [{"sessionId": "s", "documents": [{"sessionId": "s"}]}]}}
+    statuses = [box.request("POST", "/api/mutation", body).status for _ in range(4)]
+    assert statuses == [200, 503, 200, 503]
+    assert len(box.page(sessionId="s")["rows"]) == 2
 
 
 def test_format_is_checked_after_the_function_ran(box: Running) -> None:

@@ -10,6 +10,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Final
 
 from sync_tool.encoding import sizes
@@ -18,7 +19,7 @@ from sync_tool.sandbox import keys as rights
 from sync_tool.sandbox import limits
 from sync_tool.sandbox.database.engine import Engine
 from sync_tool.sandbox.database.transaction import Interval, Transaction
-from sync_tool.sandbox.faults import FunctionError, developer_error
+from sync_tool.sandbox.faults import FunctionError, conflict, developer_error
 from sync_tool.sandbox.functions.registry import Context, Facts, Function, Kind
 from sync_tool.sandbox.functions.results import check_result
 from sync_tool.sandbox.limits import MAX_VALUE_NESTING
@@ -153,6 +154,7 @@ class Caller:
         self.engine = engine
         self.facts = facts
         self._system = system
+        self._mutations = count(1)
 
     def kind_of(self, call: Call) -> Kind:
         """Return the kind of the function at a path."""
@@ -189,6 +191,9 @@ class Caller:
 
     def mutation(self, call: Call, record: Record | None = None) -> Outcome:
         """Run a mutation; `record` may store more in the same transaction if it succeeds."""
+        conflicts = self.facts.options.conflicts
+        if conflicts is not None and next(self._mutations) % conflicts == 0:
+            raise conflict()
         outcome = Outcome()
         keep = None if record is None else lambda connection, _, ts: record(connection, outcome, ts)
         try:

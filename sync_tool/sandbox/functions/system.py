@@ -11,19 +11,31 @@ from typing import Any, Final
 
 import msgspec
 
-from sync_tool.encoding.validators import NULL, STRING, array, literal, obj, optional, union
+from sync_tool.encoding.validators import NULL, STRING, Validator, array, literal, obj, optional, union
 from sync_tool.encoding.values import Value, decode
 from sync_tool.sandbox import limits
 from sync_tool.sandbox.database.cursors import fingerprint_of
 from sync_tool.sandbox.database.transaction import Interval
-from sync_tool.sandbox.faults import FunctionError
+from sync_tool.sandbox.faults import FunctionError, developer_error
 from sync_tool.sandbox.functions.filters import FilterError, clause_errors, index_fields, index_span, keeps, single_id
 from sync_tool.sandbox.functions.paginate import PAGINATION_OPTS, Paged, paginate
-from sync_tool.sandbox.functions.registry import Context, Function, internal_query
+from sync_tool.sandbox.functions.registry import Context, Function, Handler, internal_query
 
 Args = dict[str, Any]
 
 _COMPONENT: Final = {"componentId": optional(union(STRING, NULL))}
+
+
+def _query(args: dict[str, Validator], handler: Handler) -> Function:
+    """Return a query that takes the id of a component; the sandbox has only the root component."""
+
+    def in_root(ctx: Context, args: Args) -> Value:
+        component = args.pop("componentId", None)
+        if component is not None:
+            raise developer_error(f"Component {component} not found")
+        return handler(ctx, args)
+
+    return internal_query({**args, **_COMPONENT}, in_root)
 
 
 def _system_page(ctx: Context, paged: Paged, opts: Args) -> Value:
@@ -137,7 +149,7 @@ def _deployment_state(_ctx: Context, _args: Args) -> Value:
 
 
 FUNCTIONS: Final[dict[str, Function]] = {
-    "_system/cli/tableData.js:default": internal_query(
+    "_system/cli/tableData.js:default": _query(
         {
             "table": STRING,
             "order": union(literal("asc"), literal("desc")),
@@ -145,20 +157,20 @@ FUNCTIONS: Final[dict[str, Function]] = {
         },
         _table_data,
     ),
-    "_system/cli/tables.js:default": internal_query({"paginationOpts": PAGINATION_OPTS}, _tables),
-    "_system/cli/tableSize.js:default": internal_query({"tableName": STRING}, _table_size),
-    "_system/cli/modules.js:apiSpec": internal_query(_COMPONENT, _api_spec),
-    "_system/frontend/paginatedTableDocuments.js:default": internal_query(
-        {"table": STRING, "filters": union(STRING, NULL), "paginationOpts": PAGINATION_OPTS, **_COMPONENT},
+    "_system/cli/tables.js:default": _query({"paginationOpts": PAGINATION_OPTS}, _tables),
+    "_system/cli/tableSize.js:default": _query({"tableName": STRING}, _table_size),
+    "_system/cli/modules.js:apiSpec": _query({}, _api_spec),
+    "_system/frontend/paginatedTableDocuments.js:default": _query(
+        {"table": STRING, "filters": union(STRING, NULL), "paginationOpts": PAGINATION_OPTS},
         _documents,
     ),
-    "_system/frontend/getSchemas.js:default": internal_query(_COMPONENT, _schemas),
-    "_system/frontend/indexes.js:default": internal_query(
+    "_system/frontend/getSchemas.js:default": _query({}, _schemas),
+    "_system/frontend/indexes.js:default": _query(
         {"tableName": optional(union(STRING, NULL)), "tableNamespace": union(STRING, NULL)}, _indexes
     ),
-    "_system/frontend/getTableMapping.js:default": internal_query(_COMPONENT, _table_mapping),
-    "_system/frontend/listById.js:default": internal_query(
-        {"ids": array(obj({"id": STRING, "tableName": STRING})), **_COMPONENT}, _list_by_id
+    "_system/frontend/getTableMapping.js:default": _query({}, _table_mapping),
+    "_system/frontend/listById.js:default": _query(
+        {"ids": array(obj({"id": STRING, "tableName": STRING}))}, _list_by_id
     ),
     "_system/frontend/deploymentState.js:deploymentState": internal_query({}, _deployment_state),
 }

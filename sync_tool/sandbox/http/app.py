@@ -13,10 +13,20 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sync_tool.sandbox.faults import bad_request
 from sync_tool.sandbox.http.functions import FunctionApi
 from sync_tool.sandbox.http.imports import ImportApi
-from sync_tool.sandbox.http.requests import Handler, UrlForKeyBody, guard, json_response, read_body, token_of
+from sync_tool.sandbox.http.requests import (
+    Handler,
+    UrlForKeyBody,
+    failure_response,
+    guard,
+    json_response,
+    read_body,
+    token_of,
+)
 from sync_tool.sandbox.http.stream import StreamApi
 from sync_tool.sandbox.instance import Instance
 from sync_tool.sandbox.keys import Token, allowed_operations, is_admin, must_be_admin, without_type
@@ -47,6 +57,13 @@ class DeploymentApi:
         body = await read_body(request, UrlForKeyBody)
         is_admin(Token("admin", without_type(body.deploy_key)), self._instance.key)
         return json_response(self._instance.url)
+
+    async def team_and_project(self, request: Request) -> Response:
+        """POST /api/deployment/team_and_project_for_key: names that the official command line prints."""
+        body = await read_body(request, UrlForKeyBody)
+        is_admin(Token("admin", without_type(body.deploy_key)), self._instance.key)
+        name = self._instance.options.name
+        return json_response({"team": name, "project": name, "teamId": 1, "projectId": 1})
 
     async def check_admin_key(self, request: Request) -> Response:
         """GET /api/check_admin_key."""
@@ -95,6 +112,7 @@ def http_app(instance: Instance) -> Starlette:
         **ImportApi(instance).handlers(),
         **stream.handlers(),
         "/api/deployment/url_for_key": deployment.url_for_key,
+        "/api/deployment/team_and_project_for_key": deployment.team_and_project,
     }
     get = {
         **deployment.handlers(),
@@ -112,4 +130,20 @@ def http_app(instance: Instance) -> Starlette:
         allow_credentials=True,
         max_age=86_400,
     )
-    return Starlette(routes=[*routes, *sync_routes(instance)], middleware=[cors])
+    app = Starlette(routes=[*routes, *sync_routes(instance)], middleware=[cors])
+    app.router.default = _fallback(app.router.default)
+    return app
+
+
+def _fallback(not_found: ASGIApp) -> ASGIApp:
+    """Answer what a deployment has and the sandbox has not with a 400, which clients do not retry, unlike a 404."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        path = str(scope["path"])
+        if scope["type"] != "http" or not path.startswith("/api/"):
+            await not_found(scope, receive, send)
+            return
+        failure = bad_request("NotInSandbox", f"The sandbox has no {scope['method']} {path}.")
+        await failure_response(failure)(scope, receive, send)
+
+    return answer

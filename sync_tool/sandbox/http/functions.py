@@ -146,7 +146,8 @@ class FunctionApi:
         def run() -> bytes:
             return self._encode(self._caller.run(call, kind), format_name, call.path)
 
-        return json_bytes(await self._instance.thread_for(kind)(run))
+        async with self._instance.permit(kind):
+            return json_bytes(await self._instance.thread_for(kind)(run))
 
     def _run_batch(self, calls: list[tuple[Call, str]], connection: sqlite3.Connection) -> list[bytes]:
         return [

@@ -143,6 +143,10 @@ class _DeltasBody(msgspec.Struct):
     selection: Any = None
 
 
+async def _unknown(_request: Request) -> Response:
+    return Response(status_code=404)
+
+
 class StreamApi:
     """Handlers of streaming export of one instance."""
 
@@ -151,12 +155,11 @@ class StreamApi:
         self._cursors: Cursors = instance.caller.facts.cursors
 
     def handlers(self) -> dict[str, Handler]:
-        """Return the handlers of POST requests by path; a backend before July 2026 has none."""
-        if not self._instance.options.data_sync:
-            return {}
+        """Return the handlers of POST requests by path; a backend before July 2026 does not know them."""
+        new = self._instance.options.data_sync
         return {
-            "/api/v1/data/sync": self.data_sync,
-            "/api/data_sync_cursor_from_deltas": self.cursor_from_deltas,
+            "/api/v1/data/sync": self.data_sync if new else _unknown,
+            "/api/data_sync_cursor_from_deltas": self.cursor_from_deltas if new else _unknown,
         }
 
     async def test_connection(self, request: Request) -> Response:
