@@ -30,7 +30,7 @@ class Field:
 def command(**options):
     {place}
 
-sessions.command.callback = command
+sessions.sessions_command.callback = command
 main(["sessions"])
 """
 
