@@ -27,7 +27,7 @@ from faults.proxying import running_proxy
 from running import ROOT, Sandbox, clean_environment, convex_msgs, running_sandbox
 from sync_tool.deployment.live import WINDOW, Follower
 from sync_tool.langchain import ConvexChatMessageHistory
-from sync_tool.rows.batch import Page
+from sync_tool.rows.batch import Page, of_documents
 from sync_tool.rows.model import Names, Position, Row
 from sync_tool.rows.reading import RowReader
 
@@ -302,7 +302,8 @@ class Table(Follower):
         low = where.resume.key() if where.resume else (b"", 0.0, "")
         high = where.until.key() if where.until else (b"\xff", 0.0, "")
         found = [row for row in self.rows if low < row.position.key() < high]
-        yield Page(found[::-1] if where.newest_first else found, 0)
+        raws = [row.raw for row in (found[::-1] if where.newest_first else found)]
+        yield Page(of_documents(raws, Names()), 0)
 
     def commit(self, time: float, number: int) -> None:
         """Make a row visible."""
