@@ -63,7 +63,7 @@ def estimate_all(source: Source) -> Estimate | None:
     if rows is None:
         return None
     sample = source.sample()
-    mean = sample.bytes / len(sample.rows) if sample.rows else 0.0
+    mean = sample.bytes / sample.count if sample.count else 0.0
     return Estimate(rows, round(rows * mean))
 
 

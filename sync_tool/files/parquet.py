@@ -66,7 +66,7 @@ def encode_columns(batch: Batch) -> list[pa.RecordBatch]:
 
 
 def _parts(batch: Batch) -> Iterator[Batch]:
-    if batch.count <= ROWS_A_BATCH:
+    if batch.count <= 2 * ROWS_A_BATCH:  # as most blocks of lines are
         yield batch
         return
     for start in range(0, batch.count, ROWS_A_BATCH):

@@ -236,8 +236,11 @@ def _flatten_typed(rows: list[Any], batch: Batch) -> list[list[Any]]:
     if "usage_metadata" in fields:
         usage = [found if type(found) is dict else {} for found in _all(datas, "usage_metadata")]
         tokens_in, tokens_out = _whole_numbers(usage, "input_tokens"), _whole_numbers(usage, "output_tokens")
-    ids: list[Any] = [None if row.id is UNSET else row.id for row in rows]
-    times: list[Any] = [None if row.time is UNSET else row.time for row in rows]
+    ids: list[Any] = [*batch.ids]
+    times: list[Any] = [*batch.times]
+    if not all(ids) or math.isnan(sum(times)):  # a row without an id or a time, or with an empty id
+        ids = [None if row.id is UNSET else row.id for row in rows]
+        times = [None if row.time is UNSET else row.time for row in rows]
     return [
         ids, times, _all_microseconds(times), [*batch.numbers] if batch.numbers else [*nothing], [*batch.sessions],
         [message.type for message in messages], *taken, models, tokens_in, tokens_out,
@@ -316,24 +319,26 @@ def unflatten_rows(columns: Sequence[list[Any]], extras: list[str | None], names
         ValueError: a row cannot be rebuilt.
     """
     found = _typed_rests(columns, extras, names) if own else [None] * len(extras)
+    ids, times, sessions, kinds, contents, *optional = columns
+    for data, content in zip(found, contents, strict=True):
+        if data is not None and content is not None:
+            data.setdefault("content", content)  # if extra holds the content, the column is only its text
+    for key, column in zip(_OPTIONAL, optional, strict=True):
+        if column.count(None) < len(column):
+            for data, value in zip(found, column, strict=True):
+                if data is not None and value is not None:
+                    data[key] = value
     form = form_of(names)
+    if None not in found and None not in ids and None not in times:
+        return list(map(form.row, map(form.message, found, kinds), sessions, times, ids))
     rows = []
     for values, extra, data in zip(zip(*columns, strict=True), extras, found, strict=True):
         if data is None:
             rest = loads(extra) if extra else None
             rows.append(msgspec.Raw(dumps(unflatten(values, rest, names))))
-            continue
-        name, time, session, kind, content, *optional = values
-        if content is not None:
-            data.setdefault("content", content)  # if extra holds the content, the column is only its text
-        for key, value in zip(_OPTIONAL, optional, strict=True):
-            if value is not None:
-                data[key] = value
-        rows.append(
-            form.row(
-                form.message(data, kind), session, UNSET if time is None else time, UNSET if name is None else name
-            )
-        )
+        else:
+            name, time = (UNSET if value is None else value for value in values[:2])
+            rows.append(form.row(form.message(data, values[3]), values[2], time, name))
     return rows
 
 
@@ -345,6 +350,9 @@ def _typed_rests(columns: Sequence[list[Any]], extras: list[str | None], names: 
     texts = [extra.encode() if extra else nothing for extra in extras]
     rests = decode_rows(b"\n".join(texts), texts, form.decode_extra)
     found = [None if rest is None else rest.message.data for rest in rests]
+    whole = not any(None in column for column in (times, sessions, kinds, in_data[0]))
+    if whole and min(times, default=1.0) > 0.0 and sum(times) < math.inf:
+        return found
     for place, (time, session, kind) in enumerate(zip(times, sessions, kinds, strict=True)):
         if session is None or kind is None or not (time is None or 0.0 < time < math.inf):
             found[place] = None
