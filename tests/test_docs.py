@@ -24,7 +24,10 @@ from sync_tool.files.formats import SUFFIXES
 from sync_tool.rows.columns import COLUMNS
 
 DOCS = ROOT / "docs"
-PAGES = [*sorted(DOCS.glob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
+PAGES = [
+    *sorted(DOCS.glob("*.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
+]
 PACKAGE = sorted((ROOT / "sync_tool").rglob("*.py"))
 COMMANDS = [name for names in SECTIONS.values() for name in names]
 _END_OF_BLOCK = "-- end of block --"
