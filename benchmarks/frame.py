@@ -1,4 +1,4 @@
-"""What all benchmarks share: running two sides by turns, what came out of it, and the processes that are measured."""
+"""Parts that all benchmarks share: runs of two sides by turns, their results, and the measured processes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Outcome:
 
 @dataclass
 class Bench:
-    """What a benchmark is given.
+    """Arguments of a benchmark.
 
     Attributes:
         work: folder for data, kept between runs.
@@ -117,7 +117,7 @@ def faster(number: str, work: str, peer: str, goal: float, ours: Run, theirs: Ru
 
 
 def described(run: Run) -> str:
-    """Say in short what a run did."""
+    """Return a short description of a run."""
     return f"{run.rows:,} rows, {run.seconds:.2f} s, {run.rate:,.0f}/s"
 
 

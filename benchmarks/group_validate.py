@@ -40,7 +40,7 @@ def _validate(source: Path, rows: int) -> Run:
 
 
 def _verdicts(bench: Bench, peer: str) -> str:
-    """Say how many verdicts on records with faults are the same for us, the peer and the rules."""
+    """Return how many verdicts on records with faults agree between this tool, the peer and the rules."""
     records = list(corpus())
     path = bench.work / "faults.jsonl"
     path.write_bytes(b"".join(line + b"\n" for line, _ in records))

@@ -40,7 +40,7 @@ _OLDEST_SNAPSHOT_NS: Final = 5 * 86_400 * 10**9
 
 
 class Walk(NamedTuple):
-    """Where a walk stands: behind a document of a table."""
+    """Position of a walk: after a document of a table."""
 
     tablet: str
     id: str
@@ -144,7 +144,7 @@ class _Arguments(msgspec.Struct):
 
     @property
     def selected(self) -> Selection:
-        """What is asked for, in whichever of the forms."""
+        """Return the requested value, in any of its forms."""
         table = self.table_name or self.tableName
         if self.selection is not None or table is None:
             return read_selection(self.selection)

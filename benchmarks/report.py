@@ -16,7 +16,7 @@ _LINE, _LEFT, _WIDTH, _RIGHT = 26, 470, 360, 260
 _MOST = 4.0
 """Scores beyond this are drawn as this, and below its inverse as that."""
 _OUR_OWN = ("click", "pyarrow")
-"""What peers need beside themselves, and what this tool uses too."""
+"""Packages that peers need and this tool uses too."""
 _GOOD, _BAD = "#2e7d5b", "#b3562f"
 
 

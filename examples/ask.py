@@ -4,7 +4,7 @@
     CONVEX_MSGS_ENV_FILE=.env.msgs python examples/ask.py jim
 
 Needs `pip install 'convex-msgs[langchain]'`. With OPENAI_API_KEY set it talks to OpenAI, which needs
-`pip install langchain-openai`; without it to a model that only knows what it is told.
+`pip install langchain-openai`; without it to a model that knows only the conversation.
 """
 
 from __future__ import annotations

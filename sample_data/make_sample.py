@@ -50,7 +50,7 @@ def _is_whole(row: dict[str, Any]) -> bool:
 
 
 def _is_flat(row: dict[str, Any]) -> bool:
-    """Tell the oldest form, `{type, text}`: no table with the shipped schema takes it, so it has its own file."""
+    """Return whether a message is `{type, text}`, the oldest form, which needs a table without the shipped schema."""
     return not _is_whole(row)
 
 

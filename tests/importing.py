@@ -69,7 +69,7 @@ class Target:
 
     @property
     def box(self) -> Running:
-        """The sandbox as one that is asked by hand."""
+        """The sandbox with helpers for direct requests."""
         return Running(self.sandbox.process, self.sandbox.url, "", self.sandbox.key)
 
     @contextmanager

@@ -69,7 +69,7 @@ _PIECES = (
     b'"d":' + b"[" * 20 + b"]" * 20 + b",",
     b"\xff", b"\0", b"\n", b"{", b"}", b'"', b",", b":", b"\\", b" ", b"[", b"]", b"1", b"-", b'{"$integer":"AA=="}',
 )  # fmt: skip
-"""What is put into the bytes of a record, most of it behind the brace of an object."""
+"""Bytes to insert into a record, mostly after the brace of an object."""
 
 
 @st.composite

@@ -31,7 +31,7 @@ def said(path: Path) -> list[tuple[str, str]]:
 
 
 def test_the_example_in_python(tmp_path: Path) -> None:
-    """examples/ask.py: the model is told that the name was Jim; printed, exported, cleared."""
+    """examples/ask.py: the model learns that the name is Jim; printed, exported, cleared."""
     with running_sandbox(tmp_path) as sandbox:
         env = {"PYTHONPATH": str(ROOT), "CONVEX_MSGS_ENV_FILE": str(sandbox.env_file), "OPENAI_API_KEY": ""}
         command = [sys.executable, str(ROOT / "examples" / "ask.py"), "jim"]
@@ -67,7 +67,7 @@ def act(backend: Backend, name: str) -> Any:
 
 
 def test_the_conversation_in_javascript(javascript: Backend, tmp_path: Path) -> None:
-    """convex/ask.ts: told, printed, exported by the tool, read and gone on with from Python, cleared."""
+    """convex/ask.ts: run, printed, exported by the tool, read and continued from Python, cleared."""
     assert act(javascript, "ask")["answers"] == [SAID[1][1], SAID[3][1]]
     env = {"CONVEX_SELF_HOSTED_URL": javascript.url, "CONVEX_SELF_HOSTED_ADMIN_KEY": javascript.key}
     done = convex_msgs("export", "-s", "jim", "-o", "jim.jsonl", cwd=tmp_path, env=env)

@@ -1,4 +1,4 @@
-"""What goes wrong at the command line: one clear error, the documented exit code, no traceback, no half file."""
+"""Errors at the command line: one clear message, the documented exit code, no traceback, no half file."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_key_and_url_that_disagree_are_exit_2_naming_both(tmp_path: Path, sandbo
 
 
 def test_a_missing_table_or_index_is_exit_2(tmp_path: Path, sandbox: Sandbox) -> None:
-    """What is there is named, and how to add what is not."""
+    """The error names what exists, and how to add what is missing."""
     assert_error(run(sandbox, tmp_path, "export", "-o", "a.md", "--table", "chats"), 2, "'chats'", "messages")
     assert_error(run(sandbox, tmp_path, "sessions", "--index", "byUser"), 2, "'byUser'", "--index bySessionId")
     assert files(tmp_path) == []
@@ -354,7 +354,7 @@ def test_long_names_and_links_are_written(tmp_path: Path, sandbox: Sandbox) -> N
 
 
 def test_a_failed_run_keeps_the_temporary_file_of_another(tmp_path: Path) -> None:
-    """Whoever does not hold the lock removes nothing, and takes the name over only when it is free."""
+    """A run without the lock removes nothing, and takes the name over only when it is free."""
     path = tmp_path / "a.jsonl"
     with new_file(path) as stream:
         stream.write(b"first")
@@ -396,7 +396,7 @@ def test_streams_that_cannot_be_used(tmp_path: Path, sandbox: Sandbox, arguments
 
 
 def test_terminals_of_another_encoding(tmp_path: Path, sandbox: Sandbox) -> None:
-    """Text is spelled with escapes, JSON stays UTF-8."""
+    """Text is written with escapes, JSON stays UTF-8."""
     env = {"PYTHONIOENCODING": "ascii"}
     assert b"\\u304a" in run(sandbox, tmp_path, "sessions", env=env).out
     found = json.loads(run(sandbox, tmp_path, "sessions", "--json", env=env).out)
@@ -418,7 +418,7 @@ def test_ids_in_a_file_are_cut_at_line_ends_only(tmp_path: Path) -> None:
 
 
 def test_json_on_a_terminal_is_harmless() -> None:
-    """The characters that a terminal acts upon are spelled as escapes, which mean the same."""
+    """Characters that control a terminal are written as escapes, which mean the same."""
     text = json.dumps("\x9b31m \u202e \x7f é", ensure_ascii=False)
     assert harmless_json(text) == '"\\u009b31m \\u202e \\u007f é"'
     assert json.loads(harmless_json(text)) == json.loads(text)
@@ -428,7 +428,7 @@ def test_json_on_a_terminal_is_harmless() -> None:
     "arguments", [("import", ""), ("convert", "", "-o", "b.jsonl"), ("validate", ""), ("sync", ""), ("diff", "", "")]
 )
 def test_an_empty_argument_is_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    """What an unset variable of the shell leaves is not taken for the folder where we are."""
+    """An empty argument, as an unset variable leaves it, does not name the current folder."""
     (tmp_path / "chat.json").write_text('[{"type":"human","data":{"content":"hi"}}]')
     done = convex_msgs(*arguments, cwd=tmp_path)
     assert (done.code, done.out) == (2, b"")
@@ -438,7 +438,7 @@ def test_an_empty_argument_is_refused(tmp_path: Path, arguments: tuple[str, ...]
 
 @pytest.mark.parametrize("address", ["redis://127.0.0.1:1", "chat.jsonl", "-", "", "env:NOTHING"])
 def test_messages_go_into_deployments_only(tmp_path: Path, address: str) -> None:
-    """What is no deployment is refused before anything is read or connected to."""
+    """An address of no deployment is refused before anything is read or connected to."""
     (tmp_path / "chat.jsonl").write_text('{"sessionId":"a","message":{"type":"human","data":{"content":"hi"}}}\n')
     done = convex_msgs("import", "chat.jsonl", "--to", address, cwd=tmp_path)
     assert done.code == 2

@@ -129,7 +129,7 @@ def test_inputs_that_call_their_fields_differently_are_refused(tmp_path: Path) -
 @pytest.mark.parametrize("by", ["none", "session", "month"])
 @pytest.mark.parametrize("kind", ["jsonl.zst", "parquet"])
 def test_a_folder_is_an_input(tmp_path: Path, by: str, kind: str) -> None:
-    """What export wrote into a folder comes back byte for byte, whatever its files are."""
+    """A folder that export wrote comes back byte for byte, in each format."""
     cm.convert(SAMPLE, f"{tmp_path}/history/", partition_by=by, format=kind)  # type: ignore[arg-type]
     found = cm.open(tmp_path / "history")
     assert (found.title, found.count()) == ("history/", len(LINES))
@@ -317,7 +317,7 @@ def test_a_terminal_is_no_input() -> None:
 
 class _Terminal(io.BytesIO):
     def isatty(self) -> bool:
-        """Say that somebody sits there."""
+        """Claim to be a terminal."""
         return True
 
 

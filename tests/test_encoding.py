@@ -66,7 +66,7 @@ def test_what_convex_cannot_hold_is_refused_on_the_way_out(value: object) -> Non
 
 
 def test_numbers_are_spelled_as_convex_spells_them() -> None:
-    """100,000 doubles of all magnitudes are spelled as Rust's ryu does: shortest digits, `1e16`, `5.0`, `1e-7`."""
+    """100,000 doubles of all magnitudes are written as Rust's ryu does: shortest digits, `1e16`, `5.0`, `1e-7`."""
     rng = random.Random(20260101)
     doubles = [5.0, 1e16, 1e15, 123456789012345680.0, 1e-7, 1e-5, 0.0001, 1.5e300, 5e-324]
     while len(doubles) < 100_000:

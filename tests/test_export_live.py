@@ -42,7 +42,7 @@ def append(client: Client, session: str, contents: list[str]) -> list[str]:
 
 
 def test_what_was_there_throughout_is_there_once_and_in_order(writing: tuple[Sandbox, str], tmp_path: Path) -> None:
-    """What existed before and after the export is in it exactly once and in order, whatever happens around it."""
+    """Rows that existed before and after the export are in it exactly once and in order, despite other writes."""
     sandbox, via = writing
     client = Client(sandbox.url, sandbox.key)
     kept: list[str] = []

@@ -37,13 +37,13 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def subject() -> Iterator[ExportSubject]:
-    """Exports by both doors; the endurance runs have all formats and more selections."""
+    """Exports by both readers; the endurance runs have all formats and more selections."""
     with ExportSubject(("jsonl",), (SELECTIONS[0], SELECTIONS[4])) as entered:
         yield entered
 
 
 def test_random_faults_lose_and_double_nothing(subject: ExportSubject) -> None:
-    """A dozen runs with random plans over doors and selections: the whole file, or exit 5 and none."""
+    """A dozen runs with random plans over readers and selections: the whole file, or exit 5 and none."""
     total = endure(subject, kills=0, faults=PLANS, seed=11, jobs=2, say=print)
     assert total.fault_runs >= PLANS
     assert sum(number for name, number in total.counts.items() if name in {f"fault {kind}" for kind in FAULTS}) > PLANS
@@ -84,7 +84,7 @@ def test_the_command_line_gets_over_each_fault(tmp_path: Path, deployment: Sandb
 
 @pytest.mark.parametrize(("name", "via"), [*zip(HTTP_FAULTS, cycle(DOORS), strict=False)])
 def test_the_library_gets_over_each_fault(deployment: Sandbox, name: str, via: str) -> None:
-    """A reader gets every row once and in order, through either door, whatever every third request meets."""
+    """A reader gets every row once and in order, through either reader, whatever fault every third request meets."""
     plan = Plan(tuple((number, name) for number in range(1, 100, 8 if name in STALLS else 3)))
     with (
         running_proxy(deployment.url, plan) as proxy,

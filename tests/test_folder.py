@@ -161,7 +161,7 @@ def test_a_part_that_was_taken_away_is_written_again(tmp_path: Path, monkeypatch
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
-    """While one export writes a folder another one is told so, and nothing is written twice."""
+    """While one export writes a folder another one gets an error, and nothing is written twice."""
     history = cm.open(SAMPLE)
 
     class Intruding(_Stopping):

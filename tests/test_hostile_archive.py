@@ -169,7 +169,7 @@ def test_a_linked_index_is_replaced(archive: Path, docs: Path, deployment: Sandb
 
 
 def test_a_linked_state_is_replaced(archive: Path, docs: Path, deployment: Sandbox) -> None:
-    """What a link in the place of `state.json` names stays as it is."""
+    """The target of a link in the place of `state.json` stays as it is."""
     state = Layout(archive).state
     state.unlink()
     state.symlink_to(docs / "thesis.odt")
@@ -195,7 +195,7 @@ def test_pipes_in_an_archive_make_nobody_wait(archive: Path) -> None:
 def test_a_shared_folder_is_refused(
     archive: Path, deployment: Sandbox, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who may write a folder may exchange what lies in it: only with leave a run goes there."""
+    """A run refuses a folder that others may write, unless it is allowed: they could exchange its files."""
     for mode in (0o770, 0o707):
         (archive / place).chmod(mode)
         with pytest.raises(OutputError, match="may be written by other users"):

@@ -96,7 +96,7 @@ def test_no_path_in_a_journal_reaches_outside(folder: Path, victim: Path, path: 
 
 
 def test_a_linked_journal_is_refused(folder: Path, victim: Path) -> None:
-    """What it names is neither emptied nor made private, and a pipe there makes nobody wait."""
+    """The target of the link is neither emptied nor made private, and a pipe there makes nobody wait."""
     victim.chmod(0o644)
     (folder / JOURNAL).symlink_to(victim)
     with pytest.raises(OutputError, match="symbolic link"):

@@ -124,7 +124,7 @@ def test_the_notes_carry_a_longer_file_on(target: Target) -> None:
 
 
 def test_a_dry_run_writes_nothing(target: Target) -> None:
-    """The plan is the same, nothing is sent, erased, saved or set aside, and the code is 0."""
+    """The plan is the same, nothing is sent, erased, saved or quarantined, and the code is 0."""
     fresh, other, bad = (new_session(name) for name in "abc")
     target.append(other, "x")
     source = write(Path("a.jsonl"), [*history(fresh, ABC), *history(other, ABC), row(bad, "a"), {"sessionId": bad}])
@@ -252,7 +252,7 @@ def test_ties_with_ids_go_by_id(target: Target) -> None:
 
 
 def test_a_row_that_comes_twice_counts_once(target: Target) -> None:
-    """Equal `_id` and equal content, in one file or two, however it is spelled."""
+    """Equal `_id` and equal content, in one file or two, in any notation."""
     session = new_session()
     rows = [one | {"_id": f"{session}{number}"} for number, one in enumerate(history(session, ABC))]
     one = write(Path("a.jsonl"), rows)
@@ -368,7 +368,7 @@ def test_the_language_decides_what_a_free_role_is_called(target: Target) -> None
 
 
 def test_the_level_is_asked_of_every_message(target: Target) -> None:
-    """What passes as langchain is refused as documented, and what loads nowhere is refused as loadable."""
+    """A message of level langchain fails at documented, and one that nothing loads fails at loadable."""
     wide, loose = new_session("a"), new_session("b")
     rows = [row(wide, "x"), {"sessionId": loose, "message": message("x", "tool")}]
     source = write(Path("a.jsonl"), rows)
@@ -404,7 +404,7 @@ def test_without_functions_it_says_how_to_get_them(tmp_path: Path, bare_sandbox:
 
 
 def test_the_deployments_own_schema_is_kept(tmp_path: Path) -> None:
-    """Where the deployment takes the four documented fields only, others are set aside before anything is sent."""
+    """If the deployment takes the four documented fields only, others are quarantined before anything is sent."""
     with running_sandbox(tmp_path, "--schema", "documented") as running:
         target = Target(running)
         good, bad = new_session("good"), new_session("bad")
@@ -438,7 +438,7 @@ def test_names_of_both_sides_may_differ(tmp_path: Path, target: Target) -> None:
 
 
 def test_production_asks(tmp_path: Path) -> None:
-    """Writing into a prod deployment needs a yes: by flag, or from whoever is asked; a dry run needs none."""
+    """Writing into a prod deployment needs a yes: by flag, or by an answer; a dry run needs none."""
     with running_sandbox(tmp_path, "--type", "prod", "--name", "tall-forest-123") as running:
         target = Target(running)
         session = new_session()

@@ -27,7 +27,7 @@ def deep(levels: int) -> Any:
 
 
 def spelled(session: str, content: bytes, **extra: Any) -> bytes:
-    """Return a row as bytes whose content is spelled as given, quotes included."""
+    """Return a row as bytes with its content as given, quotes included."""
     return json.dumps(row(session, "HERE", **extra)).encode().replace(b'"HERE"', content)
 
 
@@ -121,7 +121,7 @@ def test_a_bad_record_stops_its_session_alone(target: Target, name: str) -> None
     ],
 )
 def test_large_numbers_are_float64(target: Target, literal: bytes, there: Any) -> None:
-    """A bare number is a float64 however it is spelled: rounded with a warning, never refused below 1e308."""
+    """A bare number is a float64 in any notation: rounded with a warning, never refused below 1e308."""
     session = new_session()
     line = spelled(session, b'"x"').replace(b'"additional_kwargs": {}', b'"additional_kwargs": {"a": ' + literal + b"}")
     source = write(Path("a.jsonl"), [line])
@@ -132,7 +132,7 @@ def test_large_numbers_are_float64(target: Target, literal: bytes, there: Any) -
 
 
 def test_a_byte_order_mark_is_named(target: Target) -> None:
-    """The first record is set aside with the reason, and the quarantine file repairs it as it is."""
+    """The first record is quarantined with the reason, and the quarantine file repairs it as it is."""
     session, other = new_session(), new_session()
     path = write(Path("a.jsonl"), [*history(session, ABC), *history(other, ABC)])
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
@@ -173,7 +173,7 @@ def test_a_line_of_50_mb_is_not_held_in_memory(target: Target, tmp_path: Path) -
 
 @pytest.mark.parametrize("kind", ["gz", "zst"])
 def test_a_compressed_file_that_was_cut(target: Target, kind: str) -> None:
-    """What came before the cut and all other files go in; exit 7 names the file; the whole file goes on."""
+    """Rows before the cut and all other files go in; exit 7 names the file; the whole file then adds the rest."""
     session, other = new_session(), new_session()
     texts = [f"{number} " + str(hash(str(number))) * 20 for number in range(3000)]
     plain = write(Path("whole.jsonl"), history(session, texts)).read_bytes()
@@ -267,7 +267,7 @@ def test_odd_session_ids_are_ids(target: Target, name: str) -> None:
 
 
 def test_hostile_ids_do_not_reach_the_terminal(target: Target, tmp_path: Path) -> None:
-    """Control characters of ids, file names and rules are spelled out in the plan."""
+    """Control characters of ids, file names and rules are escaped in the plan."""
     session = f"\x1b[31m{new_session()}\n"
     target.append(session, "x")
     write(Path("a\x1b[1m.jsonl"), history(session, ABC))

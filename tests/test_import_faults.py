@@ -102,7 +102,7 @@ def test_an_import_gets_over_each_lost_answer(tmp_path: Path, sandbox: Sandbox, 
 
 
 def test_whoever_talks_while_a_session_is_replaced_is_not_lost(tmp_path: Path, sandbox: Sandbox) -> None:
-    """What is said before the rows are saved is in the file, what is said later stays, and nothing is doubled."""
+    """A message from before the rows are saved is in the file, a later one stays, and none is doubled."""
     table = Table(sandbox)
     old = [{"type": "human", "data": {"content": f"old {number}"}} for number in range(900)]
     new = [{"type": "ai", "data": {"content": f"new {number}"}} for number in range(1700)]

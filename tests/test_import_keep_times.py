@@ -109,7 +109,7 @@ def test_the_plan_says_it(target: Target, tmp_path: Path) -> None:
 
 
 def test_bad_messages_stop_their_sessions_here_too(target: Target) -> None:
-    """What is before them goes in with its times, they and what follows are set aside, exit 3."""
+    """Messages before them go in with their times, they and later ones are quarantined, exit 3."""
     rows = history("s", ABC)
     rows[1]["message"] = {"type": "human"}
     report = put(target, write(Path("a.jsonl"), [*rows, *history("t", ABC)]))

@@ -1,4 +1,4 @@
-"""Bad messages: their sessions stop, they are set aside in a file, and repaired they take their old places."""
+"""Bad messages: their sessions stop, they are quarantined in a file, and repaired they take their old places."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def repair(path: str | Path | None, to: str, *, of: str = "", name: str = "fixed
 
 
 def test_a_bad_message_stops_its_session_and_no_other(target: Target) -> None:
-    """What is before it goes in, what follows waits, other sessions are whole; exit 3 and a file of what is not in."""
+    """Messages before it go in, later ones wait, other sessions are whole; exit 3 and a file of the others."""
     bad, good = new_session("bad"), new_session("good")
     rows = [*stopped(bad, 2, 4), *history(good, ABCDE)]
     report = target.put(write(Path("a.jsonl"), rows))
@@ -218,7 +218,7 @@ def test_a_bad_message_stops_where_it_stands_in_time(target: Target) -> None:
 
 @pytest.mark.parametrize("time", [-5.0, 0.0, 2.0**53, 10**400, "soon", None])
 def test_a_time_that_is_none_stops_where_it_stands(target: Target, time: Any) -> None:
-    """A record with an impossible time is bad, stays in its place in the file, and is set aside like any other."""
+    """A record with an impossible time is bad, stays in its place in the file, and is quarantined like any other."""
     session = new_session()
     rows = history(session, ABCDE)
     rows[2]["_creationTime"] = time
@@ -310,7 +310,7 @@ def test_two_repairs_of_one_row_must_agree(target: Target) -> None:
 
 
 def test_repairs_with_renamed_sessions_and_fields(tmp_path: Path) -> None:
-    """What is set aside is shown as its source calls it, also where the target calls session and field otherwise."""
+    """A quarantined message has its source's names, also if the target names session and field otherwise."""
     flags = ("--table", "chats", "--index", "byThread", "--session-field", "thread")
     with running_sandbox(tmp_path, *flags) as running:
         target = Target(running, cm.Names("chats", "byThread", "thread"))

@@ -118,7 +118,7 @@ def test_a_call_is_at_most_2_mib(target: Target, calls: Calls) -> None:
 def test_what_the_deployment_refuses_is_found_by_halves(
     strict: Target, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One message in a thousand: set aside with the deployment's words; its session stops, all others go on."""
+    """One message in a thousand: quarantined with the deployment's words; its session stops, others continue."""
     unchecked(monkeypatch)
     good, bad, last = new_session("a"), new_session("b"), new_session("c")
     rows = [documented(good, text) for text in numbered(200)]
@@ -207,7 +207,7 @@ def test_an_app_that_writes_meanwhile_is_noticed(target: Target, calls: Calls, m
 
 
 def test_an_app_that_erases_meanwhile_is_noticed(target: Target, calls: Calls) -> None:
-    """What was cleared is not begun again in the middle."""
+    """A session that was cleared does not restart in the middle."""
     session = new_session()
 
     def erase() -> None:

@@ -82,7 +82,7 @@ def test_nothing_is_written_outside_the_project(tmp_path: Path, functions: str) 
 
 
 def test_a_link_in_the_place_of_the_file_is_kept(project: Path) -> None:
-    """What a link names is neither made nor replaced, even if it carries our mark."""
+    """The target of a link is neither made nor replaced, even if it carries the tool's mark."""
     path = project / "convex/convexMsgs.ts"
     target = project.parent / f"{project.name}.target"
     path.symlink_to(target)

@@ -81,7 +81,7 @@ def test_a_string_is_what_the_shape_leaves(shape: str, json_value: Any, value: A
     ],
 )
 def test_a_line_for_a_document_says_more(hint: Any, json_value: Any, value: Any) -> None:
-    """Where the shape leaves several readings, the document's own line decides, for this document only."""
+    """If the shape allows several readings, the document's own line decides, for this document only."""
     overrides = ({"j57": {"v": hint}}, {"j58": {"v": "int64"}})
     assert same(read("unknown", {"_id": "j57", "v": json_value}, *overrides), {"_id": "j57", "v": value})
     assert same(read("unknown", {"_id": "j59", "v": "5"}, *overrides), {"_id": "j59", "v": "5"})

@@ -115,7 +115,7 @@ def test_times_of_the_list_are_as_people_say_them() -> None:
 
 
 def test_recent_sessions_are_found_behind_a_long_one(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the newest rows are all of few sessions, the deployed functions list the rest; the answer is the same."""
+    """If the newest rows are all of few sessions, the deployed functions list the rest; the answer is the same."""
     with cm.connect() as history:
         expected = list(history.sessions(recent=12))
         monkeypatch.setattr(recent, "_PAGES_BEFORE_LISTING", 0)

@@ -127,7 +127,7 @@ def test_many_conversations_at_a_time_share_a_connection(deployment: Sandbox, se
 
 
 def test_two_writers_of_one_session_both_get_through(deployment: Sandbox, session: str) -> None:
-    """Who finds that somebody else wrote meanwhile appends behind that; turns stay whole."""
+    """A writer that meets another one's rows appends after them; turns stay whole."""
     with Connection(deployment.url, key=deployment.key) as connection:
         one, other = (ConvexChatMessageHistory(session, connection=connection) for _ in range(2))
         assert one.messages == other.messages == []  # both believe that it is empty

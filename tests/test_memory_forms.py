@@ -140,6 +140,6 @@ def test_what_is_written(message: BaseMessage, stored: dict[str, Any]) -> None:
 
 
 def test_a_removal_is_no_message() -> None:
-    """What LangGraph uses to take messages away cannot be stored."""
+    """LangGraph's removals of messages cannot be stored."""
     with pytest.raises(cm.UsageError, match="removal"):
         document_of(RemoveMessage(id="1"), "s")

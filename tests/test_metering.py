@@ -1,4 +1,4 @@
-"""What a read will cost: estimated, said, and capped."""
+"""The cost of a read: estimated, printed, and capped."""
 
 from __future__ import annotations
 

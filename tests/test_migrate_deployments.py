@@ -155,7 +155,7 @@ def test_what_is_refused(both: tuple[Target, Target], tmp_path: Path) -> None:
 
 
 def test_the_source_has_the_limits_of_the_command(both: tuple[Target, Target], tmp_path: Path) -> None:
-    """A source that gives no answer is asked as often as --attempts says, then it is exit code 5."""
+    """A source that gives no answer gets --attempts requests, then it is exit code 5."""
     dev, prod = both
     always = Plan(tuple((number, "503-InternalServerError") for number in range(1, 50)))
     with running_proxy(dev.sandbox.url, always) as proxy:

@@ -61,7 +61,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_an_error_in_a_reader_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What breaks a reader breaks the reading, after the pages that came before it."""
+    """An error of a reader is raised after the pages that came before it."""
 
     def broken() -> Iterator[Page]:
         yield page("1.0", 1)

@@ -65,7 +65,7 @@ def test_a_second_name_of_a_foreign_file_is_dropped(tmp_path: Path) -> None:
 
 
 def test_a_temporary_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who made the file could read what is written into it."""
+    """The file's owner could read what is written into it."""
     (tmp_path / ".a.part").touch()
     user = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: user + 1)

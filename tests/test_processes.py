@@ -73,7 +73,7 @@ def test_any_number_of_processes_writes_the_same_files(tmp_path: Path) -> None:
 
 
 def test_a_bad_line_is_named_by_its_number(tmp_path: Path) -> None:
-    """An error in the middle of a file names the line, whoever met it, and leaves no output behind."""
+    """An error in the middle of a file names the line, in any process, and leaves no output."""
     source = tmp_path / "bad.jsonl"
     lines = SAMPLE * 3
     source.write_bytes(b"".join([*lines[:77], b'{"_id": nonsense}\n', *lines[77:]]))
@@ -87,7 +87,7 @@ def test_a_bad_line_is_named_by_its_number(tmp_path: Path) -> None:
 
 
 def test_a_bad_row_is_named_by_its_number(tmp_path: Path) -> None:
-    """A row of a Parquet file that cannot be put together is named, whoever met it."""
+    """A row of a Parquet file that cannot be put together is named, in any process."""
     table = pq.read_table(_parquet(tmp_path))
     extras = table["extra"].to_pylist()
     extras[30] = "[]"
@@ -99,7 +99,7 @@ def test_a_bad_row_is_named_by_its_number(tmp_path: Path) -> None:
 
 
 def test_rows_in_no_order_are_sorted_all_the_same(tmp_path: Path) -> None:
-    """What turns out not to be in order, or to stand there twice, is read again in the general way."""
+    """A file that is not in order, or has a row twice, is read again in the general way."""
     source = tmp_path / "mixed.jsonl"
     source.write_bytes(b"".join([*SAMPLE[100:], *SAMPLE[:100], *SAMPLE[40:60]]))
     report = cm.convert(source, tmp_path / "out.jsonl", processes=2)

@@ -207,7 +207,7 @@ def test_pieces_hold_every_row_once(sandbox: Sandbox, via: Any) -> None:
 
 @pytest.mark.parametrize("via", ["functions", "system"])
 def test_readers_in_threads_shrink_together(tmp_path: Path, via: Any) -> None:
-    """Where only two rows a call are let through, several readers with one page size between them still get there."""
+    """If a call may return only two rows, several readers that share a page size still finish."""
     (tmp_path / "rows.jsonl").write_bytes(b"".join(row.raw + b"\n" for row in ROWS[:300]))
     with (
         running_sandbox(tmp_path, "--load", str(tmp_path / "rows.jsonl"), "--slow-rows", "2") as slow,

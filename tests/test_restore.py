@@ -65,7 +65,7 @@ def exported(target: Sandbox, folder: Path) -> bytes:
 
 
 def box_of(target: Sandbox) -> Running:
-    """Return the sandbox as one that is asked by hand."""
+    """Return the sandbox with helpers for direct requests."""
     return Running(target.process, target.url, "", target.key)
 
 
@@ -125,7 +125,7 @@ def test_a_dry_run_plans_and_changes_nothing(saved: Path, target: Sandbox) -> No
 
 
 def test_production_needs_a_yes_also_where_the_table_is_empty(saved: Path, tmp_path: Path) -> None:
-    """What deployment_info calls prod is written only with --yes."""
+    """A deployment that deployment_info calls prod is written only with --yes."""
     with running_sandbox(tmp_path, "--type", "prod", "--name", "tall-forest-123") as target:
         done = restore(saved / "rows.jsonl", target)
         assert done.code == 2
@@ -257,7 +257,7 @@ def test_a_home_that_cannot_be_written_is_said(saved: Path, target: Sandbox) -> 
 def test_an_earlier_import_counts_only_while_nothing_has_changed(
     saved: Path, target: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a call that was cut off has done is done; with other rows there since, or --replace, it is not trusted."""
+    """An interrupted call that succeeded counts as done; not with other rows since, or with --replace."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     with cm.open(saved / "rows.jsonl") as rows, cm.connect(target.url, key=target.key) as history:
         with packed(rows, Selection(), Names(), SILENT) as package:
@@ -364,7 +364,7 @@ def die(self, path, body):
 Client.post_empty = die
 main(arguments)
 """
-"""The command, which gets a signal just before or after the deployment was told to begin."""
+"""The command, which gets a signal just before or after the deployment begins."""
 
 
 def struck(source: Path, target: Sandbox, moment: str, number: signal.Signals) -> Done:

@@ -114,7 +114,7 @@ def test_openais_form_is_recognised_only() -> None:
 
 @given(NEARLY_ROWS, st.sampled_from(LANGUAGES))
 def test_a_second_time_changes_nothing(row: dict[str, Any], language: Language) -> None:
-    """What was rewritten is right: rewriting is idempotent, and every name is a known one."""
+    """Rewriting is idempotent, and every name is a known one."""
     message = row.get("message")
     if isinstance(message, dict):
         once, used = rewrite(message, language)

@@ -37,7 +37,7 @@ KEYED = {"table": "messages", "index": "bySessionId", "keyField": "sessionId"}
 
 
 def door_of(url: str, key: str, **patience: Any) -> StreamReader:
-    """Return a door to the table with LangChain's names."""
+    """Return a reader of the table with LangChain's names."""
     return StreamReader(Client(url, key, Patience(**patience)), Names())
 
 
@@ -188,7 +188,7 @@ def test_behind_a_faulty_network(small_pages: Sandbox) -> None:
 
 
 def test_a_cursor_that_has_grown_old(tmp_path: Path) -> None:
-    """What is no longer kept is an error of its own, with the deployment's code; a full pass then works."""
+    """A position that is no longer kept is an error of its own, with the deployment's code; a full pass then works."""
     with running_sandbox(tmp_path, "--retention", "0") as running:
         door, copy = door_of(running.url, running.key), Copy()
         copy.follow(door)
@@ -205,7 +205,7 @@ def test_a_cursor_that_has_grown_old(tmp_path: Path) -> None:
 
 
 def test_a_foreign_cursor(sandbox: Sandbox) -> None:
-    """A cursor that the deployment did not make is told from one that has grown old."""
+    """A cursor of another deployment and one that has grown old are different errors."""
     with pytest.raises(Refused) as caught:
         next(door_of(sandbox.url, sandbox.key).pages("07abcd"))
     assert caught.value.code == INVALID_CURSOR
@@ -221,7 +221,7 @@ def test_a_foreign_cursor(sandbox: Sandbox) -> None:
     ],
 )
 def test_where_it_is_not_open(tmp_path: Path, flag: str, error: type[Refused], words: str) -> None:
-    """Plan, age and rights are told apart, before anything is read and while it is."""
+    """Plan, age and rights are different errors, before and during a read."""
     with running_sandbox(tmp_path, flag) as running:
         door = door_of(running.url, running.key)
         for ask in (door.check, lambda: next(door.pages(None))):
@@ -265,7 +265,7 @@ def test_doctor_says_it(tmp_path: Path, flags: list[str], lines: list[str]) -> N
 
 @given(OBJECTS)
 def test_spellings(document: dict[str, Any]) -> None:
-    """What data sync spells as export_json comes out canonical, whatever it holds, and the way back is exact."""
+    """Any value in the export_json of data sync comes out canonical, and the conversion back is exact."""
     canonical = dumps(document)
     assert export_to_canonical(dumps_export(document)) == canonical
     loose = json.dumps(json.loads(dumps_export(document)), indent=1).encode()
@@ -324,7 +324,7 @@ BROKEN = [b"", b"{", b'{"values":', b'{"values":[', b'{"values":[{}', b'{"values
 
 @pytest.mark.parametrize("text", BROKEN)
 def test_broken_answers(text: bytes) -> None:
-    """What is not an object with such an array is refused, never taken for less than it is."""
+    """An answer that is not an object with such an array is refused, never read as a shorter one."""
     with pytest.raises(ValueError, match="it is cut off"):
         LongAnswer(io.BytesIO(text), "values")
 

@@ -33,7 +33,7 @@ def deployment(tmp_path: Path) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """Where an archive will be."""
+    """Path of an archive that does not exist yet."""
     return tmp_path / "chat"
 
 
@@ -76,7 +76,7 @@ def test_new_edited_and_deleted_rows_are_recorded(via: str, deployment: Sandbox,
 
 @pytest.mark.parametrize("via", SECOND_DOORS)
 def test_a_deletion_shows_in_the_number_of_rows(via: str, deployment: Sandbox, archive: Path) -> None:
-    """Where the deployment holds fewer rows than the archive on a second look too, a full pass follows at once."""
+    """If the deployment has fewer rows than the archive, on a second look too, a full pass follows at once."""
     writer = Writer.of(deployment)
     for session in ("a", "b"):
         writer.append(session, "hello")
@@ -189,7 +189,7 @@ def test_far_too_many_deletions_are_not_recorded(via: str, deployment: Sandbox, 
 
 
 def test_an_expired_cursor_is_answered_by_a_full_pass(tmp_path: Path, archive: Path) -> None:
-    """What happened while changes were no longer kept is found all the same, and it is said."""
+    """Changes from a time that is no longer kept are found all the same, and reported."""
     with running_sandbox(tmp_path, "--retention", "0") as deployment:
         writer = Writer.of(deployment)
         for session in ("a", "b", "c"):
@@ -246,7 +246,7 @@ def test_a_selection_belongs_to_the_archive(via: str, deployment: Sandbox, archi
 
 
 def test_an_archive_is_of_one_deployment(tmp_path: Path, archive: Path) -> None:
-    """Another instance name or table is refused; --rebind goes on with the other deployment by a full pass."""
+    """Another instance name or table is refused; --rebind continues with the other deployment by a full pass."""
     other = tmp_path / "other"
     other.mkdir()
     with running_sandbox(tmp_path, "--name", "one") as one, running_sandbox(other, "--name", "two") as two:
@@ -276,7 +276,7 @@ def test_without_an_archive_nothing_is_made(sandbox: Sandbox, tmp_path: Path) ->
 
 
 def test_two_runs_do_not_meet(sandbox: Sandbox, archive: Path) -> None:
-    """While one holds the lock another one ends with exit 11, or waits as long as it was told."""
+    """While one holds the lock another one ends with exit 11, or waits as long as --lock-wait allows."""
     sync(sandbox, archive)
     with Layout(archive).locked(0):
         with pytest.raises(cm.Locked):
@@ -322,7 +322,7 @@ def test_a_quiet_run_costs_few_requests(tmp_path: Path) -> None:
 
 
 class _Watchdog(BaseHTTPRequestHandler):
-    """Keeps what it is told."""
+    """Records progress and notes."""
 
     heard: list[tuple[str, str]]
 
@@ -333,7 +333,7 @@ class _Watchdog(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @pytest.fixture

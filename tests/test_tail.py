@@ -127,7 +127,7 @@ def test_it_ends_with_its_reader(deployment: Sandbox) -> None:
 
 
 def test_lines_to_read(deployment: Sandbox) -> None:
-    """Time, speaker, text; what could act on a terminal is spelled out, and further lines cannot pose as messages."""
+    """Time, speaker, text; control characters are escaped, and further lines cannot pose as messages."""
     history = memory(deployment, "lines")
     history.add_messages(
         [
@@ -217,7 +217,7 @@ def said_until(said: Said, word: str, then: Any) -> None:
 
 
 def test_a_live_connection_that_delivers_nothing_is_noticed(deployment: Sandbox) -> None:
-    """What HTTP shows and the subscription withholds is given all the same, once, and a new one is made."""
+    """A message that HTTP shows and the subscription withholds is yielded once, and a new subscription starts."""
     history = memory(deployment, "stalled")
     history.add_messages([HumanMessage("0")])
 
@@ -298,7 +298,7 @@ class Table(Follower):
         self._rows_reader = cast("Any", self)
 
     def pages(self, where: Any) -> Iterator[Page]:
-        """Return the rows between two positions, as the door does."""
+        """Return the rows between two positions, as the reader does."""
         low = where.resume.key() if where.resume else (b"", 0.0, "")
         high = where.until.key() if where.until else (b"\xff", 0.0, "")
         found = [row for row in self.rows if low < row.position.key() < high]

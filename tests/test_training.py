@@ -73,7 +73,7 @@ def test_a_conversation_comes_back_as_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("turn", [*CONVERSATION[:6], *CONVERSATION[7:]], ids=lambda turn: turn["role"])
 def test_reading_agrees_with_langchain(turn: dict[str, Any]) -> None:
-    """What is stored is the message that LangChain itself makes of a turn."""
+    """The stored message is the one that LangChain itself makes of a turn."""
     row = {"sessionId": "s", "message": stored_of(from_turn(turn))}
     ours = message_of(RowReader(Names()).row(json.dumps(row).encode()))
     (theirs,) = convert_to_messages([turn])
@@ -140,7 +140,7 @@ def test_ids_of_ones_own(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_very_long_line_is_shows_at_its_beginning(tmp_path: Path, begin: bytes, kind: str) -> None:
-    """A first line that no row can have the length of is told by how it begins, and is not held for that."""
+    """A first line that no row can have the length of is recognised by its beginning, without being held in memory."""
     path = tmp_path / "a.jsonl"
     path.write_bytes(begin + b"x" * (64 << 20) + b'"}]}\n')
     tracemalloc.start()
@@ -217,7 +217,7 @@ def test_the_options(tmp_path: Path) -> None:
 
 
 def test_sharegpt(tmp_path: Path) -> None:
-    """Who spoke and what; calls and results by ShareGPT's names; nothing may end with a call."""
+    """Speaker and text; calls and results by ShareGPT's names; nothing may end with a call."""
     source = rows_file(tmp_path / "rows.jsonl", *HISTORY)
     report = cm.convert(source, tmp_path / "s.jsonl", format="sharegpt", end_with="assistant")
     assert lines(tmp_path / "s.jsonl")[:2] == [

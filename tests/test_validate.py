@@ -77,7 +77,7 @@ def test_line_ends_and_empty_lines_are_no_faults(tmp_path: Path) -> None:
 
 
 def test_a_byte_order_mark_is_one_fault_of_the_first_line(tmp_path: Path) -> None:
-    """What stands behind it is checked all the same."""
+    """Records after it are checked all the same."""
     (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + GOOD + b"\n" + GOOD)
     assert found(cm.validate(tmp_path / "a.jsonl")) == [(1, "byte-order-mark")]
 
@@ -304,7 +304,7 @@ def test_the_library_refuses_what_the_command_line_refuses(tmp_path: Path) -> No
 
 
 def test_opened_files_and_deployments_are_sources_too(tmp_path: Path, sandbox: Sandbox) -> None:
-    """What `open` returned is checked line by line, as its path would be; and so is an address."""
+    """The result of `open` is checked line by line, as its path would be; and so is an address."""
     (tmp_path / "a.jsonl").write_bytes(GOOD + b"\n{")
     with cm.open(tmp_path / "a.jsonl") as saved:
         assert found(cm.validate(saved)) == [(2, "not-json")]

@@ -1,4 +1,4 @@
-"""What people install: a wheel that carries everything the commands need."""
+"""The wheel that people install has everything the commands need."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedP
 
 
 def test_the_wheel_carries_functions_and_sample_data(installed: Path) -> None:
-    """What init and sandbox --sample-data need is inside, byte for byte; tests and TypeScript tooling are not."""
+    """The files of init and sandbox --sample-data are inside, byte for byte; tests and TypeScript tooling are not."""
     assets = installed / "sync_tool" / "_assets"
     assert (assets / "convexMsgs.ts").read_bytes() == (ROOT / "convex/convexMsgs.ts").read_bytes()
     assert (assets / "messages.jsonl").read_bytes() == (ROOT / "sample_data/messages.jsonl").read_bytes()

@@ -60,7 +60,7 @@ def test_results_come_in_the_order_of_the_items(processes: int) -> None:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_error_is_raised_at_its_turn(processes: int) -> None:
-    """What was done before an error is yielded before it is raised, hint and class as they were."""
+    """Results before an error are yielded before it is raised, hint and class as they were."""
     found = []
     with pytest.raises(Damaged, match="line 7") as error:  # noqa: PT012
         for number in in_processes(partial(_refused_at, 7), range(50), processes):
@@ -71,7 +71,7 @@ def test_an_error_is_raised_at_its_turn(processes: int) -> None:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_error_of_the_items_waits_for_its_turn(processes: int) -> None:
-    """Where the items themselves break off, what was done of those before is yielded, or raised, first."""
+    """If the items themselves raise, the results of earlier ones are yielded, or raised, first."""
 
     def items(count: int) -> Iterator[int]:
         yield from range(count)

@@ -88,7 +88,7 @@ def assert_spelled(value: Any, json_value: Any) -> None:
 
 
 def test_the_layout_is_that_of_convex_snapshots(tmp_path: Path) -> None:
-    """Two entries under the table's name, deflated, without a date, and the word that says how rows are spelled."""
+    """Two entries under the table's name, deflated, without a date, and the word that names the encoding of rows."""
     names = Names(table="chats")
     write_zip(tmp_path / "a.zip", LINES[:3], names)
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
@@ -166,7 +166,7 @@ def test_ways_of_compression(tmp_path: Path, method: int) -> None:
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_other_compression_is_named(tmp_path: Path, method: int) -> None:
-    """What cannot be read is said, with what can."""
+    """An entry that cannot be read is an error that names what can."""
     pack(tmp_path / "a.zip", snapshot(b""), method)
     with pytest.raises(UsageError, match=r"bzip2|lzma") as raised:
         rows_in(tmp_path / "a.zip")
@@ -307,7 +307,7 @@ def test_rows_in_random_order_come_out_in_session_order(tmp_path: Path) -> None:
 
 
 class _Told:
-    """Progress that keeps what it is told."""
+    """Progress that records titles and notes."""
 
     def __init__(self, told: list[str]) -> None:
         self._told = told

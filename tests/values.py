@@ -72,7 +72,7 @@ PLAIN_DOCUMENTS = st.fixed_dictionaries(
 
 
 def same(left: Any, right: Any) -> bool:
-    """Tell whether two Convex values are the same value: types, NaN and the sign of zero included."""
+    """Return whether two Convex values are the same value: types, NaN and the sign of zero included."""
     return repr(_ordered(left)) == repr(_ordered(right))
 
 

@@ -11,7 +11,7 @@ TAKEN = [
     f'{{{HEAD},"message":{{"type":null,"data":{{{fields}"role":null,"tool_call_id":null}}}}}}'
     for fields in ('"content":null,"name":null,', '"content":null,', "")
 ]
-"""What json_merge_patch takes away: texts only."""
+"""Texts that json_merge_patch removes."""
 COLUMNS = """
 with lines as (select json as j from read_ndjson_objects('{source}')),
 found as (

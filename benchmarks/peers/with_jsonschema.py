@@ -74,7 +74,7 @@ is_valid = Draft202012Validator(SCHEMA).is_valid
 
 
 def is_good(line: bytes) -> bool:
-    """Tell whether a line is a good record."""
+    """Return whether a line is a good record."""
     try:
         return len(line) <= BYTES and is_valid(json.loads(line))
     except (ValueError, RecursionError):

@@ -26,7 +26,7 @@ is_key = re.compile(r"(?!\$)(?!__proto__$)[\x20-\x7e]{0,1024}").fullmatch
 
 
 def walk(value: Any, level: int) -> None:
-    """See that a value keeps Convex's rules; `level` is that of the array or object."""
+    """Check that a value keeps Convex's rules; `level` is that of the array or object."""
     if type(value) is dict:
         if level > DEPTH or len(value) > FIELDS:
             raise ValueError("too deep or too many fields")
@@ -105,7 +105,7 @@ class Row(BaseModel):
 
 
 def is_good(line: bytes) -> bool:
-    """Tell whether a line is a good record."""
+    """Return whether a line is a good record."""
     try:
         Row.model_validate_json(line)
     except ValidationError:

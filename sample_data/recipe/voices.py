@@ -18,7 +18,7 @@ Data = dict[str, Any]
 
 @dataclass(frozen=True)
 class Reply:
-    """What a provider needs to know to describe one reply of its model."""
+    """Facts from which a provider describes one reply of its model."""
 
     dice: Dice
     prompt: int

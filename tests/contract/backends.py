@@ -34,7 +34,7 @@ STRANGER: Final = "Bearer " + ".".join(
     base64.urlsafe_b64encode(part).decode().rstrip("=")
     for part in (b'{"alg":"RS256","typ":"JWT"}', b'{"iss":"https://users.test","sub":"somebody"}', b"no signature")
 )
-"""What a browser of somebody who uses the app would send."""
+"""Token that the browser of an app's user would send."""
 
 
 class Can(Enum):
@@ -43,7 +43,7 @@ class Can(Enum):
     RAW_ROWS = auto()
     """Holds `raw.RAW_ROWS`: rows of any session and any time, as only an import writes them."""
     OTHER_NAMES = auto()
-    """Can be had with another table, index and session field."""
+    """Supports another table, index and session field."""
     OPEN_SCHEMA = auto()
     """Takes documents with fields of the user's own."""
     SCRATCH_TABLES = auto()
@@ -53,7 +53,7 @@ class Can(Enum):
     DOCUMENT_IDS = auto()
     """Makes ids as Convex does: random, with a checksum."""
     API_SPEC = auto()
-    """Tells which functions are deployed."""
+    """Lists the deployed functions."""
     ALONE = auto()
     """Nobody else writes there, so that a window of time holds the rows of one test only."""
     EVEN_PROBES = auto()

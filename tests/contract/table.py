@@ -1,4 +1,4 @@
-"""What a test holds in its hand: its own sessions of the table, and what the contract says of them."""
+"""A test's own sessions of the table, and the contract's rules for them."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from .table import Table
 
 
 def test_without_expectation_anything_goes(table: Table) -> None:
-    """Where `expectLastId` is absent, rows go behind whatever is there."""
+    """Without `expectLastId` rows are appended after any rows of the session."""
     session = table.session()
     ids = table.append(session, ["1"])
     ids += table.append(session, ["2"])
@@ -51,7 +51,7 @@ def test_a_wrong_id_writes_nothing(table: Table, kind: str) -> None:
 
 
 def test_an_emptied_session_has_moved_to_null(table: Table) -> None:
-    """Where an id is expected but no row is left, `moved` is null."""
+    """If an id is expected but no row is left, `moved` is null."""
     session = table.session()
     ids = table.append(session, ["1"])
     table.erase(session)

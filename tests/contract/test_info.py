@@ -50,7 +50,7 @@ def test_unknown_names_are_refused(table: Table, name: dict[str, str]) -> None:
 
 @pytest.mark.needs(Can.OTHER_NAMES)
 def test_every_function_works_under_other_names(renamed: Table) -> None:
-    """Table, index and session field may have any names: each function is told them."""
+    """Table, index and session field may have any names: each function takes them as arguments."""
     one, two = renamed.session(), renamed.session()
     ids = renamed.append(one, ["1", "2", "3"])
     other = renamed.append(two, ["4"])

@@ -146,7 +146,7 @@ def test_reading_a_session_while_its_old_rows_are_erased(table: Table) -> None:
 
 
 def test_counting_and_paging_a_session_in_time_order_while_it_grows(table: Table) -> None:
-    """What was there before a walk in time order is in it, whatever is written meanwhile."""
+    """A walk in time order returns every row that existed before it, despite writes at the same time."""
     session = table.session()
     table.append(session, map(str, range(60)))
     rows = table.stored(session)

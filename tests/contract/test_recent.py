@@ -59,7 +59,7 @@ def test_the_newest_rows_first(filled: Filled) -> None:
 
 @pytest.mark.parametrize("limit", [1, 5, 4096])
 def test_rows_of_others_do_not_matter(filled: Filled, limit: int) -> None:
-    """Whoever else writes, a walk gives the rows of this test in strict order of time and id, each once and whole."""
+    """Despite other writers, a walk returns the rows of this test in strict order of time and id, whole, once."""
     rows = in_time_order(filled)
     window = {"after": {"creationTime": rows[0]["_creationTime"], "id": ""}, "until": time_position(rows[-1])}
     found = filled.table.rows("recent", limit=limit, **window)

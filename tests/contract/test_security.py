@@ -1,4 +1,4 @@
-"""Who may call: an admin key, and nobody else. A public bulk read would hand everybody's chats to anyone."""
+"""Only an admin key may call. A public bulk read would hand everybody's chats to anyone."""
 
 from __future__ import annotations
 

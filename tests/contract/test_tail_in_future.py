@@ -24,7 +24,7 @@ def test_appending_is_refused(table: Table, expecting: bool) -> None:
 
 
 def test_an_unmet_expectation_comes_first(table: Table) -> None:
-    """Where the session is not what the caller expects, nothing would be written anyway: `moved`, no refusal."""
+    """If the session is not what the caller expects, nothing would be written anyway: `moved`, no refusal."""
     last = table.ids(FUTURE)[-1]
     other = table.session()
     results = table.append_batches(table.batch(FUTURE, ["1"], expectLastId=None), table.batch(other, ["2"]))

@@ -46,7 +46,7 @@ def contents(table: Table, session: str) -> list[bytes]:
 @given(values=st.lists(VALUES, min_size=1, max_size=8))
 @example(values=AWKWARD)
 def test_values_are_kept_exactly(table: Table, values: list[Any]) -> None:
-    """What `append` stores `page` returns, bit by bit, for any value, nested in any way."""
+    """`page` returns any value that `append` stored, bit by bit, nested in any way."""
     session = table.session()
     documents = [table.message(session, value) for value in values]
     table.append_batches({"sessionId": session, "documents": documents})

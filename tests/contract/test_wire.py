@@ -43,7 +43,7 @@ def test_other_arguments_are_plain_errors(backend: Backend, args: Any) -> None:
 
 @pytest.mark.parametrize("limit", [1, 1.0])
 def test_bare_numbers_are_floats(backend: Backend, limit: float) -> None:
-    """A number in arguments is a float64 however it is spelled."""
+    """A number in arguments is a float64 in any notation."""
     assert query(backend, "page", {"limit": limit})[1]["status"] == "success"
 
 

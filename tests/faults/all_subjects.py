@@ -1,4 +1,4 @@
-"""What can be endured; a new command is one more class and one more line here."""
+"""Subjects of the endurance runs; a new command is one more class and one more line here."""
 
 from __future__ import annotations
 

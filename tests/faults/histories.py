@@ -24,7 +24,7 @@ _START: Final = 1.7e12
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What kind of world."""
+    """Kind of world."""
 
     replace: bool = False
     """Conflicts are resolved."""
@@ -49,7 +49,7 @@ class History:
     conflict: bool
     """It is left as it is, because the target has another history."""
     aside: range
-    """Which of the messages are set aside."""
+    """Messages that are quarantined."""
     times: list[float]
 
 
@@ -150,7 +150,7 @@ def _before(chance: random.Random, kind: Kind, messages: list[Message]) -> list[
 def _files(
     chance: random.Random, shape: Shape, histories: list[History]
 ) -> tuple[dict[str, bytes], set[tuple[str, int]]]:
-    """Spread the sessions over files; return these, and the places of all that is set aside."""
+    """Spread the sessions over files; return these, and the places of all quarantined messages."""
     names = ["a.jsonl", "b.jsonl", "c.jsonl"][: chance.randint(1, 3)]
     lines: dict[str, list[tuple[bytes, bool]]] = {name: [] for name in names}
     queues = [(number, history, iter(range(len(history.messages)))) for number, history in enumerate(histories)]

@@ -102,7 +102,7 @@ class ImportCase:
         return in_vain(events) >= tries or (self.wanted.keep_times and uploads >= _UPLOADS)
 
     def found(self) -> str:
-        """Say how much is in the table."""
+        """Return the number of rows in the table, in words."""
         now = self.table.sessions()
         if all(_messages(now.get(name, [])) == history.after for name, history in self.world.histories.items()):
             return "all"
@@ -163,7 +163,9 @@ class ImportCase:
         quarantines = self._named("quarantine*.jsonl")
         found = {(line["file"], line["line"]) for path in quarantines for line in _lines(path)}
         if len(quarantines) > 1 or ((quarantines or ended) and found != self.world.aside):
-            raise Violation(f"{len(quarantines)} quarantine files, {len(found)} set aside, not {len(self.world.aside)}")
+            raise Violation(
+                f"{len(quarantines)} quarantine files, {len(found)} quarantined, not {len(self.world.aside)}"
+            )
         known = {*self.world.files, *(path.name for path in (*quarantines, *self._named("*replaced*.jsonl")))}
         extra = {path.name for path in self.tool.cwd.iterdir()} - known
         if code == KILLED:

@@ -89,7 +89,7 @@ class Tool:
 
     @property
     def words(self) -> str:
-        """What the last run said on standard error."""
+        """Standard error of the last run."""
         return self._words.read_text(errors="replace")
 
     @property
@@ -99,7 +99,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """What one undisturbed run took."""
+    """Measures of one undisturbed run."""
 
     seconds: float
     requests: int

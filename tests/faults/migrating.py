@@ -73,7 +73,7 @@ class MigrateSubject:
 
 
 def _told(world: World, source: Sandbox) -> World:
-    """Put a world into a deployment; times and places of what will be set aside are those that it gives."""
+    """Put a world into a deployment; it gives the quarantined messages their times and places."""
     table = Table(source)
     for name, history in world.histories.items():
         table.append(name, history.messages)

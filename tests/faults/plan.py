@@ -1,4 +1,4 @@
-"""What goes wrong, and when: faults by name, and plans that say which request meets which.
+"""Faults by name, and plans that assign faults to requests.
 
 A plan is data. It is made from a seed or from a list, prints as the flags that repeat it, and gives the
 same fault for the same request whatever else happens.
@@ -92,7 +92,7 @@ HTTP_FAULTS: Final = tuple(fault.name for fault in _ALL if fault.how != "cut-soc
 """For any request."""
 
 HARMLESS: Final = frozenset({"drip", *SOCKET_FAULTS})
-"""Those that cost an HTTP request nothing but time."""
+"""Faults that only delay an HTTP request."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class Kept:
 
 
 class Table:
-    """The messages of a sandbox, without latency for whoever looks on."""
+    """The messages of a sandbox, read without latency."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -115,7 +115,7 @@ class Writer:
 
     @staticmethod
     def is_mine(message: Message) -> bool:
-        """Tell whether a writer said this."""
+        """Return whether a writer wrote this."""
         return str(message["data"]["content"]).startswith("meanwhile ")
 
     def _talk(self) -> None:

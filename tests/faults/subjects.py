@@ -1,4 +1,4 @@
-"""What the endurance runs are about: a command, its variants, and what must hold at any moment."""
+"""Subjects of the endurance runs: a command, its variants, and the conditions that always hold."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Case(Protocol):
         """Raise `Violation` if, after a run that ended with `code`, anything is not as promised."""
 
     def done(self) -> bool:
-        """Tell whether a disturbed run has nevertheless reached its end."""
+        """Return whether a disturbed run has nevertheless reached its end."""
 
     def found(self) -> str:
-        """Say in a word what the disturbed run left."""
+        """Return in a word what the disturbed run left."""
 
     def gave_up_rightly(self, events: list[Event], tries: int) -> bool:
-        """Tell whether a run that met these faults may say that nothing could be reached."""
+        """Return whether a run that met these faults may report an unreachable deployment."""
 
     def close(self) -> None:
         """Let go of what only this case needs."""
@@ -74,7 +74,7 @@ _OLD: Final = b"what was there before\n"
 
 @dataclass(frozen=True)
 class ExportCase:
-    """An export by one door, in one format, of one selection; over an old file or not."""
+    """An export by one reader, in one format, of one selection; over an old file or not."""
 
     label: str
     tool: Tool
@@ -109,7 +109,7 @@ class ExportCase:
         return self.output.exists() and self.output.read_bytes() == self.whole
 
     def found(self) -> str:
-        """Say what is under the final name, or beside it."""
+        """Return what is under the final name, or beside it."""
         if self.done():
             return "whole"
         return "part" if self.output.with_name(f".{self.output.name}.part").exists() else "nothing"
@@ -147,7 +147,7 @@ class ExportSubject:
         self._stack.close()
 
     def case(self, chance: random.Random, folder: Path) -> ExportCase:
-        """Draw door, format, selection and whether an old file is to be replaced."""
+        """Draw reader, format, selection and whether an old file is to be replaced."""
         door, suffix, selected = chance.choice(DOORS), chance.choice(self._formats), chance.choice(self._selections)
         overwrite = chance.random() < 0.25
         reference = self._reference(door, suffix, selected)
@@ -167,7 +167,7 @@ class ExportSubject:
         return Tool(_with_url(fixed), self._sandbox.url, out, env)
 
     def _reference(self, door: str, suffix: str, selected: tuple[str, ...]) -> _Reference:
-        """Return the undisturbed export, made once; the same through both doors, and what the sample holds."""
+        """Return the undisturbed export, made once; the same for both readers and the sample."""
         key = (door, suffix, *selected)
         with self._lock:
             if key not in self._references:
@@ -175,7 +175,7 @@ class ExportSubject:
                 for other in DOORS:
                     same = self._references.get((other, suffix, *selected))
                     if same is not None and same.whole != made.whole:
-                        raise Violation(f"{suffix} {selected} differs between the doors")
+                        raise Violation(f"{suffix} {selected} differs between the readers")
                 self._references[key] = made
             return self._references[key]
 

@@ -31,7 +31,7 @@ class SyncCase:
     life: Life
     archive: Path
     live: list[bytes]
-    """What the table holds, in session order."""
+    """Rows of the table, in session order."""
     base: tuple[str, list[bytes]] | None
     """The run that was there before, and its rows."""
 
@@ -75,7 +75,7 @@ class SyncCase:
         """The sandbox is that of all cases."""
 
     def found(self) -> str:
-        """Say how far the run had come."""
+        """Return how far the run had come, in words."""
         layout = Layout(self.archive)
         if not layout.manifest.exists():
             return "no archive"

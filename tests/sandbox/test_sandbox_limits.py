@@ -83,7 +83,7 @@ def test_reserved_fields(box: Running, document: Any, gist: str) -> None:
 
 @pytest.mark.parametrize("table", ["_system", "1a", "a-b", "", "a" * 65])
 def test_table_names(box: Running, table: str) -> None:
-    """What cannot name a table is refused."""
+    """Names that no table can have are refused."""
     answer = box.call("mutation", "langchain/db:insert", {"table": table, "document": {}})
     assert "Invalid table name" in answer["errorMessage"]
 
@@ -241,7 +241,7 @@ def test_write_rate(starting: Start) -> None:
 
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1 << 24, "16 MiB"), (2000, "1.95 KiB")])
 def test_sizes_in_messages(size: int, text: str) -> None:
-    """Sizes are spelled as the backend spells them."""
+    """Sizes are written as the backend writes them."""
     assert binary_size(size) == text
 
 

@@ -34,7 +34,7 @@ def test_other_content_types_are_refused(box: Running, kind: str) -> None:
     "body", [b"{", b'{"path":"a:b"}', b'{"args":{}}', b'{"path":1,"args":{}}', b'{"path":"a","args":{}}\xff', b"[]"]
 )
 def test_bad_bodies_are_refused(box: Running, body: bytes) -> None:
-    """What is no JSON, or not of the right shape, is 400 BadJsonBody."""
+    """A body that is no JSON, or has the wrong shape, is 400 BadJsonBody."""
     assert failure(box, "/api/query", body) == (400, "BadJsonBody")
 
 
@@ -162,7 +162,7 @@ def test_key_in_the_query_string(box: Running) -> None:
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/api/check_admin_key"), ("GET", "/api/v1/deployment_info")])
 def test_admin_only(box: Running, method: str, path: str) -> None:
-    """What only admins may ask is 403 BadDeployKey for everybody else."""
+    """Requests for admins are 403 BadDeployKey for everybody else."""
     answer = box.request(method, path, key=None)
     assert (answer.status, json.loads(answer.data)["code"]) == (403, "BadDeployKey")
 

@@ -1,4 +1,4 @@
-"""What the store promises: durability, ids, times, snapshots, index ranges only, the change log."""
+"""Guarantees of the store: durability, ids, times, snapshots, index ranges only, the change log."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_other_declared_index(tmp_path: Path) -> None:
 
 
 def test_change_log(instance: Instance) -> None:
-    """Every version of a document, and its deletion, can be told with its commit."""
+    """Every version of a document, and its deletion, is listed with its commit."""
     engine = instance.engine
     name = engine.write(lambda db: db.insert("messages", {"n": 1.0}))[0]
     engine.write(lambda db: db.replace(name, {"n": 2.0}))

@@ -159,7 +159,7 @@ def test_every_revision_and_a_tombstone(starting: Start) -> None:
 
 
 def test_written_twice_in_one_commit(instance: Instance) -> None:
-    """What one commit writes several times is one change, and so is what it writes and deletes."""
+    """A document that one commit writes several times, or writes and deletes, is one change."""
     engine = instance.engine
 
     def write(db: WriteTransaction) -> None:
@@ -230,7 +230,7 @@ def test_selection(starting: Start) -> None:
 
 
 def test_a_cursor_grows_old(starting: Start) -> None:
-    """Where nothing is kept, the newest position stays good, and is refused after the next commit."""
+    """Without retention the newest position stays good, and is refused after the next commit."""
     box = starting("--retention", "0")
     box.append("s", {"tag": 1})
     cursor = next_of(sync(box))
@@ -258,7 +258,7 @@ def test_foreign_cursors(starting: Start, tmp_path: Path) -> None:
 
 
 def test_a_cursor_outlives_a_restart(starting: Start, tmp_path: Path) -> None:
-    """What follows a cursor is the same after the deployment was stopped and started."""
+    """A cursor returns the same changes after the deployment was stopped and started."""
     flags = ("--data", str(tmp_path / "data.sqlite"))
     box = starting(*flags)
     box.append("s", {"tag": 1})
@@ -318,7 +318,7 @@ def test_who_may_not(starting: Start, path: str) -> None:
 
 
 def test_the_id_of_a_sync_names_the_connector(starting: Start) -> None:
-    """Airbyte and Fivetran are told apart by what the id begins with."""
+    """The prefix of the id distinguishes Airbyte and Fivetran."""
     box = starting()
     for name, prefix in (("airbyte-export", "airbyte-"), ("fivetran-export", "fivetran-"), ("convex-msgs", "")):
         answer = box.request("POST", PATH, {}, headers={"Convex-Client": f"{name}-1.0.0"})

@@ -141,7 +141,7 @@ def test_full_page_is_not_run_again_for_what_comes_after_it(starting: Start) -> 
 
 
 def test_query_on_a_table_that_comes_later(wire: Wire, box: Running) -> None:
-    """Who watches a table that does not exist is told when it does."""
+    """A subscription to a missing table gets its rows once the table exists."""
     wire.add(0, "tasks:get")
     assert value_of(wire.step()) == []
     box.call("mutation", "tasks:add", {"text": "t"}, key=None)
@@ -214,7 +214,7 @@ def test_wrong_key(wire: Wire, token: Any) -> None:
     ],
 )
 def test_fatal_errors(wire: Wire, kind: str, fields: Any, code: str) -> None:
-    """What a client must not send is a FatalError, and the connection ends."""
+    """A message that a client must not send is a FatalError, and the connection ends."""
     wire.send(kind, **fields)
     answer = wire.receive()
     assert answer["type"] == "FatalError"

@@ -105,7 +105,7 @@ def test_cursor_of_another_deployment(box: Running, rows: list[Any], starting: S
 
 @given(key=st.binary(max_size=80) | st.none())
 def test_any_position_fits_into_a_cursor(key: bytes | None) -> None:
-    """What is written into a cursor is read out of it."""
+    """A cursor is read back as it was written."""
     cursors, fingerprint = Cursors(b"secret" * 4, "name"), fingerprint_of("a", 1)
     assert cursors.read(cursors.write(fingerprint, key), fingerprint) == key
 
@@ -265,7 +265,7 @@ def test_list_by_id(box: Running, rows: list[Any]) -> None:
 
 
 def test_indexes(box: Running, rows: list[Any]) -> None:
-    """The indexes of a table are told with the field Convex appends."""
+    """The indexes of a table are listed with the field that Convex appends."""
     expected = {
         "name": "bySessionId",
         "staged": False,

@@ -75,7 +75,7 @@ def number(ts: str) -> int:
 
 
 class Proxy:
-    """Passes bytes between a client and a server until it is told to cut.
+    """Passes bytes between a client and a server until it shall cut.
 
     Args:
         target: port of the server.

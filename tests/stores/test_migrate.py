@@ -38,7 +38,7 @@ FACTS = {
     "dynamodb_of_python": ("3 items (Python dialect, oldest first)", [WHEN, BEYOND]),
     "dynamodb_of_javascript": ("3 items (JavaScript dialect, oldest first)", [WHEN, ALL_BUT]),
 }
-"""What the plan says of each store, and what it had lost."""
+"""Plan of each store, with the details that it had lost."""
 
 
 @pytest.fixture(params=KINDS)

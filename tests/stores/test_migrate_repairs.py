@@ -1,4 +1,4 @@
-"""Bad messages in stores: set aside, repaired, put in their places, although the store went on meanwhile."""
+"""Bad messages in stores: quarantined, repaired, put in their places, although the store grew meanwhile."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ def say(told: Told) -> None:
 
 
 def files_go_on(told: Told) -> None:
-    """Say all once more past LangChain's class, which reads everything before it writes."""
+    """Write all once more without LangChain's class, which reads everything before it writes."""
     for session in SESSIONS:
         path = Path(told.address, f"{session}.json")
         path.write_text(json.dumps([*json.loads(path.read_text()), *stored(said(session))]))
 
 
 def dynamodb_goes_on(told: Told) -> None:
-    """Say all once more past LangChain's class, which reads everything before it writes."""
+    """Write all once more without LangChain's class, which reads everything before it writes."""
     table = boto3.resource("dynamodb").Table(told.address.rpartition("/")[2])
     for session in SESSIONS:
         table.update_item(

@@ -52,13 +52,13 @@ def shown(address: str) -> str:
 
 @pytest.mark.parametrize("address", WITH_PASSWORDS)
 def test_a_password_in_a_variable_is_not_shown(address: str) -> None:
-    """What is said of the address has no part of the password, also where it is spelled wrongly."""
+    """Messages about an address show no part of the password, also if it is malformed."""
     assert "ter2" not in shown(address)
 
 
 @given(password=st.text(max_size=12, alphabet="aZ0:/?#[]@!$&'()*+,;=%-._~ \\\"<>`{|}"))
 def test_no_password_is_ever_shown(password: str) -> None:
-    """However a password is spelled, neither title nor error repeats it."""
+    """Neither title nor error repeats a password, in any encoding."""
     assert "qq" not in shown(f"redis://jim:qq{password}qq@host:6379/0")
 
 
@@ -96,7 +96,7 @@ def test_a_variable_that_is_not_there() -> None:
     ],
 )
 def test_a_missing_package_is_named(address: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a client is not installed, the error shows the command that installs it."""
+    """If a client is not installed, the error shows the command that installs it."""
     for name in [name for name in sys.modules if name == module or name.startswith(f"{module}.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)

@@ -90,7 +90,7 @@ def test_tables_of_many_pages(dynamodb_url: str) -> None:
 
 
 def test_broken_items_do_not_stop_the_others(dynamodb_url: str) -> None:
-    """What no LangChain writes has a fault and says its session; items without messages are skipped."""
+    """An item that LangChain never writes has a fault and its session; items without messages are skipped."""
     table = make_table("SessionId")
     good = {"type": "human", "data": {"content": "hi", "n": 12345678901234567890}}
     table.put_item(Item={"SessionId": "a", "History": [good, {"type": "human", "data": {"x": b"1"}}, good]})

@@ -66,7 +66,7 @@ def test_two_files_of_one_name(tmp_path: Path) -> None:
 
 
 def test_rows_are_what_the_checks_ask_for(tmp_path: Path) -> None:
-    """What comes out of a store is good at the level langchain as it stands, in both languages' layouts."""
+    """Messages of a store pass the level langchain unchanged, in both languages' layouts."""
     fill(tmp_path, "a")
     write("file", user="", path=str(tmp_path / "history.json"))
     records = list(opened(str(tmp_path)).records())
@@ -120,7 +120,7 @@ def test_a_file_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_hostile_names_are_harmless(tmp_path: Path) -> None:
-    """A session's name with an escape sequence stays as it is in the row and is spelled out in places."""
+    """A session's name with an escape sequence is unchanged in the row and escaped in places."""
     fill(tmp_path, "a\x1b[31mb")
     (record, *_) = opened(str(tmp_path)).records()
     assert row_of(record)["sessionId"] == "a\x1b[31mb"

@@ -77,7 +77,7 @@ def test_values_that_json_does_not_have(collection: Any) -> None:
 
 
 def test_broken_documents_do_not_stop_the_others(collection: Any) -> None:
-    """What is no JSON or no array has a fault and says its session."""
+    """A history that is no JSON or no array has a fault and its session."""
     good = '{"type": "human", "data": {"content": "hi"}}'
     for history in (good, "{", good):
         collection.insert_one({"SessionId": "a", "History": history})

@@ -27,7 +27,7 @@ def fill(url: str, prefix: str = "message_store:") -> None:
 
 
 def test_lists_of_python_come_oldest_first(redis_url: str) -> None:
-    """What Python's class wrote comes back message by message, reversed, its prefix taken off."""
+    """The messages that Python's class wrote come back one by one, reversed, without the prefix."""
     fill(redis_url)
     store = opened(redis_url)
     assert sessions_of(store) == {session: stored(messages) for session, messages in SESSIONS.items()}
@@ -87,7 +87,7 @@ def test_a_pattern_keeps_keys_whole(redis_url: str, redis_socket: Path) -> None:
 
 
 def test_broken_entries_do_not_stop_the_others(redis_url: str) -> None:
-    """What is no JSON, no UTF-8 or too deep has a fault and says its session; what follows is read."""
+    """Text that is no JSON, no UTF-8 or too deep has a fault and its session; the rest is read."""
     good = b'{"type":"human","data":{"content":"hi"}}'
     sneaky = b'{},"sessionId":"other"'
     with redis.Redis.from_url(redis_url) as client:
@@ -156,7 +156,7 @@ def test_a_refused_password_is_not_shown(redis_socket: Path, redis_url: str) -> 
 
 
 def test_only_the_right_to_read_is_needed(redis_socket: Path, redis_url: str) -> None:
-    """A user with SCAN, LRANGE and LINDEX alone can read; one without LRANGE is told so."""
+    """A user with SCAN, LRANGE and LINDEX alone can read; one without LRANGE gets an error that names it."""
     fill(redis_url)
     with redis.Redis.from_url(redis_url) as client:
         for name, rights in {

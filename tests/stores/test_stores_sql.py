@@ -130,7 +130,7 @@ def test_aurora_form(postgres_url: str) -> None:
 
 
 def test_broken_rows_do_not_stop_the_others(tmp_path: Path) -> None:
-    """What is no JSON, no text, no UTF-8 or has no session has a fault or shows as a fault later."""
+    """A message that is no JSON, no text, no UTF-8 or has no session is a fault, at once or later."""
     with sqlite3.connect(tmp_path / "x.db") as database:
         database.execute("CREATE TABLE message_store (id INTEGER PRIMARY KEY, session_id TEXT, message TEXT)")
         values = [GOOD, "", "{", None, b"\xff", "[1]", GOOD]

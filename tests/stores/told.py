@@ -35,7 +35,7 @@ class Told:
     say: Callable[[], None]
     """Lets LangChain's class write all sessions once more."""
     read: Callable[[], Sessions]
-    """What LangChain's class reads, session by session."""
+    """Messages that LangChain's class reads, by session."""
     language: Literal["js", "python"]
     opened: Callable[[], History] | None = None
 
