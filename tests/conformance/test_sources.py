@@ -80,9 +80,10 @@ def test_a_selection_selects(subject: Subject) -> None:
 
 
 def test_reading_continues_after_a_position(subject: Subject) -> None:
-    """With the position of any row, exactly the rows after it come."""
+    """With the position of any row, exactly the rows after it come; rows without creation times have no position."""
     if not subject.exact:
-        pytest.skip("rows without creation times have no position")
+        assert any(math.isnan(row.time) or not row.id for row in subject.rows)
+        return
     for place in (0, len(subject.rows) // 2, len(subject.rows) - 1):
         found = raws(subject.source.pages(EVERYTHING, subject.rows[place].position))
         assert found == [row.raw for row in subject.rows[place + 1 :]]

@@ -158,14 +158,16 @@ class Swap:
 
     def run(self, engine: Engine) -> None:
         """Replace the tables and record the end of the import."""
+        done = False
         try:
             hidden, _ = engine.write(self._begin)
             written = {table.name: self._fill(engine, table, upload) for table, upload in hidden}
             self.look()
             engine.write(lambda db: self._end(db, [table for table, _ in hidden], written))
-        except BaseException:
-            engine.write(lambda db: db.drop_hidden())
-            raise
+            done = True
+        finally:
+            if not done:
+                engine.write(lambda db: db.drop_hidden())
 
     def _begin(self, db: WriteTransaction) -> list[tuple[Table, UploadedTable]]:
         numbers = _table_numbers(db, self.tables)
