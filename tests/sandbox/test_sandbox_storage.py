@@ -9,6 +9,7 @@ import queue
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from sync_tool.sandbox.database.store import Store
 from sync_tool.sandbox.database.transaction import SCAN, SCAN_HOME, Transaction
 from sync_tool.sandbox.faults import ServerError
 from sync_tool.sandbox.instance import Instance
-from sync_tool.sandbox.options import Naming
+from sync_tool.sandbox.options import Naming, SandboxOptions
 
 from .box import Running, Start
 
@@ -288,3 +289,29 @@ def test_a_foreign_file_is_left_alone(tmp_path: Path) -> None:
         with pytest.raises(Exception, match=r"not a file of the sandbox|not one of the sandbox"):
             Store(path, durable=True)
         assert path.read_bytes() == before
+
+
+_TO_FORMAT_2 = """
+ALTER TABLE tables DROP COLUMN number;
+ALTER TABLE tables RENAME COLUMN slot TO number;
+ALTER TABLE documents RENAME COLUMN slot TO table_number;
+ALTER TABLE revisions RENAME COLUMN slot TO table_number;
+UPDATE meta SET value = '2' WHERE name = 'format';
+"""
+
+
+def test_a_file_of_the_format_before(tmp_path: Path) -> None:
+    """A file whose tables have one number only is brought to the current format, with its rows."""
+    file = tmp_path / "data.sqlite"
+    inside = Instance(SandboxOptions(data=file))
+    document_id, _ = inside.engine.write(lambda db: db.insert("messages", {"sessionId": "s"}))
+    inside.close()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(_TO_FORMAT_2)
+    again = Instance(SandboxOptions(data=file))
+    try:
+        assert again.engine.read(lambda db: db.find(document_id))[0] is not None
+        assert again.engine.write(lambda db: db.insert("other", {}))[0] != document_id
+        assert again.engine.read(lambda db: sorted(table.number for table in db.tables.values()))[0] == [10_001, 10_002]
+    finally:
+        again.close()

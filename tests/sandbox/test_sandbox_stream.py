@@ -275,6 +275,10 @@ def test_a_file_of_before(starting: Start, tmp_path: Path) -> None:
     box.append("s", {"tag": 1})
     assert box.stop() == 0
     with sqlite3.connect(file) as old:
+        old.execute("ALTER TABLE tables DROP COLUMN number")
+        old.execute("ALTER TABLE tables RENAME COLUMN slot TO number")
+        for table in ("documents", "revisions"):
+            old.execute(f"ALTER TABLE {table} RENAME COLUMN slot TO table_number")
         old.execute("ALTER TABLE tables DROP COLUMN born")
         old.execute("DROP INDEX revisions_by_id")
         old.execute("UPDATE meta SET value = '1' WHERE name = 'format'")

@@ -47,27 +47,15 @@ class FunctionApi:
     def handlers(self) -> dict[str, Handler]:
         """Return the handlers of POST requests by path."""
         return {
-            "/api/query": self.query,
-            "/api/mutation": self.mutation,
-            "/api/action": self.action,
+            "/api/query": partial(self._typed, "Query"),
+            "/api/mutation": partial(self._typed, "Mutation"),
+            "/api/action": partial(self._typed, "Action"),
             "/api/function": self.function,
             "/api/run/{path:path}": self.run_path,
             "/api/query_ts": self.query_ts,
             "/api/query_at_ts": self.query_at_ts,
             "/api/query_batch": self.query_batch,
         }
-
-    async def query(self, request: Request) -> Response:
-        """POST /api/query."""
-        return await self._typed(request, "Query")
-
-    async def mutation(self, request: Request) -> Response:
-        """POST /api/mutation."""
-        return await self._typed(request, "Mutation")
-
-    async def action(self, request: Request) -> Response:
-        """POST /api/action."""
-        return await self._typed(request, "Action")
 
     async def function(self, request: Request) -> Response:
         """POST /api/function: any kind of function, for admins."""
@@ -127,7 +115,7 @@ class FunctionApi:
 
         return json_bytes(await self._instance.read(batch))
 
-    async def _typed(self, request: Request, kind: Kind) -> Response:
+    async def _typed(self, kind: Kind, request: Request) -> Response:
         token, client = token_of(request), client_of(request)
         body = await read_body(request, CallBody)
         path = parse_path(body.path)

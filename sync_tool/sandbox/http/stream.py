@@ -10,7 +10,7 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -130,6 +130,8 @@ _FINGERPRINT: Final = fingerprint_of("data sync")
 _NAMED_CLIENTS: Final = {"fivetran-export": "fivetran-", "fivetran-import": "fivetran-", "airbyte-export": "airbyte-"}
 _NO_TABLE: Final = Columns()
 
+T = TypeVar("T")
+
 _position = msgspec.json.Decoder(Position).decode
 
 
@@ -175,10 +177,7 @@ class StreamApi:
 
     async def data_sync(self, request: Request) -> Response:
         """POST /api/v1/data/sync: one page."""
-        token, client = token_of(request), _NAMED_CLIENTS.get(client_of(request).name, "")
-        is_admin(token, self._instance.key)
-        body = await read_body(request, _SyncBody)
-        self._must_be_allowed(token)
+        client, body = await self._admit(request, _SyncBody)
         position = None if body.cursor is None else self._read(body.cursor)
         selection = read_selection(body.selection)
 
@@ -189,10 +188,7 @@ class StreamApi:
 
     async def cursor_from_deltas(self, request: Request) -> Response:
         """POST /api/data_sync_cursor_from_deltas: a cursor after all changes up to a timestamp."""
-        token, client = token_of(request), _NAMED_CLIENTS.get(client_of(request).name, "")
-        is_admin(token, self._instance.key)
-        body = await read_body(request, _DeltasBody)
-        self._must_be_allowed(token)
+        client, body = await self._admit(request, _DeltasBody)
         if not 0 <= body.cursor < 2**63:
             raise bad_request(INVALID, "The document_deltas cursor is not a valid timestamp")
         selection = read_selection(body.selection)
@@ -202,6 +198,14 @@ class StreamApi:
 
         position = await self._instance.read(lambda: self._on_newest(selection, since))
         return json_response({"cursor": self._write(position)})
+
+    async def _admit(self, request: Request, shape: type[T]) -> tuple[str, T]:
+        """Return the prefix of the client's sync ids, and the body; check the key before it and its rights after it."""
+        token, client = token_of(request), _NAMED_CLIENTS.get(client_of(request).name, "")
+        is_admin(token, self._instance.key)
+        body = await read_body(request, shape)
+        self._must_be_allowed(token)
+        return client, body
 
     def _must_be_allowed(self, token: Token) -> None:
         """Check the plan first, then the rights of the key."""
