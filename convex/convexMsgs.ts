@@ -185,7 +185,7 @@ function sessionScan(names: Names, args: Window & { sessionId?: any }): Scan {
   return { ...names, order, ranges };
 }
 
-/** Where a row is: in session order if the session field is named, in time order if not. */
+/** Position of a row: in session order if the session field is named, else in time order. */
 function positionOf(row: Row, sessionField?: string): Position {
   const position = { creationTime: row._creationTime, id: row._id };
   return sessionField === undefined ? position : { sessionId: row[sessionField], ...position };

@@ -16,7 +16,7 @@ function readOnly(text: string) {
   return text.slice(0, text.indexOf(START)) + text.slice(text.indexOf(END) + END.length);
 }
 
-/** What tsc has to say about convexMsgs.ts with this text, under the strictest settings, for a version of convex. */
+/** Messages of tsc about convexMsgs.ts with this text, under the strictest settings, for a version of convex. */
 function typeErrors(text: string, version: string) {
   const path = join(here, "convexMsgs.ts");
   const root = dirname(here);

@@ -61,7 +61,7 @@ _OPERATIONS = (
     type=click.Choice(["self-hosted", "prod", "dev", "preview"]),
     default="self-hosted",
     show_default=True,
-    help="What kind of deployment it says it is; prod also hides error messages, as Convex does.",
+    help="Type of deployment that it reports; prod also hides error messages, as Convex does.",
 )
 @click.option(
     "--latency",
@@ -106,7 +106,7 @@ _OPERATIONS = (
     metavar="OPERATION",
     type=click.Choice(_OPERATIONS),
     multiple=True,
-    help="What the key may not do, such as deployment:data:view. Repeatable.",
+    help="Operation that the key may not do, such as deployment:data:view. Repeatable.",
 )
 @click.option("--examples", is_flag=True, help="Also deploy the public functions that Convex's own examples call.")
 @click.option("--table", default="messages", show_default=True, help="Name of the table.")

@@ -48,7 +48,7 @@ class Table:
             while not (answer := self.erase(session, limit=1000))["isDone"]:
                 assert answer["erased"], "erasing does not move on"
 
-    # What a test calls. Numbers that the contract calls integers are float64 on the wire.
+    # Calls of the tests. Numbers that the contract calls integers are float64 on the wire.
 
     def query(self, function: str, **args: Any) -> Any:
         """Call a query of convexMsgs."""

@@ -92,7 +92,7 @@ def test_time_order_has_the_same_budget(table: Table) -> None:
 
 
 def test_default_budgets(table: Table) -> None:
-    """Unless told otherwise a page holds 4 MiB and a count 8 MiB."""
+    """By default a page holds 4 MiB and a count 8 MiB."""
     session = table.session()
     for text in ("abcdefghij"[:5], "fghij"):
         table.append(session, [letter * 1_000_000 for letter in text])

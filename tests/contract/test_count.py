@@ -48,7 +48,7 @@ def test_any_count_over_one_session(filled: Filled, data: st.DataObject) -> None
 
 
 def test_counting_without_limits(filled: Filled) -> None:
-    """A count needs no limit: unless told otherwise it is as large as a call may be."""
+    """A count needs no limit: by default it is as large as a call may be."""
     answer = filled.table.query("count", after=filled.table.low, until=filled.table.high)
     assert answer == {"cursor": filled.table.position(filled.rows[-1]), "isDone": True, "n": len(filled.rows)}
 

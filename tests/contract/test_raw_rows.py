@@ -19,14 +19,14 @@ START_OF_TEXT = Table.at("", -1.0)
 START_OF_BYTES = Table.at(b"", -1.0)
 
 
-def spelled(session: Any) -> bytes:
+def encoded(session: Any) -> bytes:
     """Return a session field as bytes, since NaN equals nothing and 0.0 equals -0.0."""
     return b"missing" if session is MISSING else canonical.dumps(session)
 
 
 def session_of(row: Row) -> bytes:
     """Return the session field of a row as bytes."""
-    return spelled(row.get("sessionId", MISSING))
+    return encoded(row.get("sessionId", MISSING))
 
 
 def test_every_raw_row_is_there_once(table: Table) -> None:
@@ -48,7 +48,7 @@ def test_sessions_of_every_kind_are_walked_in_index_order(table: Table, limit: i
     for ends, kinds in (((None, START_OF_TEXT), BEFORE_TEXT), ((START_OF_BYTES, None), AFTER_TEXT)):
         after, until = ends if order == "asc" else ends[::-1]
         rows = table.rows(after=after, until=until, limit=limit, order=order)
-        expected = [spelled(kind) for kind in kinds for _ in range(2)]
+        expected = [encoded(kind) for kind in kinds for _ in range(2)]
         assert [session_of(row) for row in rows] == (expected if order == "asc" else expected[::-1])
 
 
@@ -57,7 +57,7 @@ def test_one_session_of_any_kind(table: Table, session: Any) -> None:
     """`page` and `count` read one session of any value, and do not take 5 for 5.0 or -0.0 for 0.0."""
     rows = table.rows(sessionId=session, limit=1)
     assert [row["_creationTime"] - YEAR_2020 for row in rows] == [0.0, 0.25]
-    assert {session_of(row) for row in rows} == {spelled(session)}
+    assert {session_of(row) for row in rows} == {encoded(session)}
     assert table.query("count", sessionId=session)["n"] == 2
     back = table.query("page", sessionId=session, limit=1, after=table.position(rows[1]), order="desc")
     assert canonical.dumps(back["rows"]) == canonical.dumps(rows[:1])
@@ -114,10 +114,10 @@ def test_sessions_of_every_kind_are_listed(table: Table) -> None:
         for kind in kinds:
             answer = table.query("sessions", limit=1, times=True, **place)
             (found,) = answer["sessions"]
-            assert spelled(found.get("sessionId", MISSING)) == spelled(kind)
+            assert encoded(found.get("sessionId", MISSING)) == encoded(kind)
             assert (found["first"], found["last"]) == (YEAR_2020, YEAR_2020 + 0.25)
             cursor = answer["cursor"]
-            assert spelled(cursor.get("sessionId", MISSING)) == spelled(kind)
+            assert encoded(cursor.get("sessionId", MISSING)) == encoded(kind)
             place = {"afterMissing": True} if kind is MISSING else {"after": cursor["sessionId"]}
     assert table.query("sessions", limit=9, **place)["isDone"]
 

@@ -6,7 +6,7 @@
  *
  * It takes any free port, prints `ready http://127.0.0.1:PORT` and nothing else, and ends when its standard input
  * is closed, that is with its parent, or on SIGTERM. CONVEX_HOST_KEY sets the admin key, `host|0123` otherwise.
- * What it cannot do as a deployment does is listed in DIFFERENCES.md.
+ * DIFFERENCES.md lists its differences from a deployment.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";

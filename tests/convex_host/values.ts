@@ -6,7 +6,7 @@ export const FORMATS = ["convex_encoded_json", "convex_json", "json", "convex_cl
 const MAX_ARRAY = 8192;
 const MAX_RESULT_BYTES = 16 * 1024 * 1024;
 
-/** JSON as the backend spells it: keys in order, integral numbers with a dot. */
+/** JSON in the form of the backend: keys in order, integral numbers with a dot. */
 export function toText(json: any): string {
   if (typeof json === "number") return numberText(json);
   if (json === null || typeof json !== "object") return JSON.stringify(json);

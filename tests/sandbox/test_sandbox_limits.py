@@ -259,7 +259,7 @@ def test_sizes_in_messages(size: int, text: str) -> None:
     ],
 )
 def test_schema(starting: Start, level: str, data: Any, fault: str) -> None:
-    """The declared schema is enforced on insert, in the backend's words, and told to who asks."""
+    """The declared schema is enforced on insert, in the backend's words, and a query returns it."""
     box = starting("--schema", level)
     text = insert(box, {"sessionId": "s", "message": {"type": "human", "data": data}})
     assert fault in text if fault else text == ""

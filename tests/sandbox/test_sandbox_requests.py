@@ -299,7 +299,7 @@ def test_url_for_key(box: Running) -> None:
 
 
 def test_a_deployment_in_production(starting: Start) -> None:
-    """A production deployment says so, hides messages but not data, and refuses streaming export if told to."""
+    """A production deployment reports its type, hides messages but not data, and refuses streaming export if asked."""
     key = "prod:happy-otter-1|c2VjcmV0"
     box = starting("--type", "prod", "--name", "happy-otter-1", "--no-streaming", env={"CONVEX_MSGS_SANDBOX_KEY": key})
     box.key = key
