@@ -1,1 +1,1 @@
-"""What the commands mean: functions that take keywords, return a report, and never print, ask or exit."""
+"""The commands as functions that take keywords, return a report, and never print, ask or exit."""

@@ -161,7 +161,7 @@ _DEPLOYMENTS: Final = (("give", "@FILE (an env file), a URL, live, or env:NAME")
 
 
 class _Found(NamedTuple):
-    """An address, spelled out, and its opener."""
+    """An address with variables resolved, and its opener."""
 
     shown: str
     """As given, or in one line; no secret."""

@@ -301,7 +301,7 @@ UPDATE meta SET value = '2' WHERE name = 'format';
 
 
 def test_a_file_of_the_format_before(tmp_path: Path) -> None:
-    """A file whose tables have one number only is brought to the current format, with its rows."""
+    """A file whose tables have one number only is converted to the current format, with its rows."""
     file = tmp_path / "data.sqlite"
     inside = Instance(SandboxOptions(data=file))
     document_id, _ = inside.engine.write(lambda db: db.insert("messages", {"sessionId": "s"}))

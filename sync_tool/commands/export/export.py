@@ -53,7 +53,7 @@ class FileReport:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What an export did; the object that ``--json`` prints."""
+    """Report of an export; the object that ``--json`` prints."""
 
     source: str
     rows: int
@@ -66,7 +66,7 @@ class ExportReport:
     ended: datetime
     seconds: float
     estimate: Estimate | None = None
-    """What was expected before reading, where the whole table was read."""
+    """The estimate before reading, if the whole table was read."""
     training: TrainingReport | None = None
     """For formats for fine-tuning: how many conversations, what was left out and what was not carried."""
 
@@ -254,7 +254,7 @@ class _Run:
         )
 
     def _announce(self) -> Meter:
-        """Say what is read, and how much where that is everything."""
+        """Report the source, and of everything also the estimated size."""
         source = self._source
         title = f"{source.title} · table {source.names.table}"
         self._estimate = estimate = estimate_all(source) if self._chosen.everything else None

@@ -54,7 +54,7 @@ Read = Callable[[Selection, Position | None], Iterator[Page]]
 def portions(
     source: Source, read: Read, selection: Selection, by: PartitionBy, done: list[ExportPart]
 ) -> Iterator[Portion]:
-    """Yield what is left to write; each portion is to be used up before the next one is asked for."""
+    """Yield the remaining portions; each must be read to its end before the next one is taken."""
     if by == "month":
         return _months(source, read, selection, {part.label for part in done})
     last = done[-1].last if done else None
@@ -187,13 +187,13 @@ SUFFIXES: Final = {
 
 
 def is_folder(output: str | Path, partition_by: str | None) -> bool:
-    """Tell whether an output is meant as a folder."""
+    """Return whether an output is meant as a folder."""
     return partition_by is not None or str(output).endswith("/") or os.path.isdir(output)  # noqa: PTH112  # Path.is_dir raises for long names
 
 
 @dataclass(frozen=True, slots=True)
 class FolderLayout:
-    """Where the files go, and how the rows are divided among them.
+    """Folder, format and division of an export.
 
     Raises:
         UsageError: no format for files of a folder.
@@ -212,7 +212,7 @@ class FolderLayout:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is to be exported: from where, which rows, and as the user asked for it."""
+    """Source, selection and options of an export."""
 
     source: Source
     selection: Selection

@@ -16,7 +16,7 @@ from sync_tool.text import moment, plural
 
 @dataclass(frozen=True, slots=True)
 class TrainingReport:
-    """What a fine-tuning set holds, and what it does not."""
+    """Content of a fine-tuning set, and the sessions and values that are not in it."""
 
     conversations: int
     sessions: int
@@ -24,10 +24,10 @@ class TrainingReport:
     left_out: dict[str, Counted]
     """Sessions that were left out, by reason; as many of them by id as the report lists."""
     not_carried: dict[str, Counted]
-    """What the format cannot hold of the conversations that were written."""
+    """Values of the written conversations that the format cannot hold."""
 
     def lines(self) -> list[str]:
-        """Return what people are told."""
+        """Return the report for people."""
         lines = []
         for title, found in (("left out", self.left_out), ("not carried", self.not_carried)):
             if found:
@@ -56,7 +56,7 @@ def training_of(options: OutputOptions) -> Training | None:
 
 
 def training_report(writer: ConversationWriter, source: Source, selection: Selection) -> TrainingReport:
-    """Say what became of the sessions; of files also how many were not active."""
+    """Count the sessions that were written and left out; of files also those that were not active."""
     left_out = writer.left_out.report()
     considered = writer.written + sum(one.count for one in left_out.values())
     if selection.active_after is not None and not source.live:
@@ -94,5 +94,5 @@ def _said(title: str, what: str, count: int) -> str:
 
 
 def conversations_of(report: TrainingReport) -> str:
-    """Say how many sessions became conversations."""
+    """Return how many sessions became conversations."""
     return f"{report.conversations:,} of {plural(report.sessions, 'session')}"
