@@ -156,7 +156,7 @@ df = db.messages(after="2026-08-01").to_pandas(); print(list(df.columns)); print
 for row in db.messages(session="cust-42"): print(row.n, row.type, row.text); break
 msgs = db.messages(session="cust-42").to_langchain(); print(len(msgs), type(msgs[1]).__name__)
 report = cm.export(db, "messages.parquet", after="2026-08-01", max_read="250MB")
-print(report.rows, report.set_aside, report.files[0].path)
+print(report.rows, report.files[0].path)
 arch = cm.open("backup/chat", as_of="TODAY"); print(len(list(arch.sessions())))
 try: cm.import_(arch, db, sessions=["cust-42"], yes=True)
 except cm.Conflict as e: print(e, e.hint)
