@@ -11,6 +11,7 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import BinaryIO
 from unittest.mock import patch
 
 import pytest
@@ -32,7 +33,10 @@ read_blocks = lines.read_blocks
 @contextmanager
 def small(read: int, chunk: int, sent: int, longest: int = LONGEST) -> Iterator[None]:
     """Read and divide files in small steps."""
-    blocks = partial(read_blocks, block=read, longest=longest)
+
+    def blocks(stream: BinaryIO, length: int | None = None, **_: int) -> Iterator[lines.LineBytes]:
+        return read_blocks(stream, length, block=read, longest=longest)
+
     with (
         patch.object(lines, "read_blocks", blocks),
         patch.multiple(

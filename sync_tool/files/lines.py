@@ -95,8 +95,8 @@ class LineChunk:
             return sum(len(block) for block in self.blocks if isinstance(block, bytes))
         return (self.path.stat().st_size if self.end is None else self.end) - self.start
 
-    def read(self) -> Iterator[LineBytes]:
-        """Yield the lines.
+    def read(self, *, block: int = BLOCK_BYTES) -> Iterator[LineBytes]:
+        """Yield the lines, of a file about `block` bytes at a time.
 
         Raises:
             UsageError: the file cannot be read.
@@ -106,7 +106,7 @@ class LineChunk:
             return
         with open_input(self.path) as stream:
             stream.seek(self.start)
-            yield from read_blocks(stream, None if self.end is None else self.end - self.start)
+            yield from read_blocks(stream, None if self.end is None else self.end - self.start, block=block)
 
     def pages(self, names: Names) -> Iterator[Page]:
         """Yield the rows in canonical form.

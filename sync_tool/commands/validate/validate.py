@@ -72,6 +72,10 @@ class Checked(NamedTuple):
     """Each ``_id`` that can be read."""
 
 
+# Lines checked together: with 256 KiB, checking takes a fifth longer, since objects leave the processor's cache.
+_BLOCK_BYTES: Final = 1 << 16
+
+
 def check_chunk(options: CheckOptions, chunk: LineChunk) -> Checked:
     """Check some lines of a file.
 
@@ -79,7 +83,7 @@ def check_chunk(options: CheckOptions, chunk: LineChunk) -> Checked:
         UsageError: the file cannot be read.
     """
     all_found = Checked(0, 0, set(), [], [])
-    for block in chunk.read():
+    for block in chunk.read(block=_BLOCK_BYTES):
         begins = chunk.begins and not all_found.lines
         found = _check_lines(options, block, begins) if isinstance(block, bytes) else _check_too_long(block)
         all_found.sessions.update(found.sessions)
