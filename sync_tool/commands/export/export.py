@@ -59,6 +59,8 @@ class ExportReport:
     rows: int
     sessions: int | None
     """None where the files are months: a session may be in several."""
+    set_aside: int
+    """Rows that could not be written; 0, since an export writes every row as it is or fails."""
     read_bytes: int
     files: tuple[FileReport, ...]
     started: datetime
@@ -171,6 +173,7 @@ class _Run:
         stored = source.capability(StoredRows)
         if stored is not None:
             stored.on_sort = self._note_sorting
+        self._sorting_noted = False
 
     def close(self) -> None:
         """Delete temporary files."""
@@ -248,6 +251,9 @@ class _Run:
         return self._report(totals, files, sessions_known=by != "month")
 
     def _note_sorting(self, needed: int) -> None:
+        if self._sorting_noted:
+            return
+        self._sorting_noted = True
         self._progress.note(
             f"{self._source.title}: the rows are not in order; sorting them takes up to about {size(needed)} "
             f"in {gettempdir()} (another folder: TMPDIR)"
@@ -267,6 +273,7 @@ class _Run:
             source=self._source.title,
             rows=totals.rows,
             sessions=totals.sessions if sessions_known else None,
+            set_aside=0,
             read_bytes=totals.read_bytes,
             files=files,
             started=self._started,
