@@ -108,7 +108,7 @@ def test_the_training_set(work: Path) -> None:
     assert said[0] == "19 of 48 sessions -> train.jsonl"
     assert said[1] == "left out      2 do not end with assistant · 27 not active since 2026-06-01"
     assert re.fullmatch(
-        r"not carried   response_metadata 948 · usage_metadata 937 · ids 2,005 · .*images \d+ .*"
+        r"not carried   response_metadata 948 · usage_metadata 937 · ids 2,005 · .*"
         r"\(sessions listed with --json\)",
         said[2],
     ), said[2]
@@ -156,7 +156,7 @@ df = db.messages(after="2026-08-01").to_pandas(); print(list(df.columns)); print
 for row in db.messages(session="cust-42"): print(row.n, row.type, row.text); break
 msgs = db.messages(session="cust-42").to_langchain(); print(len(msgs), type(msgs[1]).__name__)
 report = cm.export(db, "messages.parquet", after="2026-08-01", max_read="250MB")
-print(report.rows, report.files[0].path)
+print(report.rows, report.set_aside, report.files[0].path)
 arch = cm.open("backup/chat", as_of="TODAY"); print(len(list(arch.sessions())))
 try: cm.import_(arch, db, sessions=["cust-42"], yes=True)
 except cm.Conflict as e: print(e, e.hint)
