@@ -157,7 +157,7 @@ def sandbox_command(**settings: Any) -> None:
     except ModuleNotFoundError as error:
         raise UsageError(
             f"the sandbox needs {error.name}, which is not installed.",
-            hint=[("install", "pip install 'convex-msgs[sandbox]'")],
+            hint=[("install", "pip install '.[sandbox]', in a checkout of convex-msgs")],
         ) from None
     try:
         serve(_options(**settings))

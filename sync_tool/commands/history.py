@@ -178,7 +178,9 @@ class Messages:
         try:
             from sync_tool.langchain import message_of
         except ModuleNotFoundError as error:
-            raise UsageError(str(error), hint=[("install", "pip install 'convex-msgs[langchain]'")]) from None
+            raise UsageError(
+                str(error), hint=[("install", "pip install '.[langchain]', in a checkout of convex-msgs")]
+            ) from None
         return [message_of(row) for row in self]
 
 

@@ -95,7 +95,10 @@ def _target(address: str | None, names: Names) -> Iterator[History]:
     except ModuleNotFoundError as error:
         raise UsageError(
             f"the sandbox needs {error.name}, which is not installed.",
-            hint=[("install", "pip install 'convex-msgs[sandbox]'"), ("or", "--restore-to ADDRESS")],
+            hint=[
+                ("install", "pip install '.[sandbox]', in a checkout of convex-msgs"),
+                ("or", "--restore-to ADDRESS"),
+            ],
         ) from None
     naming = Naming(names.table, names.index, names.session_field)
     try:

@@ -1,6 +1,6 @@
 """LangChain's chat memory in a Convex table, for Python: what ``@langchain/community`` gives JavaScript.
 
-Needs the extra ``langchain``: ``pip install 'convex-msgs[langchain]'``.
+Needs the extra ``langchain``: ``pip install '.[langchain]'`` in a checkout.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ except ModuleNotFoundError as error:
     if error.name is None or error.name.partition(".")[0] not in ("langchain_core", "httpx", "pydantic_core"):
         raise
     raise ModuleNotFoundError(
-        f"sync_tool.langchain needs {error.name}: pip install 'convex-msgs[langchain]'", name=error.name
+        f"sync_tool.langchain needs {error.name}: pip install '.[langchain]', in a checkout of convex-msgs",
+        name=error.name,
     ) from None
 
 __all__ = ["Connection", "ConvexChatMessageHistory", "NameOptions", "document_of", "message_of"]

@@ -85,7 +85,7 @@ def missing_extra(extra: str, package: str) -> UsageError:
     """Return the error for a store whose client is not installed."""
     return UsageError(
         f"reading this store needs the Python package {package}, which is not installed.",
-        hint=[("install", f"pip install 'convex-msgs[{extra}]'")],
+        hint=[("install", f"pip install '.[{extra}]', in a checkout of convex-msgs")],
     )
 
 

@@ -102,7 +102,7 @@ def test_a_missing_package_is_named(address: str, module: str, extra: str, monke
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(UsageError) as raised:
         open_store(address, {})
-    assert f"pip install 'convex-msgs[{extra}]'" in raised.value.hint
+    assert f"pip install '.[{extra}]'" in raised.value.hint
 
 
 def test_clients_are_imported_when_they_are_needed() -> None:
