@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from sync_tool.encoding.canonical import dumps
 from sync_tool.files.markdown import MarkdownWriter
-from sync_tool.rows.batch import Page
 from sync_tool.rows.model import Names
 from sync_tool.rows.reading import RowReader, numbered
 
@@ -20,13 +19,13 @@ START = 1785578520000.0  # 2026-08-01 10:02 UTC
 def transcript(*messages: dict[str, Any], session: str = "s") -> str:
     """Write messages as a transcript, without its two lines of heading."""
     reader = RowReader(Names())
-    rows = [
-        reader.row(dumps({"_id": f"{n:02}", "_creationTime": START + n, "sessionId": session, "message": message}))
+    raws = [
+        dumps({"_id": f"{n:02}", "_creationTime": START + n, "sessionId": session, "message": message})
         for n, message in enumerate(messages)
     ]
     stream = io.BytesIO()
     writer = MarkdownWriter(stream, "test")
-    for page in numbered([Page(rows, 0)]):
+    for page in numbered([reader.stored_page(raws)]):
         writer.write(page)
     writer.finish()
     return stream.getvalue().decode().partition("\n\n")[2]

@@ -279,7 +279,7 @@ def test_other_names(tmp_path: Path) -> None:
         assert set(next(iter(read.messages())).value) == {"_id", "_creationTime", "userId", "msg"}
         read.close()
         history.clear()
-    with pytest.raises(TypeError, match="no option 'tabel'"):
+    with pytest.raises(TypeError, match="'tabel'"):
         ConvexChatMessageHistory("u", url="http://127.0.0.1:1", key="a|b", tabel="x")
 
 

@@ -176,6 +176,13 @@ class _Entry:
             count = len(lines)
             yield lines
 
+    def texts(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines that are not empty, stripped, with their number among the last ones, from 0."""
+        for block in self.blocks():
+            for number, line in enumerate(block):
+                if text := line.strip():
+                    yield number, text
+
     def place(self, number: int) -> str:
         """Return the place of a line of the last ones, counted from 0: file, entry, number of the line."""
         return f"{self._where}, line {self.before + number + 1}"
@@ -358,14 +365,20 @@ def _value_reader(archive: zipfile.ZipFile, path: Path, schema: zipfile.ZipInfo 
     if schema is None:
         return legacy_reader(b'"unknown"', iter(()))
     with _Entry(archive, path, schema) as entry:
-        lines = (text for block in entry.blocks() for line in block if (text := line.strip()))
-        first = next(lines, b"")
+        lines = entry.texts()
+        last, first = next(lines, (0, b""))
         if first == _UNIFORM:
             return loads_export
+
+        def rest() -> Iterator[bytes]:
+            nonlocal last
+            for last, text in lines:  # noqa: B007  # the error below names the last line
+                yield text
+
         try:
-            return legacy_reader(first, lines)
+            return legacy_reader(first, rest())
         except ValueError as error:
-            raise Damaged(f"{entry.place(0)}: {error}") from None
+            raise Damaged(f"{entry.place(last)}: {error}") from None
 
 
 class _Forward(io.RawIOBase):
