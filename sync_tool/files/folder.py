@@ -25,7 +25,7 @@ from sync_tool.rows.batch import Page
 from sync_tool.rows.model import Names
 from sync_tool.text import one_line, plural
 
-# What a folder of an export holds: a journal while it grows, a manifest once it is complete. The journal has a line
+# A folder of an export holds a journal while it grows and a manifest once it is complete. The journal has a line
 # for each finished part, written after the part itself is safe on disk: it may lag behind the files, never lead
 # them. The manifest is written last; its presence means complete.
 
